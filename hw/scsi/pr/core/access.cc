@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/access.h"
+
+#include <array>
+
+#include "spc/opcodes.h"
+
+namespace scsi_pr {
+
+namespace {
+
+// A code whose class depends on more of the CDB than byte 0.
+constexpr uint8_t kByServiceAction = 0xFF;
+
+constexpr std::array<uint8_t, 256> MakeTable() {
+  std::array<uint8_t, 256> table{};
+  const auto put = [&table](AccessClass access, std::initializer_list<uint8_t> codes) {
+    for (uint8_t code : codes) table[code] = static_cast<uint8_t>(access);
+  };
+  // An operation code in no row may change the medium.
+  table.fill(static_cast<uint8_t>(AccessClass::kWrite));
+  put(AccessClass::kUnrestricted,
+      {opcode::kInquiry, opcode::kReportLuns, opcode::kRequestSense, opcode::kLogSense,
+       opcode::kTestUnitReady, opcode::kReadCapacity10});
+  put(AccessClass::kRead,
+      {opcode::kRead6, opcode::kRead10, opcode::kRead12, opcode::kRead16, opcode::kPreFetch10,
+       opcode::kPreFetch16, opcode::kVerify10, opcode::kVerify12, opcode::kVerify16,
+       opcode::kReadDefectData10, opcode::kReadDefectData12, opcode::kReadBuffer,
+       opcode::kModeSense6, opcode::kModeSense10, opcode::kReceiveDiagnosticResults,
+       opcode::kReadAttribute, opcode::kSecurityProtocolIn});
+  put(AccessClass::kReservation,
+      {opcode::kPersistentReserveIn, opcode::kPersistentReserveOut, opcode::kReserve6,
+       opcode::kReserve10, opcode::kRelease6, opcode::kRelease10});
+  for (uint8_t code : {opcode::kStartStopUnit, opcode::kPreventAllowMediumRemoval,
+                       opcode::kServiceActionIn16, opcode::kMaintenanceIn,
+                       opcode::kVariableLength}) {
+    table[code] = kByServiceAction;
+  }
+  return table;
+}
+
+constexpr std::array<uint8_t, 256> kTable = MakeTable();
+
+AccessClass ClassifyMaintenanceIn(uint8_t action) {
+  switch (action) {
+    case service_action::kReportTargetPortGroups:
+    case service_action::kReportIdentifyingInformation:
+    case service_action::kReportPriority:
+    case service_action::kReportTimestamp:
+    case service_action::kReportAliases:
+      return AccessClass::kUnrestricted;
+    case service_action::kReportSupportedOperationCodes:
+    case service_action::kReportSupportedTaskManagementFunctions:
+      return AccessClass::kRead;
+    default:
+      return AccessClass::kWrite;
+  }
+}
+
+AccessClass ClassifyServiceActionIn16(uint8_t action) {
+  switch (action) {
+    case service_action::kReadCapacity16:
+      return AccessClass::kUnrestricted;
+    case service_action::kGetLbaStatus:
+      return AccessClass::kRead;
+    default:
+      return AccessClass::kWrite;
+  }
+}
+
+AccessClass ClassifyVariableLength(ByteSpan cdb) {
+  if (cdb.size() < 10) return AccessClass::kWrite;
+  switch (LoadBE<uint16_t>(cdb, 8)) {
+    case service_action::kRead32:
+    case service_action::kVerify32:
+      return AccessClass::kRead;
+    default:
+      return AccessClass::kWrite;
+  }
+}
+
+AccessClass ClassifyByServiceAction(ByteSpan cdb) {
+  const AccessClass conflicts = AccessClass::kWrite;
+  if (cdb[0] == opcode::kVariableLength) return ClassifyVariableLength(cdb);
+  if (cdb.size() < 6) return conflicts;
+  switch (cdb[0]) {
+    case opcode::kMaintenanceIn:
+      return ClassifyMaintenanceIn(cdb[1] & 0x1F);
+    case opcode::kServiceActionIn16:
+      return ClassifyServiceActionIn16(cdb[1] & 0x1F);
+    case opcode::kStartStopUnit: {
+      // START=1 and POWER CONDITION=0 only starts what is stopped.
+      const bool only_starts = (cdb[4] & 0xF1) == 0x01;
+      return only_starts ? AccessClass::kUnrestricted : conflicts;
+    }
+    case opcode::kPreventAllowMediumRemoval:
+      return (cdb[4] & 0x03) == 0 ? AccessClass::kUnrestricted : conflicts;
+    default:
+      return conflicts;
+  }
+}
+
+}  // namespace
+
+AccessClass Classify(ByteSpan cdb) {
+  if (cdb.empty()) return AccessClass::kWrite;
+  const uint8_t entry = kTable[cdb[0]];
+  return entry == kByServiceAction ? ClassifyByServiceAction(cdb) : static_cast<AccessClass>(entry);
+}
+
+AccessMask AllowedAccess(const State& state, const Nexus& nexus) {
+  if (!state.reservation || state.IsHolder(nexus)) return kFullAccess;
+  const Type type = state.reservation->type;
+  if (RegistrantsHaveAccess(type) && state.Find(nexus) != nullptr) return kFullAccess;
+  AccessMask mask = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kReservation);
+  if (!IsExclusiveAccess(type)) mask |= Bit(AccessClass::kRead);
+  return mask;
+}
+
+}  // namespace scsi_pr

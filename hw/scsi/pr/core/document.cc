@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/document.h"
+
+#include <glib.h>
+
+#include <charconv>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace scsi_pr {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kFormat = "scsi-pr";
+constexpr std::string_view kScope = "logical-unit";
+
+std::string Checksum(const json& state) {
+  const std::string text = state.dump();
+  const std::unique_ptr<char, decltype(&g_free)> digest(
+      g_compute_checksum_for_data(G_CHECKSUM_SHA256, reinterpret_cast<const guchar*>(text.data()),
+                                  text.size()),
+      g_free);
+  return std::string("sha256:") + digest.get();
+}
+
+// Unsigned members within a range; nlohmann-json would convert silently.
+template <typename Int>
+Int GetUnsigned(const json& object, const char* member, uint64_t least) {
+  const json& value = object.at(member);
+  if (!value.is_number_unsigned() || value.get<uint64_t>() < least ||
+      value.get<uint64_t>() > std::numeric_limits<Int>::max()) {
+    throw std::invalid_argument(std::string("\"") + member + "\" is out of range");
+  }
+  return value.get<Int>();
+}
+
+uint64_t KeyFromText(const std::string& text) {
+  uint64_t key = 0;
+  const char* end = text.data() + text.size();
+  const bool prefixed = text.size() == 18 && text.starts_with("0x");
+  if (!prefixed || std::from_chars(text.data() + 2, end, key, 16).ptr != end) {
+    throw std::invalid_argument("\"" + text + "\" is no reservation key");
+  }
+  return key;
+}
+
+Reservation ReservationFromJson(const json& object) {
+  const auto name = object.at("type").get<std::string>();
+  const auto type = TypeFromName(name);
+  if (!type) throw std::invalid_argument("\"" + name + "\" is no reservation type");
+  if (object.at("scope").get<std::string>() != kScope) throw std::invalid_argument("unknown scope");
+  Reservation reservation{*type, std::nullopt};
+  if (object.contains("holder")) reservation.holder = NexusFromJson(object.at("holder"));
+  return reservation;
+}
+
+State StateFromJson(const json& object) {
+  State state;
+  state.generation = GetUnsigned<uint32_t>(object, "pr-generation", 0);
+  state.aptpl = object.at("aptpl").get<bool>();
+  for (const json& item : object.at("registrations")) {
+    state.registrations.push_back(
+        {NexusFromJson(item), KeyFromText(item.at("key").get<std::string>())});
+  }
+  if (object.contains("reservation")) {
+    state.reservation = ReservationFromJson(object.at("reservation"));
+  }
+  return state;
+}
+
+Status Corrupt(const std::string& what) {
+  return Status::Error(Status::Code::kCorrupt, "the reservation state document is damaged: " + what);
+}
+
+Status Decode(std::string_view text, State* state) {
+  const json document = json::parse(text);
+  if (document.at("format").get<std::string>() != kFormat) return Corrupt("it is of another format");
+  const int schema = document.at("schema").get<int>();
+  if (schema > kDocumentSchema) {
+    return Status::Error(Status::Code::kUnsupported,
+                         "the reservation state document has schema " + std::to_string(schema) +
+                             ", this program knows up to " + std::to_string(kDocumentSchema),
+                         "Use the version that wrote it, or a newer one.");
+  }
+  const json& body = document.at("state");
+  if (document.at("checksum").get<std::string>() != Checksum(body)) {
+    return Corrupt("its checksum does not match");
+  }
+  State decoded = StateFromJson(body);
+  if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
+  *state = std::move(decoded);
+  return Status();
+}
+
+}  // namespace
+
+std::string KeyToText(uint64_t key) {
+  constexpr int kDigits = 16;
+  char buffer[2 + kDigits + 1];
+  g_snprintf(buffer, sizeof buffer, "0x%016" G_GINT64_MODIFIER "x", key);
+  return buffer;
+}
+
+json NexusToJson(const Nexus& nexus) {
+  return {{"initiator", nexus.initiator.ToText()}, {"target-port", nexus.target_port}};
+}
+
+Nexus NexusFromJson(const json& object) {
+  std::string error;
+  const auto text = object.at("initiator").get<std::string>();
+  const auto initiator = TransportId::FromText(text, &error);
+  if (!initiator) throw std::invalid_argument("\"" + text + "\" " + error);
+  return Nexus{*initiator, GetUnsigned<uint16_t>(object, "target-port", 1)};
+}
+
+json StateToJson(const State& state) {
+  json registrations = json::array();
+  for (const Registration& registration : state.registrations) {
+    json item = NexusToJson(registration.nexus);
+    item["key"] = KeyToText(registration.key);
+    registrations.push_back(std::move(item));
+  }
+  json object = {{"pr-generation", state.generation},
+                 {"aptpl", state.aptpl},
+                 {"registrations", std::move(registrations)}};
+  if (state.reservation) {
+    json& reservation = object["reservation"];
+    reservation = {{"type", TypeName(state.reservation->type)}, {"scope", kScope}};
+    if (state.reservation->holder) reservation["holder"] = NexusToJson(*state.reservation->holder);
+  }
+  return object;
+}
+
+std::string EncodeDocument(const State& state) {
+  json body = StateToJson(state);
+  const std::string checksum = Checksum(body);
+  return json{{"format", kFormat},
+              {"schema", kDocumentSchema},
+              {"checksum", checksum},
+              {"state", std::move(body)}}
+      .dump();
+}
+
+Status DecodeDocument(std::string_view text, State* state) {
+  // nlohmann-json and the readers above report by exception; none leaves here.
+  try {
+    return Decode(text, state);
+  } catch (const std::exception& e) {
+    return Corrupt(e.what());
+  }
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The canonical JSON document of a logical unit's reservation state: the same
+// text is the row of a file store, the payload of a migration, the file of
+// save and load, and what tools print.
+//
+//   { "format": "scsi-pr", "schema": 1, "checksum": "sha256:…",
+//     "state": { "pr-generation": 2, "aptpl": true,
+//                "registrations": [ { "initiator": "iqn.…", "target-port": 1,
+//                                     "key": "0x00000000deadbeef" } ],
+//                "reservation": { "type": "write-exclusive", "scope": "logical-unit",
+//                                 "holder": { "initiator": "iqn.…", "target-port": 1 } } } }
+//
+// Keys are text: 64-bit numbers do not survive JSON readers that use doubles.
+// "reservation" is absent when there is none, "holder" for the all registrants
+// types. The checksum covers "state" as nlohmann-json dumps it without spaces
+// (members in alphabetical order), in UTF-8.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "core/state.h"
+#include "core/status.h"
+
+namespace scsi_pr {
+
+inline constexpr int kDocumentSchema = 1;
+
+// 16 hexadecimal digits after 0x.
+std::string KeyToText(uint64_t key);
+
+nlohmann::json NexusToJson(const Nexus& nexus);
+// Throws an std::exception that says what is wrong.
+Nexus NexusFromJson(const nlohmann::json& object);
+nlohmann::json StateToJson(const State& state);
+
+// One line, without a newline.
+std::string EncodeDocument(const State& state);
+
+// Validates everything before it touches `*state`: form, schema, checksum,
+// and the invariants of FindViolation(). kUnsupported for a newer schema,
+// kCorrupt for anything else that is wrong.
+Status DecodeDocument(std::string_view text, State* state);
+
+}  // namespace scsi_pr

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "gate/gate.h"
+
+#include <glib.h>
+
+namespace scsi_pr {
+
+namespace {
+
+// The word of a UnitAttentionQueue: 40 bits of version, four places of 6 bits
+// for codes, the oldest lowest, 0 for a free place. A code is 1 + an index
+// into kConditions; as many places as there are codes cannot overflow.
+constexpr unsigned kCodeBits = 6;
+constexpr uint64_t kCodeMask = (1u << kCodeBits) - 1;
+constexpr unsigned kPlaces = 4;
+constexpr unsigned kVersionShift = kCodeBits * kPlaces;
+
+constexpr Sense kConditions[] = {
+    sense::kReservationsPreempted,
+    sense::kReservationsReleased,
+    sense::kRegistrationsPreempted,
+};
+static_assert(std::size(kConditions) <= kPlaces);
+
+constexpr uint64_t VersionOf(uint64_t word) { return word >> kVersionShift; }
+constexpr uint64_t CodesOf(uint64_t word) { return word & ((uint64_t{1} << kVersionShift) - 1); }
+
+uint64_t CodeOf(Sense sense) {
+  uint64_t code = 1;
+  while (kConditions[code - 1] != sense) code++;
+  return code;
+}
+
+// `codes` with `code` behind those that are pending, or as they are.
+uint64_t WithCode(uint64_t codes, uint64_t code) {
+  unsigned shift = 0;
+  for (; (codes >> shift & kCodeMask) != 0; shift += kCodeBits) {
+    if ((codes >> shift & kCodeMask) == code) return codes;
+  }
+  return codes | code << shift;
+}
+
+}  // namespace
+
+void UnitAttentionQueue::Raise(uint64_t version, Sense sense) {
+  const uint64_t code = CodeOf(sense);
+  uint64_t word = word_.load();
+  uint64_t next = 0;
+  do {
+    if (VersionOf(word) >= version) return;
+    next = version << kVersionShift | WithCode(CodesOf(word), code);
+  } while (!word_.compare_exchange_weak(word, next));
+}
+
+std::optional<Sense> UnitAttentionQueue::Take() {
+  uint64_t word = word_.load(std::memory_order_acquire);
+  uint64_t next = 0;
+  do {
+    if (CodesOf(word) == 0) return std::nullopt;
+    next = VersionOf(word) << kVersionShift | CodesOf(word) >> kCodeBits;
+  } while (!word_.compare_exchange_weak(word, next));
+  // The memory is shared: a code that nobody writes must not reach the table.
+  const uint64_t code = word & kCodeMask;
+  if (code == 0 || code > std::size(kConditions)) return std::nullopt;
+  return kConditions[code - 1];
+}
+
+void UnitAttentionQueue::Reset(uint64_t version) { word_.store(version << kVersionShift); }
+
+std::optional<Nexus> GateSlot::nexus() const {
+  std::string error;
+  const std::string text(initiator_, strnlen(initiator_, sizeof initiator_));
+  const auto initiator = TransportId::FromText(text, &error);
+  if (!initiator) return std::nullopt;
+  return Nexus{*initiator, target_port_};
+}
+
+std::string GateSlot::owner() const { return std::string(owner_, strnlen(owner_, sizeof owner_)); }
+
+void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const std::string& owner,
+                      AccessMask access, uint64_t version) {
+  g_strlcpy(initiator_, nexus.initiator.ToText().c_str(), sizeof initiator_);
+  g_strlcpy(owner_, owner.c_str(), sizeof owner_);
+  target_port_ = nexus.target_port;
+  process_id_ = process_id;
+  unit_attentions_.Reset(version);
+  SetAccess(access);
+  attached_.store(1, std::memory_order_release);
+}
+
+void GateSlot::Detach() {
+  SetAccess(0);
+  attached_.store(0, std::memory_order_release);
+}
+
+void Publish(Gate& gate, uint64_t version, const State& state,
+             const std::vector<UnitAttention>& unit_attentions) {
+  for (GateSlot& slot : gate.slots) {
+    if (!slot.attached()) continue;
+    const auto nexus = slot.nexus();
+    if (!nexus) continue;
+    for (const UnitAttention& attention : unit_attentions) {
+      if (attention.nexus == *nexus) slot.unit_attentions().Raise(version, attention.sense);
+    }
+    slot.SetAccess(AllowedAccess(state, *nexus));
+  }
+  gate.published.store(version, std::memory_order_seq_cst);
+}
+
+}  // namespace scsi_pr

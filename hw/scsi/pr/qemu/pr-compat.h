@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What differs between the QEMU series that this shim builds with: 7.2 and
+ * 10.0. Nothing else of the shim looks at the version.
+ */
+#ifndef HW_SCSI_PR_COMPAT_H
+#define HW_SCSI_PR_COMPAT_H
+
+#include "migration/blocker.h"
+#include "hw/scsi/scsi.h"
+
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "system/block-backend.h"
+#include "system/runstate.h"
+#include "system/system.h"
+#else
+#include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qjson.h"
+#include "sysemu/block-backend.h"
+#include "sysemu/runstate.h"
+#include "sysemu/sysemu.h"
+#endif
+
+/* The context in which a request is completed. */
+static inline AioContext *pr_compat_request_context(SCSIRequest *req)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return req->ctx;
+#else
+    return blk_get_aio_context(req->dev->conf.blk);
+#endif
+}
+
+/* AioContexts had a lock of their own once. */
+static inline void pr_compat_enter_context(AioContext *ctx)
+{
+#if QEMU_VERSION_MAJOR < 10
+    aio_context_acquire(ctx);
+#endif
+}
+
+static inline void pr_compat_leave_context(AioContext *ctx)
+{
+#if QEMU_VERSION_MAJOR < 10
+    aio_context_release(ctx);
+#endif
+}
+
+/* On failure *@reason is freed and NULL. */
+static inline bool pr_compat_block_migration(Error **reason, Error **errp)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return migrate_add_blocker(reason, errp) == 0;
+#else
+    if (migrate_add_blocker(*reason, errp) == 0) {
+        return true;
+    }
+    error_free(*reason);
+    *reason = NULL;
+    return false;
+#endif
+}
+
+static inline void pr_compat_unblock_migration(Error **reason)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    migrate_del_blocker(reason);
+#else
+    migrate_del_blocker(*reason);
+    error_free(*reason);
+    *reason = NULL;
+#endif
+}
+
+#endif /* HW_SCSI_PR_COMPAT_H */

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file:
+// what opening can throw (no more threads) becomes an error; running out of
+// memory ends the process, as it does everywhere in QEMU.
+#include "scsi-pr/scsi-pr.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "server/device_server.h"
+
+struct ScsiPrDevice {
+  std::unique_ptr<scsi_pr::DeviceServer> server;
+};
+
+namespace {
+
+using scsi_pr::AccessClass;
+using scsi_pr::ByteSpan;
+using scsi_pr::ByteVector;
+using scsi_pr::Status;
+
+// `error` owned by the caller; what is put there, too.
+void Report(const Status& status, ScsiPrError* error) {
+  error->message = strdup(status.message().c_str());
+  error->hint = status.hint().empty() ? nullptr : strdup(status.hint().c_str());
+}
+
+Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
+  std::string what;
+  const auto initiator = scsi_pr::TransportId::FromText(config.initiator, &what);
+  if (!initiator) {
+    return Status::Error(Status::Code::kInvalid, "\"" + std::string(config.initiator) + "\" " + what);
+  }
+  if (config.target_port == 0) {
+    return Status::Error(Status::Code::kInvalid, "relative target port 0 does not exist",
+                         "It is a number from 1 to 65535.");
+  }
+  *nexus = {*initiator, config.target_port};
+  return Status();
+}
+
+Status Open(const ScsiPrConfig& config, std::unique_ptr<scsi_pr::DeviceServer>* server) try {
+  scsi_pr::Nexus nexus;
+  if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
+  std::shared_ptr<scsi_pr::Store> store;
+  Status status =
+      scsi_pr::Store::Open(config.store, scsi_pr::Store::OpenMode::kCreate, &store);
+  if (!status.ok()) return status;
+  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, server);
+} catch (const std::exception& e) {
+  return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());
+}
+
+}  // namespace
+
+extern "C" {
+
+void scsi_pr_error_clear(ScsiPrError* error) {
+  free(error->message);
+  free(error->hint);
+  *error = {};
+}
+
+ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
+  std::unique_ptr<scsi_pr::DeviceServer> server;
+  if (const Status status = Open(*config, &server); !status.ok()) {
+    Report(status, error);
+    return nullptr;
+  }
+  return new ScsiPrDevice{std::move(server)};
+}
+
+void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
+
+ScsiPrAdmission scsi_pr_admit(ScsiPrDevice* device, const uint8_t* cdb,
+                              size_t cdb_length) {
+  const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
+  if (!device->server->Admits(access)) return SCSI_PR_CONFLICT;
+  return access == AccessClass::kReservation ? SCSI_PR_EXECUTE : SCSI_PR_ADMITTED;
+}
+
+void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
+                     const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
+                     void* opaque) {
+  const ByteSpan data_out = data_length == 0 ? ByteSpan() : ByteSpan(data, data_length);
+  device->server->Execute(
+      ByteVector(cdb, cdb + cdb_length), ByteVector(data_out.begin(), data_out.end()),
+      [callback, opaque](const scsi_pr::Response& response) {
+        const ScsiPrResult result{static_cast<uint8_t>(response.status),
+                                  {response.sense.key, response.sense.asc, response.sense.ascq},
+                                  response.data.data(),
+                                  response.data.size()};
+        callback(opaque, &result);
+      });
+}
+
+bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
+  const auto taken = device->server->TakeUnitAttention();
+  if (taken) *sense = {taken->key, taken->asc, taken->ascq};
+  return taken.has_value();
+}
+
+void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void* opaque) {
+  device->server->Inspect([callback, opaque](const nlohmann::json& info) {
+    callback(opaque, info.dump().c_str());
+  });
+}
+
+char* scsi_pr_last_failure(ScsiPrDevice* device) {
+  const Status status = device->server->last_status();
+  return status.ok() ? nullptr : strdup(status.message().c_str());
+}
+
+}  // extern "C"

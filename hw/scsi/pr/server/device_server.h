@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The device server of one I_T nexus: admits commands through its gate slot,
+// and carries the reservation commands out on a thread of its own, in the
+// order they came, because a store may have to wait for a disk or for another
+// process.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "core/access.h"
+#include "core/status.h"
+#include "spc/sense.h"
+#include "store/store.h"
+
+namespace scsi_pr {
+
+// How a command ended.
+struct Response {
+  ScsiStatus status = ScsiStatus::kGood;
+  Sense sense = sense::kNone;
+  ByteVector data;
+};
+
+class DeviceServer {
+ public:
+  // Attaches `nexus` to `store`; `owner` as in Store::Attach().
+  static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
+                     std::unique_ptr<DeviceServer>* server);
+  // Finishes what was submitted, then detaches.
+  ~DeviceServer();
+  DeviceServer(const DeviceServer&) = delete;
+  DeviceServer& operator=(const DeviceServer&) = delete;
+
+  const Nexus& nexus() const { return nexus_; }
+  const Store& store() const { return *store_; }
+
+  // Any thread, never blocks.
+  bool Admits(AccessClass access) const { return slot_->Admits(access); }
+  std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
+
+  // `done` runs on the server's thread.
+  void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
+  void Inspect(std::function<void(const nlohmann::json&)> done);
+
+  // Of the last operation on the store.
+  Status last_status() const;
+
+ private:
+  using Job = std::function<void()>;
+
+  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot);
+
+  void Submit(Job job);
+  void Run();
+  Response Process(ByteSpan cdb, ByteSpan data_out);
+  Response ProcessIn(ByteSpan cdb);
+  Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
+  Response Update(const Store::Transition& transition);
+  Response Failed(const Status& status);
+  void Remember(const Status& status);
+
+  const std::shared_ptr<Store> store_;
+  const Nexus nexus_;
+  GateSlot* const slot_;
+
+  mutable std::mutex mutex_;  // all below
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  Status last_status_;
+  std::thread thread_;
+};
+
+// What people and tools see of a store: the members "store", and "state" and
+// "attached" of `snapshot`, or "error" where reading it ended in `status`.
+nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot);
+
+}  // namespace scsi_pr

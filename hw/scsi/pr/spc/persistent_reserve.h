@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// PERSISTENT RESERVE IN and OUT as they come from an initiator (SPC-3 6.11,
+// 6.12): bytes to types. Everything here is hostile until parsed; parsing
+// judges only what the bytes alone can show to be wrong.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "spc/bytes.h"
+#include "spc/sense.h"
+
+namespace scsi_pr {
+
+// Table 106. Codes not named here are reserved.
+enum class OutAction : uint8_t {
+  kRegister = 0x00,
+  kReserve = 0x01,
+  kRelease = 0x02,
+  kClear = 0x03,
+  kPreempt = 0x04,
+  kPreemptAndAbort = 0x05,
+  kRegisterAndIgnoreExistingKey = 0x06,
+};
+
+// Table 97.
+enum class InAction : uint8_t {
+  kReadKeys = 0x00,
+  kReadReservation = 0x01,
+  kReportCapabilities = 0x02,
+  kReadFullStatus = 0x03,
+};
+
+// SPC-3 6.11.4.3. Other values are reserved or obsolete.
+enum class Type : uint8_t {
+  kWriteExclusive = 0x1,
+  kExclusiveAccess = 0x3,
+  kWriteExclusiveRegistrantsOnly = 0x5,
+  kExclusiveAccessRegistrantsOnly = 0x6,
+  kWriteExclusiveAllRegistrants = 0x7,
+  kExclusiveAccessAllRegistrants = 0x8,
+};
+
+// SPC-3 6.11.4.2: the only scope since elements and extents became obsolete.
+inline constexpr uint8_t kLogicalUnitScope = 0x0;
+
+bool IsKnownType(uint8_t code);
+bool IsAllRegistrants(Type type);
+// Registrants Only or All Registrants: every registered nexus has access.
+bool RegistrantsHaveAccess(Type type);
+bool IsExclusiveAccess(Type type);
+
+// `write-exclusive-registrants-only`, …: the names in documents and QMP.
+std::string_view TypeName(Type type);
+std::optional<Type> TypeFromName(std::string_view name);
+
+// A PERSISTENT RESERVE OUT command with its parameter list (table 107).
+struct PersistentReserveOut {
+  OutAction action = OutAction::kRegister;
+  uint8_t scope = 0;  // as received: not every action looks at it
+  uint8_t type = 0;   // likewise
+  uint64_t reservation_key = 0;
+  uint64_t service_action_reservation_key = 0;
+  bool spec_i_pt = false;
+  bool all_tg_pt = false;
+  bool aptpl = false;
+};
+
+// A PERSISTENT RESERVE IN command.
+struct PersistentReserveIn {
+  InAction action = InAction::kReadKeys;
+  uint16_t allocation_length = 0;  // bytes
+};
+
+// SPC-3 6.12.1. `parameter_list` is the data-out that was transferred.
+std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb,
+                                                                    ByteSpan parameter_list);
+// SPC-3 6.11.1.
+std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb);
+
+}  // namespace scsi_pr

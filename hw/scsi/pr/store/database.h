@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The durable half of a file store: an SQLite database with one row, the
+// logical unit. Look at one with
+//
+//   sqlite3 quorum.pr 'SELECT version, document FROM logical_unit'
+//
+// Not thread-safe. Every error leaves the last committed record as it was.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/state.h"
+#include "core/status.h"
+#include "core/transition.h"
+
+struct sqlite3;
+
+namespace scsi_pr {
+
+// A committed version of the state, with what the change to it has to tell.
+struct Record {
+  uint64_t version = 0;
+  State state;
+  std::vector<UnitAttention> unit_attentions;
+};
+
+class Database {
+ public:
+  // `PRAGMA user_version`; a higher one is refused.
+  static constexpr int kSchema = 1;
+
+  // Makes a database with an empty state, at once whole under its name. No
+  // error if another process was faster.
+  static Status Create(const std::string& path);
+  // Opens an existing one and verifies that it is a sound store: kCorrupt,
+  // kUnsupported (newer) or kIo.
+  static Status Open(const std::string& path, std::unique_ptr<Database>* database);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  Status Load(Record* record);
+  // `durable`: on stable storage when this returns (else only safe from the
+  // death of processes).
+  Status Save(const Record& record, bool durable);
+
+  // The nonce of the gate that goes with this database.
+  Status LoadGateNonce(std::string* nonce);
+  Status SaveGateNonce(const std::string& nonce);
+
+ private:
+  explicit Database(std::string path) : path_(std::move(path)) {}
+
+  Status Verify();
+  Status Execute(const char* sql);
+  Status QueryInteger(const char* sql, int64_t* value);
+  Status Failure() const;
+
+  const std::string path_;
+  sqlite3* db_ = nullptr;
+};
+
+}  // namespace scsi_pr

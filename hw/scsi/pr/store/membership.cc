@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/membership.h"
+
+namespace scsi_pr {
+
+size_t ForgetTheDead(Gate& gate, const IsLive& is_live) {
+  size_t attached = 0;
+  for (size_t i = 0; i < Gate::kSlots; i++) {
+    GateSlot& slot = gate.slots[i];
+    if (!slot.attached()) continue;
+    if (is_live(i)) {
+      attached++;
+    } else {
+      slot.Detach();
+    }
+  }
+  return attached;
+}
+
+Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri) {
+  for (const Attachment& other : ListAttached(gate)) {
+    if (other.nexus != nexus) continue;
+    return Status::Error(
+        Status::Code::kInUse,
+        "I_T nexus " + nexus.initiator.ToText() + ", target port " +
+            std::to_string(nexus.target_port) + " is attached to " + uri + " already, by process " +
+            std::to_string(other.process_id) + " (" + other.owner + ")",
+        "Give every device that shares a store a pr-initiator or a pr-target-port of its own; two "
+        "VMs also need different -uuid.");
+  }
+  return Status();
+}
+
+std::vector<Attachment> ListAttached(const Gate& gate) {
+  std::vector<Attachment> attached;
+  for (const GateSlot& slot : gate.slots) {
+    if (!slot.attached()) continue;
+    if (const auto nexus = slot.nexus()) {
+      attached.push_back({*nexus, slot.process_id(), slot.owner()});
+    }
+  }
+  return attached;
+}
+
+}  // namespace scsi_pr

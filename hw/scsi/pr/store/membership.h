@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Who is attached to a gate: the part of a store that file and memory share.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "gate/gate.h"
+#include "store/store.h"
+
+namespace scsi_pr {
+
+// Whether the process that attached slot `index` still lives. A slot whose
+// process is gone is free.
+using IsLive = std::function<bool(size_t index)>;
+
+// Frees the slots of processes that are gone. Returns how many are attached.
+size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
+
+// kInUse, naming the other, if a slot has this nexus.
+Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
+
+std::vector<Attachment> ListAttached(const Gate& gate);
+
+}  // namespace scsi_pr

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/range_lock.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+namespace scsi_pr {
+
+namespace {
+
+constexpr off_t kBase = off_t{1} << 62;
+
+struct flock Range(short type, uint64_t first, uint64_t count) {
+  struct flock range = {};
+  range.l_type = type;
+  range.l_whence = SEEK_SET;
+  range.l_start = kBase + static_cast<off_t>(first);
+  range.l_len = static_cast<off_t>(count);
+  return range;
+}
+
+}  // namespace
+
+Status RangeLock::Open(const std::string& path, std::unique_ptr<RangeLock>* lock) {
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY);
+  struct stat info = {};
+  if (fd < 0 || fstat(fd, &info) != 0) {
+    const int error = errno;
+    if (fd >= 0) close(fd);
+    return Status::Error(Status::Code::kIo, "cannot open " + path + ": " + strerror(error),
+                         "The user that runs QEMU must be able to read and write it.");
+  }
+  lock->reset(new RangeLock(fd, info.st_dev, info.st_ino));
+  return Status();
+}
+
+RangeLock::~RangeLock() { close(fd_); }
+
+bool RangeLock::TryLock(uint64_t byte) {
+  struct flock range = Range(F_WRLCK, byte, 1);
+  return fcntl(fd_, F_OFD_SETLK, &range) == 0;
+}
+
+bool RangeLock::TryLockShared(uint64_t byte) {
+  struct flock range = Range(F_RDLCK, byte, 1);
+  return fcntl(fd_, F_OFD_SETLK, &range) == 0;
+}
+
+bool RangeLock::Lock(uint64_t byte, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  std::chrono::microseconds pause{50};
+  while (!TryLock(byte)) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, std::chrono::microseconds{2000});
+  }
+  return true;
+}
+
+void RangeLock::Unlock(uint64_t byte) {
+  struct flock range = Range(F_UNLCK, byte, 1);
+  fcntl(fd_, F_OFD_SETLK, &range);
+}
+
+bool RangeLock::IsLockedElsewhere(uint64_t first, uint64_t count) const {
+  struct flock range = Range(F_WRLCK, first, count);
+  // An error counts as locked: never take a living process for a dead one.
+  return fcntl(fd_, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+}
+
+}  // namespace scsi_pr

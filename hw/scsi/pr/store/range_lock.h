@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Locks on single bytes of a file, held by the kernel for as long as this
+// object lives and no longer: a killed process holds none. They are open file
+// description locks far behind the end of the file, where SQLite's own (which
+// are process-wide) never are.
+//
+// Closing any descriptor of a file drops all of a process's SQLite locks on
+// it. Hence: open before SQLite opens the same file, destroy after SQLite
+// has closed it, one object a file and process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/status.h"
+
+namespace scsi_pr {
+
+class RangeLock {
+ public:
+  static Status Open(const std::string& path, std::unique_ptr<RangeLock>* lock);
+  ~RangeLock();
+  RangeLock(const RangeLock&) = delete;
+  RangeLock& operator=(const RangeLock&) = delete;
+
+  dev_t device() const { return device_; }
+  ino_t inode() const { return inode_; }
+
+  // Exclusive; false if another process has it.
+  bool TryLock(uint64_t byte);
+  // Tries until `patience` is over. It polls: a blocking lock could not be
+  // given up.
+  bool Lock(uint64_t byte, std::chrono::milliseconds patience);
+  // Shared; false if another process has it exclusively.
+  bool TryLockShared(uint64_t byte);
+  void Unlock(uint64_t byte);
+  // Whether another process (or another RangeLock) locks any of the bytes.
+  bool IsLockedElsewhere(uint64_t first, uint64_t count) const;
+
+ private:
+  RangeLock(int fd, dev_t device, ino_t inode) : fd_(fd), device_(device), inode_(inode) {}
+
+  const int fd_;
+  const dev_t device_;
+  const ino_t inode_;
+};
+
+}  // namespace scsi_pr

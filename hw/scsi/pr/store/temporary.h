@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+
+namespace scsi_pr {
+
+// Creates an empty file of a new name beside `path`, readable and writable
+// for owner and group as the umask allows. Returns its descriptor, or -1 and
+// errno. It becomes `path` by rename() or link() once it is whole.
+int CreateTemporary(const std::string& path, std::string* name);
+
+}  // namespace scsi_pr

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libscsi-pr: SCSI-3 persistent reservations (SPC-3) for a device emulator.
+ *
+ * A ScsiPrDevice is the device server's view of one I_T nexus at one logical
+ * unit. The emulator asks it to admit every command on its way to the medium
+ * (scsi_pr_admit), hands the reservation commands over (scsi_pr_execute), and
+ * fetches the unit attention conditions that other nexuses' commands caused
+ * (scsi_pr_take_unit_attention). All nexuses that open the same store share
+ * one reservation state, also those of other processes.
+ *
+ * Threads: every function may be called from any thread, if not said
+ * otherwise. scsi_pr_admit and scsi_pr_take_unit_attention neither block nor
+ * take locks. Callbacks run on a thread of the library, one at a time for a
+ * device; they must hand over to the emulator's own thread and return. They
+ * may call scsi_pr_admit and scsi_pr_take_unit_attention, nothing else.
+ *
+ * Ownership: the library copies what it is given. What it returns is freed
+ * with the function that its declaration names.
+ */
+#ifndef SCSI_PR_H
+#define SCSI_PR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ScsiPrDevice ScsiPrDevice;
+
+/* Why something failed, for people. Free with scsi_pr_error_clear(). */
+typedef struct ScsiPrError {
+    char *message;      /* one line, no full stop */
+    char *hint;         /* what to do, a sentence; may be NULL */
+} ScsiPrError;
+
+void scsi_pr_error_clear(ScsiPrError *error);
+
+typedef struct ScsiPrConfig {
+    /* "memory:", "memory:NAME" or "file:/PATH" */
+    const char *store;
+    /*
+     * TransportID of the initiator port (SPC-3 7.5.4) as text:
+     * "iqn.NAME[,i,0xISID]", "naa.16HEX", a WWPN, "srp.32HEX"
+     */
+    const char *initiator;
+    /* relative target port identifier, 1 ... 65535 */
+    uint16_t target_port;
+    /* who this is, for the error messages of others: "VM a, device disk0" */
+    const char *owner;
+} ScsiPrConfig;
+
+/*
+ * Attaches the nexus. The first one that attaches to a store powers the
+ * logical unit on (SPC-3 5.6.3). May wait for a disk and up to five seconds
+ * for another process.
+ *
+ * NULL with *error filled in: unknown URI or TransportID, a store that is
+ * damaged, newer, not accessible or on a full file system, a nexus that is
+ * attached already. Nothing is changed then.
+ */
+ScsiPrDevice *scsi_pr_device_new(const ScsiPrConfig *config, ScsiPrError *error);
+
+/*
+ * Detaches the nexus. Its registration and reservation stay. Commands that
+ * are still under way end first, and their callbacks have run when this
+ * returns. No other call may be under way or follow.
+ */
+void scsi_pr_device_free(ScsiPrDevice *device);
+
+typedef enum ScsiPrAdmission {
+    SCSI_PR_ADMITTED,   /* carry the command out */
+    SCSI_PR_CONFLICT,   /* end it in RESERVATION CONFLICT status */
+    SCSI_PR_EXECUTE,    /* a reservation command: scsi_pr_execute() */
+} ScsiPrAdmission;
+
+/*
+ * SPC-3 5.6.1, tables 33 and 34: whether the command with this CDB may enter
+ * the enabled task state now. Call it when the command is about to be sent to
+ * the medium, not when it is received. Costs the same for one and for
+ * thousands of registrations. @cdb_length in bytes.
+ */
+ScsiPrAdmission scsi_pr_admit(ScsiPrDevice *device,
+                              const uint8_t *cdb, size_t cdb_length);
+
+/* Fixed part of sense data (SPC-3 4.5.3). */
+typedef struct ScsiPrSense {
+    uint8_t key;
+    uint8_t asc;
+    uint8_t ascq;
+} ScsiPrSense;
+
+typedef struct ScsiPrResult {
+    uint8_t status;         /* SAM-3 5.3: 00h, 02h, 08h or 18h */
+    ScsiPrSense sense;      /* with CHECK CONDITION (02h) */
+    const uint8_t *data;    /* data-in, already cut to the allocation length */
+    size_t data_length;     /* bytes; valid during the callback */
+} ScsiPrResult;
+
+typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
+
+/*
+ * Carries out PERSISTENT RESERVE IN and OUT (SPC-3 6.11, 6.12), RESERVE and
+ * RELEASE (SPC-2). @data is the data-out that was really transferred,
+ * @data_length in bytes; both are copied.
+ *
+ * Returns at once. The callback runs exactly once. When it says GOOD for a
+ * command that changed something, the change is committed and in force for
+ * every nexus. When the store failed nothing has changed: BUSY (another
+ * process did not let go in time) or CHECK CONDITION, HARDWARE ERROR,
+ * INTERNAL TARGET FAILURE.
+ */
+void scsi_pr_execute(ScsiPrDevice *device,
+                     const uint8_t *cdb, size_t cdb_length,
+                     const uint8_t *data, size_t data_length,
+                     ScsiPrCallback *callback, void *opaque);
+
+/*
+ * The oldest unit attention condition that waits for this nexus, if any.
+ * Taking it is reporting it.
+ */
+bool scsi_pr_take_unit_attention(ScsiPrDevice *device, ScsiPrSense *sense);
+
+/*
+ * Reads the state from the store for people and tools. The callback gets
+ * @json, valid during the callback only: the members of ScsiPrInfo in
+ * qapi/scsi-pr.json but for "path" and "device". A store that cannot be read
+ * shows in the member "error". Runs behind the commands under way.
+ */
+typedef void ScsiPrInspectCallback(void *opaque, const char *json);
+
+void scsi_pr_inspect(ScsiPrDevice *device,
+                     ScsiPrInspectCallback *callback, void *opaque);
+
+/* Why the last store operation of this device failed; NULL if it did not.
+ * Free with free(). For logs. */
+char *scsi_pr_last_failure(ScsiPrDevice *device);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SCSI_PR_H */

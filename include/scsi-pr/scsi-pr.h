@@ -103,6 +103,12 @@ typedef struct ScsiPrResult {
 typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
 
 /*
+ * Bytes. No parameter list is longer; do not fetch one that an initiator says
+ * is: without data the command ends in PARAMETER LIST LENGTH ERROR.
+ */
+#define SCSI_PR_MAX_DATA_OUT 65536
+
+/*
  * Carries out PERSISTENT RESERVE IN and OUT (SPC-3 6.11, 6.12), RESERVE and
  * RELEASE (SPC-2). @data is the data-out that was really transferred,
  * @data_length in bytes; both are copied.

@@ -6,6 +6,7 @@
 #ifndef HW_SCSI_PR_COMPAT_H
 #define HW_SCSI_PR_COMPAT_H
 
+#include "qapi/error.h"
 #include "migration/blocker.h"
 #include "hw/scsi/scsi.h"
 

@@ -126,10 +126,16 @@ static void scsi_pr_set_target_port(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
     SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
+    uint16_t value;
 
-    if (s) {
-        visit_type_uint16(v, name, &s->target_port, errp);
+    if (!s || !visit_type_uint16(v, name, &value, errp)) {
+        return;
     }
+    if (value == 0) {
+        error_setg(errp, "%s must be from 1 to 65535", name);
+        return;
+    }
+    s->target_port = value;
 }
 
 /* Runs when the device is finalized; no request of it is left then. */

@@ -246,8 +246,8 @@ static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
         scsi_pr_complete_conflict(req);
         return 0;
     }
-    if (req->cmd.mode == SCSI_XFER_TO_DEV && req->cmd.xfer) {
-        /* At most 65535 bytes: QEMU looks at two bytes of the length only. */
+    if (req->cmd.mode == SCSI_XFER_TO_DEV && req->cmd.xfer &&
+        req->cmd.xfer <= SCSI_PR_MAX_DATA_OUT) {
         r->buf_len = req->cmd.xfer;
         r->buf = g_malloc0(r->buf_len);
         return -(int32_t)r->buf_len;

@@ -125,7 +125,10 @@ std::optional<TransportId> TransportId::FromIscsiText(std::string_view text, std
 std::optional<TransportId> TransportId::FromText(std::string_view text, std::string* error) {
   std::string_view rest = text;
   if (StripPrefix(&rest, "iscsi:")) return FromIscsiText(rest, error);
-  if (StripPrefix(&rest, "iqn.") || StripPrefix(&rest, "eui.")) return FromIscsiText(text, error);
+  if (StripPrefix(&rest, "iqn.") || StripPrefix(&rest, "eui.")) {
+    // The prefix alone names nobody.
+    return FromIscsiText(rest.empty() || rest[0] == ',' ? rest : text, error);
+  }
   if (StripPrefix(&rest, "naa.")) {
     if (auto name = FromHex(rest, 8)) return TransportId(Protocol::kSas, *name);
     *error = "is no SAS address: expected naa. and 16 hexadecimal digits";

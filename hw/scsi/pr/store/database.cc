@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -98,7 +99,9 @@ Status SyncDirectory(const std::string& path) {
   return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error));
 }
 
-Status Damaged(const std::string& path, const std::string& what) {
+// SQLite explains damage in several lines; a message has one.
+Status Damaged(const std::string& path, std::string what) {
+  std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
                        "Nothing was changed. Restore it from a backup; only if no guest relies on "
                        "its reservations any more, remove it to start with an empty state.");

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Names for what the scripts do; nothing is decided here.
+
+export QEMU_SERIES ?= 10.0
+export CONFIG ?= minimal
+export PREFIX ?= /usr/local
+export DESTDIR ?=
+
+MAKEFLAGS += --no-print-directory
+QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
+
+.PHONY: help deps core qemu qemu-source demo check bench install clean distclean
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo         two VMs share a disk and one fences the other'
+	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
+	@echo 'make qemu         QEMU with persistent reservations; the last line is its path'
+	@echo 'make core         the library, the tool scsi-pr and the unit tests, without QEMU'
+	@echo 'make bench        what the gate costs an I/O command'
+	@echo 'make install      library, header and tool into PREFIX (below DESTDIR)'
+	@echo 'make deps         install the Debian packages that demo and check need'
+	@echo 'make qemu-source  fetch and unpack the source; the last line is its directory'
+	@echo 'make clean        remove what was built; make distclean: and what was downloaded'
+	@echo
+	@echo 'QEMU_SERIES=$(QEMU_SERIES)    or 7.2: as in Debian 13 or Debian 12'
+	@echo 'CONFIG=$(CONFIG)      or full: everything a user may want, as in Debian'
+	@echo 'PREFIX=$(PREFIX)'
+
+deps:
+	@scripts/deps check
+
+core:
+	@scripts/deps core bench
+	@scripts/core
+
+qemu:
+	@scripts/deps core $(QEMU_DEPS)
+	@scripts/core >/dev/null
+	@scripts/qemu-build
+
+qemu-source:
+	@scripts/deps source
+	@scripts/qemu-source
+
+demo:
+	@scripts/deps core $(QEMU_DEPS) guest
+	@scripts/core >/dev/null
+	@scripts/qemu-build >/dev/null
+	@scripts/guest-image
+	@scripts/demo
+
+check:
+	@scripts/check
+
+bench:
+	@scripts/deps core bench
+	@scripts/core >/dev/null
+	@meson test -C build/core --benchmark --verbose
+
+install:
+	@scripts/deps core
+	@scripts/core install
+
+clean:
+	rm -rf build/core* build/prefix build/results build/log build/qemu-*/minimal build/qemu-*/full
+
+distclean:
+	rm -rf build

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Which QEMU: the series, the Debian release that carries it, its directories.
+#
+# Sourced after lib.sh.
+#
+# shellcheck disable=SC2034 # used by those who source it
+
+QEMU_SERIES=${QEMU_SERIES:-10.0}
+CONFIG=${CONFIG:-minimal}
+
+case $QEMU_SERIES in
+10.0) QEMU_SUITE=trixie ;;
+7.2) QEMU_SUITE=bookworm ;;
+*) die "unknown QEMU_SERIES '$QEMU_SERIES'" "Use 10.0 (the default) or 7.2." ;;
+esac
+case $CONFIG in
+minimal | full) ;;
+*) die "unknown CONFIG '$CONFIG'" "Use minimal (the default) or full." ;;
+esac
+
+QEMU_DIR=$BUILD/qemu-$QEMU_SERIES
+QEMU_SRC=$QEMU_DIR/src
+QEMU_BUILD=$QEMU_DIR/$CONFIG

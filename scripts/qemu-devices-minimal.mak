@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Devices of CONFIG=minimal: the machines, the ways to a SCSI disk (every kind
+# of host adapter), and what a guest needs to boot and to talk to a test.
+
+CONFIG_I440FX=y
+CONFIG_Q35=y
+CONFIG_MICROVM=y
+
+CONFIG_PCI_DEVICES=n
+CONFIG_PCIE_PORT=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_MMIO=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_VIRTIO_SERIAL=y
+
+CONFIG_SCSI=y
+CONFIG_VIRTIO_SCSI=y
+CONFIG_ESP_PCI=y
+CONFIG_LSI_SCSI_PCI=y
+CONFIG_MEGASAS_SCSI_PCI=y
+CONFIG_MPTSAS_SCSI_PCI=y
+CONFIG_VMW_PVSCSI_SCSI_PCI=y
+
+CONFIG_USB_XHCI_PCI=y
+CONFIG_USB_STORAGE_BOT=y
+CONFIG_USB_STORAGE_UAS=y
+
+# What a machine has when the command line says nothing else.
+CONFIG_VGA_PCI=y
+CONFIG_E1000_PCI=y
+CONFIG_E1000E_PCI_EXPRESS=y
+
+CONFIG_ISA_DEBUG=y
+CONFIG_TEST_DEVICES=y

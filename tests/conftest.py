@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the tests that boot guests. They run once for each QEMU series that is built."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guest.lib import disk, host
+from guest.lib.vm import VM, boot
+
+
+@functools.cache  # pytest tells parameters apart by identity: new objects mean new guests
+def binaries() -> dict[str, Path | host.Missing]:
+    try:
+        return dict(host.binaries())
+    except host.Missing as missing:
+        return {"missing": missing}  # the fixture fails: a skip would pass for a success
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "qemu" in metafunc.fixturenames:
+        count = 1 if getattr(metafunc.module, "ONLY_NEWEST_QEMU", False) else None
+        values, ids = list(binaries().values()), [f"qemu-{series}" for series in binaries()]
+        metafunc.parametrize("qemu", values[:count], ids=ids[:count], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def qemu(request: pytest.FixtureRequest) -> Path:
+    """The QEMU binary under test."""
+    if isinstance(request.param, host.Missing):
+        pytest.fail(str(request.param), pytrace=False)
+    path: Path = request.param
+    return path
+
+
+@pytest.fixture(scope="module")
+def guest(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
+    """A guest with one ordinary disk of its own, shared by a module's tests."""
+    image = disk.create(tmp_path_factory.mktemp("guest") / "disk.img", fill=b"fresh")
+    with VM("solo", [disk.Disk(image, share_rw=False)], binary=qemu) as vm:
+        yield vm
+
+
+@pytest.fixture(scope="module")
+def pair(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VM, VM]]:
+    """Guests A and B, each in its own QEMU process, sharing a disk and its file: store."""
+    directory = tmp_path_factory.mktemp("pair")
+    image = disk.create(directory / "quorum.img")
+    store = f"file:{directory}/quorum.pr"
+    a, b = (VM(name, [disk.Disk(image, pr_store=store)], binary=qemu) for name in "AB")
+    try:
+        boot([a, b])
+        yield a, b
+    finally:
+        a.close()
+        b.close()

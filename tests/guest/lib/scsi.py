@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SCSI commands as a guest's administrator types them, and what their results mean.
+
+Exit codes are those of sg3_utils (sg3_utils(8)), which carry the SCSI status and sense key.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from .agent import Result
+from .vm import VM
+
+GOOD = "GOOD"
+CONFLICT = "RESERVATION CONFLICT"
+UNIT_ATTENTION = "UNIT ATTENTION"
+
+_OUTCOMES = {
+    0: GOOD,
+    2: "NOT READY",
+    3: "MEDIUM ERROR",
+    5: "ILLEGAL REQUEST",
+    6: UNIT_ATTENTION,
+    9: "ILLEGAL REQUEST",  # INVALID COMMAND OPERATION CODE has an exit code of its own
+    11: "ABORTED COMMAND",
+    24: CONFLICT,
+    33: "TIMEOUT",
+}
+
+# Linux knows one reason for this errno of a block device: RESERVATION CONFLICT (BLK_STS_NEXUS).
+_EBADE = "Invalid exchange"
+
+
+def outcome(result: Result) -> str:
+    """The SCSI status or sense key that a command of sg3_utils, or dd, reports."""
+    if result.command.startswith("dd ") or "| dd " in result.command:
+        if _EBADE in result.err:
+            return CONFLICT
+        return GOOD if result.code == 0 else f"exit code {result.code}: {result.err.strip()}"
+    return _OUTCOMES.get(result.code, f"exit code {result.code}")
+
+
+def sense(result: Result) -> str:
+    """The outcome of sg_raw with the additional sense, in T10's words."""
+    said = re.search(r"Additional sense: (.+)", result.out + result.err)
+    return outcome(result) + (f", {said[1].strip().upper()}" if said else "")
+
+
+@dataclass
+class Reservation:
+    """What READ RESERVATION says."""
+
+    key: int
+    type: int
+
+
+@dataclass
+class Initiator:
+    """A guest's view of a logical unit. Every method returns the command's result, unchecked."""
+
+    vm: VM
+    device: str = "/dev/sda"
+
+    def persist(self, options: str) -> Result:
+        """sg_persist without its INQUIRY (-n), as fence_scsi calls it."""
+        return self.vm.run(f"sg_persist -n {options} {self.device}")
+
+    def register(self, new: int, old: int = 0, options: str = "") -> Result:
+        return self.persist(f"-o -G -K {old:#x} -S {new:#x} {options}".rstrip())
+
+    def register_and_ignore(self, new: int, options: str = "") -> Result:
+        return self.persist(f"-o -I -S {new:#x} {options}".rstrip())
+
+    def reserve(self, key: int, type: int = 5) -> Result:
+        return self.persist(f"-o -R -T {type} -K {key:#x}")
+
+    def release(self, key: int, type: int = 5) -> Result:
+        return self.persist(f"-o -L -T {type} -K {key:#x}")
+
+    def clear(self, key: int) -> Result:
+        return self.persist(f"-o -C -K {key:#x}")
+
+    def preempt(self, key: int, victim: int, type: int = 5) -> Result:
+        return self.persist(f"-o -P -T {type} -K {key:#x} -S {victim:#x}")
+
+    def test_unit_ready(self) -> Result:
+        """With the sense data in the output, so that a unit attention can be told from another."""
+        return self.vm.run(f"sg_raw {self.device} 00 00 00 00 00 00")
+
+    def write(self, text: str, block: int) -> Result:
+        """Write a 512-byte block as an application does, past the guest's page cache."""
+        return self.vm.run(
+            f"printf %s {shlex.quote(text)} | "
+            f"dd of={self.device} bs=512 seek={block} count=1 conv=sync oflag=direct"
+        )
+
+    def read(self, block: int) -> Result:
+        return self.vm.run(f"dd if={self.device} bs=512 skip={block} count=1 iflag=direct")
+
+    def raw(self, cdb: str, options: str = "") -> Result:
+        """Any CDB, in hexadecimal."""
+        return self.vm.run(f"sg_raw {options} {self.device} {cdb}")
+
+    # What the logical unit says, parsed. Unit attentions that wait are taken and passed over;
+    # anything else than GOOD fails.
+
+    def keys(self) -> list[int]:
+        """READ KEYS: one key for each registration, in the order told, duplicates kept."""
+        return [int(k, 16) for k in re.findall(r"^ +0x([0-9a-f]+)$", self._in("-k"), re.M)]
+
+    def generation(self) -> int:
+        found = re.search(r"PR generation=0x([0-9a-f]+)", self._in("-k"))
+        assert found, "READ KEYS without a PRgeneration"
+        return int(found[1], 16)
+
+    def reservation(self) -> Reservation | None:
+        said = self._in("-r")
+        if "there is NO reservation held" in said:
+            return None
+        key = re.search(r"Key=0x([0-9a-f]+)", said)
+        kind = re.search(r"type: (.+)$", said, re.M)
+        assert key and kind, said
+        return Reservation(int(key[1], 16), _TYPES[kind[1].strip()])
+
+    def _in(self, option: str) -> str:
+        command = f"sg_persist -n -i {option} {self.device}"
+        for _ in range(4):
+            result = self.vm.run(command)
+            if outcome(result) != UNIT_ATTENTION:
+                break
+        assert outcome(result) == GOOD, str(result)
+        return result.out
+
+
+_TYPES = {
+    "Write Exclusive": 1,
+    "Exclusive Access": 3,
+    "Write Exclusive, registrants only": 5,
+    "Exclusive Access, registrants only": 6,
+    "Write Exclusive, all registrants": 7,
+    "Exclusive Access, all registrants": 8,
+}

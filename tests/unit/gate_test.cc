@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The gate: unit attentions, publication, and both under threads.
+#include "gate/gate.h"
+
+#include <thread>
+
+#include "testing.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace testing;
+
+constexpr Sense kConditions[] = {sense::kReservationsPreempted, sense::kReservationsReleased,
+                                 sense::kRegistrationsPreempted};
+
+TEST(UnitAttentionQueue, StartsEmpty) {
+  UnitAttentionQueue queue;
+  EXPECT_EQ(queue.Take(), std::nullopt);
+}
+
+TEST(UnitAttentionQueue, OldestFirst) {
+  for (const Sense first : kConditions) {
+    for (const Sense second : kConditions) {
+      for (const Sense third : kConditions) {
+        if (first == second || second == third || first == third) continue;
+        UnitAttentionQueue queue;
+        queue.Raise(1, first);
+        queue.Raise(2, second);
+        queue.Raise(3, third);
+        EXPECT_EQ(queue.Take(), first);
+        EXPECT_EQ(queue.Take(), second);
+        EXPECT_EQ(queue.Take(), third);
+        EXPECT_EQ(queue.Take(), std::nullopt);
+      }
+    }
+  }
+}
+
+TEST(UnitAttentionQueue, PendingOnesAreNotRepeated) {
+  UnitAttentionQueue queue;
+  queue.Raise(1, kConditions[0]);
+  queue.Raise(2, kConditions[1]);
+  queue.Raise(3, kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[1]);
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  queue.Raise(4, kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[0]) << "reported ones may come again";
+}
+
+// A publisher that died is repeated by another.
+TEST(UnitAttentionQueue, ExactlyOnceAVersion) {
+  UnitAttentionQueue queue;
+  queue.Raise(7, kConditions[0]);
+  queue.Raise(7, kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[0]);
+  queue.Raise(7, kConditions[0]);
+  queue.Raise(6, kConditions[1]);
+  EXPECT_EQ(queue.Take(), std::nullopt);
+}
+
+TEST(UnitAttentionQueue, Reset) {
+  UnitAttentionQueue queue;
+  queue.Raise(3, kConditions[0]);
+  queue.Reset(5);
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  queue.Raise(5, kConditions[0]);
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  queue.Raise(6, kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[0]);
+}
+
+TEST(UnitAttentionQueue, LargestVersion) {
+  constexpr uint64_t kLargest = (uint64_t{1} << 40) - 1;
+  UnitAttentionQueue queue;
+  for (const Sense condition : kConditions) queue.Raise(kLargest - 3 + (&condition - kConditions), condition);
+  for (const Sense condition : kConditions) EXPECT_EQ(queue.Take(), condition);
+  queue.Raise(kLargest, kConditions[0]);
+  EXPECT_EQ(queue.Take(), kConditions[0]);
+}
+
+// One thread raises each condition once and repeats itself, two threads take:
+// each condition arrives exactly once.
+TEST(UnitAttentionQueue, ConcurrentRaiseAndTake) {
+  constexpr uint64_t kVersions = 20000;
+  UnitAttentionQueue queue;
+  std::atomic<uint64_t> taken{0};
+  std::atomic<bool> done{false};
+  const auto take = [&] {
+    for (;;) {
+      const bool last = done.load();
+      while (queue.Take()) taken++;
+      if (last) return;
+    }
+  };
+  std::thread one(take);
+  std::thread two(take);
+  for (uint64_t version = 1; version <= kVersions; version++) {
+    queue.Raise(version, kConditions[version % 3]);
+    queue.Raise(version, kConditions[version % 3]);
+    // A pending condition is not raised again: wait until it has been taken.
+    while (taken.load() < version) std::this_thread::yield();
+  }
+  done = true;
+  one.join();
+  two.join();
+  EXPECT_EQ(taken.load(), kVersions);
+}
+
+class GateTest : public ::testing::Test {
+ protected:
+  GateSlot& Attach(size_t index, const Nexus& nexus, const std::string& owner = "test") {
+    gate_->slots[index].Attach(nexus, 42, owner, kFullAccess, version_);
+    return gate_->slots[index];
+  }
+  void Publish(const State& state, const Attentions& attentions = {}) {
+    scsi_pr::Publish(*gate_, ++version_, state, attentions);
+  }
+
+  std::unique_ptr<Gate> gate_ = std::make_unique<Gate>();
+  uint64_t version_ = 1;
+};
+
+TEST_F(GateTest, SlotsStartDetachedAndShut) {
+  for (const GateSlot& slot : gate_->slots) {
+    EXPECT_FALSE(slot.attached());
+    EXPECT_FALSE(slot.Admits(AccessClass::kUnrestricted));
+  }
+}
+
+TEST_F(GateTest, SlotSaysWhoAttached) {
+  const std::string longest = "iscsi:x" + std::string(222, 'y') + ",i,0x00023d000001";
+  for (const Nexus& nexus : {A(), MakeNexus(longest, 65535)}) {
+    const GateSlot& slot = Attach(3, nexus, "VM a, device disk0");
+    EXPECT_TRUE(slot.attached());
+    EXPECT_EQ(slot.nexus(), nexus);
+    EXPECT_EQ(slot.process_id(), 42u);
+    EXPECT_EQ(slot.owner(), "VM a, device disk0");
+  }
+}
+
+TEST_F(GateTest, OverlongOwnerIsCut) {
+  const GateSlot& slot = Attach(0, A(), std::string(100000, 'x'));
+  EXPECT_GT(slot.owner().size(), 100u);
+  EXPECT_LT(slot.owner().size(), 512u);
+  EXPECT_FALSE(gate_->slots[1].attached());
+}
+
+TEST_F(GateTest, DetachedSlotsAdmitNothing) {
+  GateSlot& slot = Attach(0, A());
+  EXPECT_TRUE(slot.Admits(AccessClass::kWrite));
+  slot.Detach();
+  EXPECT_FALSE(slot.attached());
+  for (AccessClass access : {AccessClass::kUnrestricted, AccessClass::kRead, AccessClass::kWrite,
+                             AccessClass::kReservation}) {
+    EXPECT_FALSE(slot.Admits(access));
+  }
+}
+
+TEST_F(GateTest, PublishShowsTheStateToEverySlot) {
+  GateSlot& a = Attach(0, A());
+  GateSlot& d = Attach(511, D());
+  Publish(ReservedByA(kEA));
+  EXPECT_TRUE(a.Admits(AccessClass::kWrite));
+  EXPECT_FALSE(d.Admits(AccessClass::kWrite));
+  EXPECT_FALSE(d.Admits(AccessClass::kRead));
+  EXPECT_TRUE(d.Admits(AccessClass::kUnrestricted));
+  EXPECT_TRUE(d.Admits(AccessClass::kReservation));
+  EXPECT_EQ(gate_->published.load(), version_);
+  Publish(ReservedByA(kWE));
+  EXPECT_TRUE(d.Admits(AccessClass::kRead));
+  EXPECT_FALSE(d.Admits(AccessClass::kWrite));
+  Publish(State{});
+  EXPECT_TRUE(d.Admits(AccessClass::kWrite));
+}
+
+TEST_F(GateTest, PublishTellsOnlyWhomItNames) {
+  GateSlot& a = Attach(0, A());
+  GateSlot& b = Attach(1, B());
+  Nexus other_port = B();
+  other_port.target_port = 2;
+  GateSlot& b2 = Attach(2, other_port);
+  Publish(State{}, {{B(), kConditions[0]}, {C(), kConditions[0]}});
+  EXPECT_EQ(b.unit_attentions().Take(), kConditions[0]);
+  EXPECT_EQ(a.unit_attentions().Take(), std::nullopt);
+  EXPECT_EQ(b2.unit_attentions().Take(), std::nullopt);
+}
+
+TEST_F(GateTest, RepeatedPublishTellsOnce) {
+  GateSlot& b = Attach(1, B());
+  const Attentions told = {{B(), kConditions[2]}};
+  scsi_pr::Publish(*gate_, 9, State{}, told);
+  EXPECT_EQ(b.unit_attentions().Take(), kConditions[2]);
+  scsi_pr::Publish(*gate_, 9, State{}, told);
+  EXPECT_EQ(b.unit_attentions().Take(), std::nullopt);
+}
+
+// Who attaches after a change does not hear of it, even if it is repeated.
+TEST_F(GateTest, NewcomersHearNothingOld) {
+  Publish(State{}, {{B(), kConditions[0]}});
+  GateSlot& b = Attach(1, B());
+  scsi_pr::Publish(*gate_, version_, State{}, {{B(), kConditions[0]}});
+  EXPECT_EQ(b.unit_attentions().Take(), std::nullopt);
+}
+
+// Threads admit while a publisher changes: what one sees is always one of the
+// states, and the last one once it is published.
+TEST_F(GateTest, AdmitWhilePublishing) {
+  GateSlot& d = Attach(0, D());
+  std::atomic<uint64_t> published{0};  // even: everything is allowed
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  const auto admit = [&] {
+    while (!done.load()) {
+      const uint64_t before = published.load();
+      const bool admitted = d.Admits(AccessClass::kWrite);
+      const uint64_t after = published.load();
+      // `published` counts up when a publication starts and when it has ended.
+      const bool still = before == after && before % 2 == 0;
+      if (still && admitted != (before % 4 == 0)) wrong++;
+      d.unit_attentions().Take();
+      if (!d.Admits(AccessClass::kReservation)) wrong++;
+    }
+  };
+  std::thread one(admit);
+  std::thread two(admit);
+  const State reserved = ReservedByA(kWE);
+  for (int i = 0; i < 5000; i++) {
+    published++;
+    Publish(i % 2 == 0 ? reserved : State{}, {{D(), kConditions[i % 3]}});
+    published++;
+  }
+  done = true;
+  one.join();
+  two.join();
+  EXPECT_EQ(wrong.load(), 0);
+}
+
+}  // namespace
+}  // namespace scsi_pr

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// PRgeneration (SPC-3 6.11.3, the last column of table 106), power on (5.6.3),
+// and the commands of SPC-2 (5.6.2).
+#include "testing.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace testing;
+
+State Generation(uint32_t generation) {
+  State state = ReservedByA(kWERO);
+  state.generation = generation;
+  return state;
+}
+
+struct Row {
+  const char* name;
+  Command command;
+  uint32_t increment;
+};
+
+std::vector<Row> Table106() {
+  return {
+      {"REGISTER", Register(kKeyA, kKeyD), 1},
+      {"REGISTER the same key", Register(kKeyA, kKeyA), 1},
+      {"REGISTER, unregister", Register(kKeyA, 0), 1},
+      {"RESERVE", Reserve(kKeyA, kWERO), 0},
+      {"RELEASE", Release(kKeyA, kWERO), 0},
+      {"CLEAR", Clear(kKeyA), 1},
+      {"PREEMPT", Preempt(kKeyA, kKeyB, kWERO), 1},
+      {"PREEMPT the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
+      {"REGISTER AND IGNORE EXISTING KEY", RegisterIgnore(kKeyD), 1},
+      {"REGISTER AND IGNORE EXISTING KEY, unregister", RegisterIgnore(0), 1},
+  };
+}
+
+TEST(Generation, Table106) {
+  for (const Row& row : Table106()) {
+    EXPECT_EQ(Good(Generation(41), A(), row.command).state.generation, 41 + row.increment)
+        << row.name;
+  }
+}
+
+// 6.11.3: a 32-bit counter that wraps.
+TEST(Generation, Wraps) {
+  for (const Row& row : Table106()) {
+    EXPECT_EQ(Good(Generation(0xFFFFFFFF), A(), row.command).state.generation,
+              row.increment == 0 ? 0xFFFFFFFF : 0)
+        << row.name;
+  }
+}
+
+// 6.11.3: not by a command that ends in an error or a reservation conflict.
+TEST(Generation, NotOnError) {
+  const State state = Generation(41);
+  ExpectConflict(state, D(), Register(kKeyA, kKeyD));
+  ExpectConflict(state, D(), Clear(0));
+  ExpectConflict(state, A(), Preempt(kKeyA, kKeyD, kWE));
+  ExpectCheck(state, A(), Preempt(kKeyA, 0, kWE), sense::kInvalidFieldInParameterList);
+  ExpectCheck(state, A(), Register(kKeyA, kKeyD).SpecIPt(), sense::kInvalidFieldInParameterList);
+}
+
+// 5.6.3 and 6.11.3: what a power cycle leaves.
+TEST(PowerOn, WithoutAptpl) { EXPECT_EQ(AfterPowerOn(Generation(41)), State{}); }
+
+TEST(PowerOn, WithAptpl) {
+  State state = Generation(41);
+  state.aptpl = true;
+  State expected = ReservedByA(kWERO);
+  expected.aptpl = true;
+  EXPECT_EQ(AfterPowerOn(state), expected);
+}
+
+// 5.6.2: GOOD and no effect for whom the reservation gives access; SPC-2 for
+// all others: a conflict while any nexus is registered.
+TEST(Legacy, Exceptions) {
+  for (Type type : kAllTypes) {
+    SCOPED_TRACE(TypeName(type));
+    const State state = ReservedByA(type);
+    ExpectUnchanged(ApplyLegacy(state, A()), state, ScsiStatus::kGood, sense::kNone);
+    const bool registrants = AllRegistrants(type) || RegistrantsOnly(type);
+    ExpectUnchanged(ApplyLegacy(state, B()), state,
+                    registrants ? ScsiStatus::kGood : ScsiStatus::kReservationConflict,
+                    sense::kNone);
+    ExpectUnchanged(ApplyLegacy(state, D()), state, ScsiStatus::kReservationConflict,
+                    sense::kNone);
+  }
+}
+
+TEST(Legacy, RegistrationsWithoutReservation) {
+  const State state = Given().Registered(A(), kKeyA);
+  for (const Nexus& nexus : {A(), B()}) {
+    ExpectUnchanged(ApplyLegacy(state, nexus), state, ScsiStatus::kReservationConflict,
+                    sense::kNone);
+  }
+}
+
+TEST(Legacy, NotImplementedOtherwise) {
+  ExpectUnchanged(ApplyLegacy(State{}, A()), State{}, ScsiStatus::kCheckCondition,
+                  sense::kInvalidCommandOperationCode);
+}
+
+// The invariants that every document and every transition is held to.
+TEST(FindViolation, Finds) {
+  EXPECT_EQ(FindViolation(State{}), std::nullopt);
+  for (Type type : kAllTypes) EXPECT_EQ(FindViolation(ReservedByA(type)), std::nullopt);
+
+  EXPECT_TRUE(FindViolation(Given().Registered(A(), 0))) << "key 0";
+  EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Registered(A(), 2))) << "twice";
+  EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Reserved(kWE, B()))) << "stranger";
+  EXPECT_TRUE(FindViolation(Given().Reserved(kWEAR, A()))) << "no registrant";
+  Nexus nowhere = A();
+  nowhere.target_port = 0;
+  EXPECT_TRUE(FindViolation(Given().Registered(nowhere, 1))) << "target port 0";
+  State state = ReservedByA(kWEAR);
+  state.reservation->holder = A();
+  EXPECT_TRUE(FindViolation(state)) << "all registrants with one holder";
+  state = ReservedByA(kWE);
+  state.reservation->holder.reset();
+  EXPECT_TRUE(FindViolation(state)) << "nobody holds it";
+  state = State{};
+  for (uint64_t i = 1; i <= State::kMaxRegistrations + 1; i++) {
+    state.registrations.push_back({NumberedNexus(i), i});
+  }
+  EXPECT_TRUE(FindViolation(state)) << "too many";
+}
+
+}  // namespace
+}  // namespace scsi_pr

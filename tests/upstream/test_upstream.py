@@ -33,7 +33,7 @@ def transcript(binary: Path, path: Path) -> bytes:
 
 def vmstate(binary: Path, path: Path) -> dict[str, object]:
     """The migration stream's layout of every device this binary knows."""
-    subprocess.run([binary, "-M", "pc", "-dump-vmstate", path], check=True, capture_output=True)
+    subprocess.run([binary, "-M", "pc", "-nodefaults", "-dump-vmstate", path], check=True, capture_output=True)
     layout: dict[str, object] = json.loads(path.read_text())
     return layout
 

@@ -13,7 +13,8 @@
  * otherwise. scsi_pr_admit and scsi_pr_take_unit_attention neither block nor
  * take locks. Callbacks run on a thread of the library, one at a time for a
  * device; they must hand over to the emulator's own thread and return. They
- * may call scsi_pr_admit and scsi_pr_take_unit_attention, nothing else.
+ * may call scsi_pr_admit, scsi_pr_take_unit_attention and scsi_pr_last_failure,
+ * nothing else.
  *
  * Ownership: the library copies what it is given. What it returns is freed
  * with the function that its declaration names.

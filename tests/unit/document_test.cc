@@ -105,8 +105,7 @@ TEST(Document, EveryTruncation) {
   }
 }
 
-// Every flipped bit is noticed, or changes nothing (a letter's case in JSON
-// text never does).
+// No flipped bit goes unnoticed.
 TEST(Document, EveryFlippedBit) {
   const std::string text = EncodeDocument(Example());
   for (size_t i = 0; i < text.size() * 8; i++) {

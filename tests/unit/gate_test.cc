@@ -75,38 +75,40 @@ TEST(UnitAttentionQueue, Reset) {
 TEST(UnitAttentionQueue, LargestVersion) {
   constexpr uint64_t kLargest = (uint64_t{1} << 40) - 1;
   UnitAttentionQueue queue;
-  for (const Sense condition : kConditions) queue.Raise(kLargest - 3 + (&condition - kConditions), condition);
+  for (uint64_t i = 0; i < 3; i++) queue.Raise(kLargest - 3 + i, kConditions[i]);
   for (const Sense condition : kConditions) EXPECT_EQ(queue.Take(), condition);
   queue.Raise(kLargest, kConditions[0]);
   EXPECT_EQ(queue.Take(), kConditions[0]);
 }
 
-// One thread raises each condition once and repeats itself, two threads take:
-// each condition arrives exactly once.
+// One thread raises, and repeats itself as the successor of a dead publisher
+// does; two threads take: each condition of each round arrives exactly once.
 TEST(UnitAttentionQueue, ConcurrentRaiseAndTake) {
-  constexpr uint64_t kVersions = 20000;
+  constexpr uint64_t kRounds = 300;
   UnitAttentionQueue queue;
   std::atomic<uint64_t> taken{0};
   std::atomic<bool> done{false};
   const auto take = [&] {
-    for (;;) {
-      const bool last = done.load();
+    for (bool last = false; !last; std::this_thread::yield()) {
+      last = done.load();
       while (queue.Take()) taken++;
-      if (last) return;
     }
   };
   std::thread one(take);
   std::thread two(take);
-  for (uint64_t version = 1; version <= kVersions; version++) {
-    queue.Raise(version, kConditions[version % 3]);
-    queue.Raise(version, kConditions[version % 3]);
-    // A pending condition is not raised again: wait until it has been taken.
-    while (taken.load() < version) std::this_thread::yield();
+  uint64_t version = 0;
+  for (uint64_t round = 1; round <= kRounds; round++) {
+    for (const Sense condition : kConditions) {
+      queue.Raise(++version, condition);
+      queue.Raise(version, condition);
+    }
+    // A pending condition is not raised again: wait until all have been taken.
+    while (taken.load() < round * std::size(kConditions)) std::this_thread::yield();
   }
   done = true;
   one.join();
   two.join();
-  EXPECT_EQ(taken.load(), kVersions);
+  EXPECT_EQ(taken.load(), kRounds * std::size(kConditions));
 }
 
 class GateTest : public ::testing::Test {

@@ -121,7 +121,8 @@ TEST(Preempt, TheHoldersKeyThatIsAlsoTheSenders) {
   const State before =
       Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Reserved(kWERO, A());
   const Outcome outcome = Good(before, B(), Preempt(kKeyA, kKeyA, kWERO));
-  EXPECT_EQ(outcome.state, State(Given().Registered(B(), kKeyA).Reserved(kWERO, B()).Generation(1)));
+  EXPECT_EQ(outcome.state,
+            State(Given().Registered(B(), kKeyA).Reserved(kWERO, B()).Generation(1)));
   EXPECT_EQ(outcome.unit_attentions, (Attentions{{A(), kPreempted}}));
 }
 
@@ -168,6 +169,14 @@ TEST(Preempt, InvalidScopeOrType) {
 TEST(Preempt, IgnoresAllTgPt) {
   EXPECT_EQ(Good(ReservedByA(kWE), B(), Preempt(kKeyB, kKeyA, kWE).AllTgPt()).state,
             Good(ReservedByA(kWE), B(), Preempt(kKeyB, kKeyA, kWE)).state);
+}
+
+// Table prespec: the list narrows the selection. PRE_SIP_C is 0, and to ignore
+// it would preempt those that it does not name.
+TEST(Preempt, SpecIPtIsNotSupported) {
+  const State state = Given().Registered(A(), kKeyA).Registered(B(), kKeyB);
+  const Command command = Out(OutAction::kPreempt, kKeyA, kKeyB, 5).SpecIPt();
+  ExpectCheck(state, A(), command, sense::kInvalidFieldInParameterList);
 }
 
 // Refused, in any state, until preempted tasks can be aborted (5.6.8.5).

@@ -56,6 +56,16 @@ TEST(Register, FromUnregisteredNexus) {
   }
 }
 
+// Table regun, "Return GOOD status": that and nothing else, or a stranger could
+// turn APTPL off for everybody.
+TEST(Register, GoodAloneChangesNothing) {
+  State state = Given().Registered(B(), kKeyB);
+  state.aptpl = true;
+  for (OutAction action : {kReg, kIgn}) {
+    EXPECT_EQ(Good(state, A(), Out(action, 0, 0)).state, state);
+  }
+}
+
 // Table regreg, rows of a single nexus.
 TEST(Register, FromRegisteredNexus) {
   constexpr Row kRegreg[] = {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/state.h"
+#include "core/status.h"
 #include "core/transition.h"
 #include "spc/bytes.h"
 #include "spc/opcodes.h"
@@ -25,6 +26,11 @@ inline void PrintTo(const Sense& sense, std::ostream* out) {
 }
 inline void PrintTo(ScsiStatus status, std::ostream* out) {
   *out << "status " << std::hex << static_cast<int>(status) << "h" << std::dec;
+}
+inline void PrintTo(Status::Code code, std::ostream* out) {
+  constexpr const char* kNames[] = {"ok",     "invalid", "corrupt", "unsupported",
+                                    "in use", "busy",    "I/O error"};
+  *out << kNames[static_cast<int>(code)];
 }
 inline void PrintTo(const Nexus& nexus, std::ostream* out) {
   *out << nexus.initiator.ToText() << " at port " << nexus.target_port;
@@ -208,7 +214,8 @@ inline ByteVector InCdb(InAction action, uint16_t allocation_length) {
 inline constexpr Capabilities kDurable{.persist_through_power_loss = true};
 inline constexpr Capabilities kVolatile{.persist_through_power_loss = false};
 
-inline Outcome Perform(const State& state, const Nexus& nexus, const PersistentReserveOut& command) {
+inline Outcome Perform(const State& state, const Nexus& nexus,
+                       const PersistentReserveOut& command) {
   return Apply(state, kDurable, nexus, command);
 }
 

@@ -242,7 +242,7 @@ TEST(TransportId, RefusesText) {
         "naa.5000c50015ea71ag", "naa.0x00c50015ea71ac", "naa. 000c50015ea71ac", "srp.",
         "srp.00112233445566778899aabbccddeef", "srp.00112233445566778899aabbccddeefg", "spi.",
         "spi.7", "spi.7,", "spi.,1", "spi.-1,1", "spi.65536,1", "spi.7,65536", "spi.7,1x",
-        "spi. 7,1", "21:00:00:e0:8b:05:05", "21:00:00:e0:8b:05:05:04:00", "21:00:00:e0:8b:05:05:0g",
+        "spi. 7,1", "21:00:00:e0:8b:05:05", "21:00:00:e0:8b:05:05:04:00", "2100::00e08b050504", "21:00:00:e0:8b:05:05:0g",
         "0x", "0x21", "hello", "5000", "iqn.a,i,0x1"}) {
     EXPECT_FALSE(Parses(text)) << text;
   }

@@ -79,7 +79,7 @@ Status Corrupt(const std::string& what) {
 Status Decode(std::string_view text, State* state) {
   const json document = json::parse(text);
   if (document.at("format").get<std::string>() != kFormat) return Corrupt("it is of another format");
-  const int schema = document.at("schema").get<int>();
+  const auto schema = GetUnsigned<uint64_t>(document, "schema", 1);
   if (schema > kDocumentSchema) {
     return Status::Error(Status::Code::kUnsupported,
                          "the reservation state document has schema " + std::to_string(schema) +

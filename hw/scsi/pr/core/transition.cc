@@ -15,6 +15,7 @@ struct Transition {
   const Nexus& nexus;
   const PersistentReserveOut& command;
   Outcome outcome;
+  bool did_nothing = false;  // GOOD, but not even PRgeneration changes
 
   State& after() { return outcome.state; }
 
@@ -77,8 +78,12 @@ void Register(Transition& t) {
     return t.Check(sense::kInvalidFieldInParameterList);
   }
   const bool registered = t.before.Find(t.nexus) != nullptr;
+  if (key == 0 && !registered) {
+    t.did_nothing = true;
+    return;
+  }
   if (key == 0) {
-    if (registered) Unregister(t);
+    Unregister(t);
   } else if (registered) {
     std::ranges::find(t.after().registrations, t.nexus, &Registration::nexus)->key = key;
   } else if (t.before.registrations.size() == State::kMaxRegistrations) {
@@ -155,6 +160,8 @@ void PreemptRegistrations(Transition& t) {
 // Table 36.
 void Preempt(Transition& t) {
   const std::optional<Reservation>& reservation = t.before.reservation;
+  // A list that narrows the selection: to ignore it would preempt too many.
+  if (t.command.spec_i_pt) return t.Check(sense::kInvalidFieldInParameterList);
   if (!reservation) return PreemptRegistrations(t);
   const bool all_registrants = IsAllRegistrants(reservation->type);
   if (t.victim_key() == 0 && !all_registrants) {
@@ -223,7 +230,7 @@ Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus&
   if (t.outcome.status != ScsiStatus::kGood) {
     return Unchanged(state, t.outcome.status, t.outcome.sense);
   }
-  if (row->increments_generation) t.after().generation++;
+  if (row->increments_generation && !t.did_nothing) t.after().generation++;
   return std::move(t.outcome);
 }
 

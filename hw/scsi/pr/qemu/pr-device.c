@@ -296,8 +296,9 @@ static void scsi_pr_close(SCSIPRState *s)
         pr_compat_unblock_migration(&s->migration_blocker);
     }
     if (handle) {
-        s->handle = NULL;
+        /* Callbacks still run while it waits for them. */
         scsi_pr_device_free(handle);
+        s->handle = NULL;
     }
 }
 

@@ -44,6 +44,8 @@ typedef struct SCSIPRState {
      * before must be admitted again before it goes on. Never 0. Atomic.
      */
     uint32_t admission_epoch;
+    /* The host's log has the present failure of the store. Atomic. */
+    bool store_failure_reported;
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;

@@ -9,6 +9,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
@@ -170,11 +171,34 @@ typedef struct SCSIPRCommand {
     size_t buf_len;
     uint8_t status;
     SCSISense sense;
+    char *store_failure;        /* why the store failed, if it did */
 } SCSIPRCommand;
 
 static void scsi_pr_command_free(SCSIRequest *req)
 {
-    g_free(DO_UPCAST(SCSIPRCommand, req, req)->buf);
+    SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
+
+    g_free(r->buf);
+    free(r->store_failure);
+}
+
+/*
+ * The initiator learns from the status that the store failed; whoever runs the
+ * host must learn why. Once a failure: guests can repeat commands at will.
+ */
+static void scsi_pr_report_store(SCSIPRCommand *r)
+{
+    SCSIPRState *s = r->pr;
+
+    if (!r->store_failure) {
+        qatomic_set(&s->store_failure_reported, false);
+        return;
+    }
+    trace_scsi_pr_store_failed(s->dev->id, s->dev->lun, r->store_failure);
+    if (!qatomic_xchg(&s->store_failure_reported, true)) {
+        warn_report("%s: %s", object_get_canonical_path_component(
+                        OBJECT(s->dev)), r->store_failure);
+    }
 }
 
 /* In the request's context, after the library is done. */
@@ -186,6 +210,7 @@ static void scsi_pr_command_bh(void *opaque)
 
     trace_scsi_pr_done(req->dev->id, req->lun, req->tag, r->status,
                        r->sense.key, r->sense.asc, r->sense.ascq);
+    scsi_pr_report_store(r);
     pr_compat_enter_context(ctx);
     if (req->io_canceled) {
         /* Completed by scsi_req_cancel_complete() already. */
@@ -219,6 +244,7 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .asc = result->sense.asc,
         .ascq = result->sense.ascq,
     };
+    r->store_failure = scsi_pr_last_failure(r->pr->handle);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }
 

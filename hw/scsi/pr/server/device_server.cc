@@ -33,7 +33,12 @@ Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
                           const std::string& owner, std::unique_ptr<DeviceServer>* server) {
   GateSlot* slot = nullptr;
   if (Status status = store->Attach(nexus, owner, &slot); !status.ok()) return status;
-  server->reset(new DeviceServer(std::move(store), nexus, slot));
+  try {
+    server->reset(new DeviceServer(store, nexus, slot));
+  } catch (...) {
+    store->Detach(slot);
+    throw;
+  }
   return Status();
 }
 

@@ -33,7 +33,8 @@ struct Response {
 
 class DeviceServer {
  public:
-  // Attaches `nexus` to `store`; `owner` as in Store::Attach().
+  // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
+  // std::system_error, with nothing attached, if there are no more threads.
   static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
                      std::unique_ptr<DeviceServer>* server);
   // Finishes what was submitted, then detaches.

@@ -96,6 +96,19 @@ bool StripPrefix(std::string_view* text, std::string_view prefix) {
   return true;
 }
 
+// 16 hexadecimal digits, or the same in pairs with colons between them.
+std::optional<std::string> ParseWwpn(std::string_view text) {
+  constexpr size_t kWithColons = 23;
+  if (text.size() != kWithColons) return FromHex(text, 8);
+  std::string digits;
+  for (size_t i = 0; i < text.size(); i++) {
+    const bool between = i % 3 == 2;
+    if (between != (text[i] == ':')) return std::nullopt;
+    if (!between) digits += text[i];
+  }
+  return FromHex(digits, 8);
+}
+
 // "7,1" into the six bytes of an SPI TransportID.
 std::optional<std::string> ParseSpi(std::string_view text) {
   uint16_t address = 0;
@@ -147,9 +160,7 @@ std::optional<TransportId> TransportId::FromText(std::string_view text, std::str
   if (StripPrefix(&rest, "0x")) {
     if (auto name = FromHex(rest, 16)) return TransportId(Protocol::kSrp, *name);
   }
-  std::string digits(rest);
-  std::erase(digits, ':');
-  if (auto name = FromHex(digits, 8)) return TransportId(Protocol::kFcp, *name);
+  if (auto name = ParseWwpn(rest)) return TransportId(Protocol::kFcp, *name);
   *error = "is no TransportID: expected an iSCSI name (iqn.…[,i,0xISID]), a SAS address (naa. and "
            "16 hexadecimal digits), a Fibre Channel WWPN (8 bytes, hexadecimal) or an SRP port "
            "identifier (srp. and 32 hexadecimal digits)";

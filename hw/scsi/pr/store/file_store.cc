@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -70,10 +71,14 @@ Status RefuseNetworkFileSystem(const std::string& path) {
                  "A file: store serves the VMs of one host. Put it on a local file system.");
 }
 
-// The stores of this process that are open, by device and inode.
+// The stores of this process that are open, by device and inode. An entry goes
+// when its store is destroyed, which is later than when the last user lets go.
 struct Registry {
+  using Key = std::pair<dev_t, ino_t>;
+
   std::mutex mutex;
-  std::map<std::pair<dev_t, ino_t>, std::weak_ptr<Store>> stores;
+  std::condition_variable destroyed;
+  std::map<Key, std::weak_ptr<Store>> stores;
 };
 
 Registry& TheRegistry() {
@@ -83,11 +88,28 @@ Registry& TheRegistry() {
 
 // Destroys under the registry's lock: no store may be opened while another
 // one closes descriptors of the same file (range_lock.h).
-void DestroyRegistered(Store* store) {
-  Registry& registry = TheRegistry();
-  const std::lock_guard lock(registry.mutex);
-  delete store;
-  std::erase_if(registry.stores, [](const auto& entry) { return entry.second.expired(); });
+struct DestroyRegistered {
+  Registry::Key key;
+
+  void operator()(Store* store) const {
+    Registry& registry = TheRegistry();
+    const std::lock_guard lock(registry.mutex);
+    delete store;
+    registry.stores.erase(key);
+    registry.destroyed.notify_all();
+  }
+};
+
+// The open store of that file; nothing if there is none, not even one that
+// somebody else is about to destroy.
+std::shared_ptr<Store> FindOpen(Registry& registry, std::unique_lock<std::mutex>& lock,
+                                const Registry::Key& key) {
+  for (;;) {
+    const auto entry = registry.stores.find(key);
+    if (entry == registry.stores.end()) return nullptr;
+    if (std::shared_ptr<Store> store = entry->second.lock()) return store;
+    registry.destroyed.wait(lock);
+  }
 }
 
 }  // namespace
@@ -121,7 +143,7 @@ Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<S
   std::string canonical;
   if (Status status = Canonicalize(path, &canonical); !status.ok()) return status;
   Registry& registry = TheRegistry();
-  const std::lock_guard registry_lock(registry.mutex);
+  std::unique_lock registry_lock(registry.mutex);
 
   struct stat info = {};
   if (stat(canonical.c_str(), &info) != 0 && errno == ENOENT) {
@@ -131,8 +153,8 @@ Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<S
     if (Status status = Database::Create(canonical); !status.ok()) return status;
   }
   if (stat(canonical.c_str(), &info) == 0) {
-    const auto known = registry.stores.find({info.st_dev, info.st_ino});
-    if (known != registry.stores.end() && (*store = known->second.lock())) return Status();
+    *store = FindOpen(registry, registry_lock, {info.st_dev, info.st_ino});
+    if (*store) return Status();
   }
   if (Status status = RefuseNetworkFileSystem(canonical); !status.ok()) return status;
 
@@ -140,11 +162,11 @@ Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<S
   if (Status status = RangeLock::Open(canonical, &locks); !status.ok()) return status;
   std::unique_ptr<Database> database;
   if (Status status = Database::Open(canonical, &database); !status.ok()) return status;
-  const std::pair key{locks->device(), locks->inode()};
+  const Registry::Key key{locks->device(), locks->inode()};
   std::unique_ptr<FileStore> opened(
       new FileStore(canonical, std::move(locks), std::move(database)));
   if (Status status = opened->OpenGate(); !status.ok()) return status;
-  store->reset(opened.release(), DestroyRegistered);
+  *store = std::shared_ptr<Store>(opened.release(), DestroyRegistered{key});
   registry.stores[key] = *store;
   return Status();
 }
@@ -224,9 +246,21 @@ bool FileStore::TakeSlot(size_t* index) {
   return false;
 }
 
+// While no nexus of this process was attached, the gate file may have been
+// removed and another process may have made a new one.
+Status FileStore::CheckGate() {
+  std::string nonce;
+  if (Status status = database_->LoadGateNonce(&nonce); !status.ok()) return status;
+  if (nonce == gate_file_->gate().nonce) return Status();
+  return Status::Error(Status::Code::kInUse,
+                       path_ + " has got another gate, this process still sees the old one",
+                       "The gate file was removed. Restart the VMs that use the store.");
+}
+
 // The committed record, in force everywhere. Under the change lock.
 Status FileStore::LoadPublished(Record* record) {
   Status status = CheckStillThere();
+  if (status.ok()) status = CheckGate();
   if (status.ok()) status = database_->Load(record);
   if (!status.ok()) return status;
   Gate& gate = gate_file_->gate();
@@ -251,11 +285,10 @@ Status FileStore::Attach(const Nexus& nexus, const std::string& owner, GateSlot*
   const ChangeLock lock(*this);
   if (!lock.status().ok()) return lock.status();
   Gate& gate = gate_file_->gate();
-  const size_t attached = ForgetTheDead(gate, [this](size_t index) { return IsLive(index); });
-  if (Status status = CheckNexusFree(gate, nexus, uri()); !status.ok()) return status;
-
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
+  const size_t attached = ForgetTheDead(gate, [this](size_t index) { return IsLive(index); });
+  if (Status status = CheckNexusFree(gate, nexus, uri()); !status.ok()) return status;
   if (attached == 0) {
     State powered_on = AfterPowerOn(record.state);
     if (powered_on != record.state) {

@@ -46,6 +46,7 @@ class FileStore : public Store {
 
   Status OpenGate();
   Status CheckStillThere() const;
+  Status CheckGate();
   bool IsLive(size_t index);
   bool TakeSlot(size_t* index);
   Status LoadPublished(Record* record);

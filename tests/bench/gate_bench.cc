@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What an I/O command pays at the gate: scsi_pr_admit() for a WRITE(10),
+// admitted and denied, with one and with a thousand registrants. Below 25 ns,
+// whatever their number.
+#include <benchmark/benchmark.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "scsi-pr/scsi-pr.h"
+#include "store/store.h"
+
+namespace {
+
+constexpr uint8_t kWrite10[10] = {0x2A};
+
+std::string Initiator(unsigned number) {
+  char text[32];
+  snprintf(text, sizeof text, "naa.%016x", number);
+  return text;
+}
+
+// A device whose logical unit has `registrants` registrations and is reserved
+// (Write Exclusive - Registrants Only) by one of them.
+class Setting {
+ public:
+  Setting(const char* scheme, unsigned registrants, bool registered) {
+    char directory[] = "/tmp/scsi-pr-bench-XXXXXX";
+    directory_ = mkdtemp(directory);
+    uri_ = std::string(scheme) == "file" ? "file:" + directory_ + "/lu.pr" : "memory:gate-bench";
+    if (!scsi_pr::Store::Open(uri_, scsi_pr::Store::OpenMode::kCreate, &store_).ok()) exit(1);
+    const std::string own = Initiator(1);
+    const ScsiPrConfig config{uri_.c_str(), own.c_str(), 1, "gate-bench"};
+    ScsiPrError error = {};
+    device_ = scsi_pr_device_new(&config, &error);
+    if (device_ == nullptr) {
+      fprintf(stderr, "%s\n", error.message);
+      exit(1);
+    }
+    Fill(registrants, registered ? 1 : 2);
+  }
+  ~Setting() {
+    scsi_pr_device_free(device_);
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  ScsiPrDevice* device() { return device_; }
+
+ private:
+  // Registers `count` nexuses from number `first` on, in one change.
+  void Fill(unsigned count, unsigned first) {
+    scsi_pr::Outcome outcome;
+    const auto status = store_->Update(
+        [&](scsi_pr::State state) {
+          std::string error;
+          for (unsigned i = first; i < first + count; i++) {
+            const auto id = scsi_pr::TransportId::FromText(Initiator(i), &error);
+            state.registrations.push_back({{*id, 1}, i});
+          }
+          state.reservation = {scsi_pr::Type::kWriteExclusiveRegistrantsOnly,
+                               state.registrations.back().nexus};
+          return scsi_pr::Outcome{.state = std::move(state), .unit_attentions = {}};
+        },
+        &outcome);
+    if (!status.ok()) exit(1);
+  }
+
+  std::string directory_;
+  std::string uri_;
+  std::shared_ptr<scsi_pr::Store> store_;
+  ScsiPrDevice* device_ = nullptr;
+};
+
+void Admit(benchmark::State& state, const char* scheme, bool registered) {
+  Setting setting(scheme, static_cast<unsigned>(state.range(0)), registered);
+  const ScsiPrAdmission expected = registered ? SCSI_PR_ADMITTED : SCSI_PR_CONFLICT;
+  for (auto _ : state) {
+    const ScsiPrAdmission admission = scsi_pr_admit(setting.device(), kWrite10, sizeof kWrite10);
+    if (admission != expected) {
+      state.SkipWithError("wrong answer");
+      break;
+    }
+  }
+}
+
+// For comparison: what no gate at all would cost, and the cheapest one.
+void EmptyLoop(benchmark::State& state) {
+  for (auto _ : state) benchmark::ClobberMemory();
+}
+void RelaxedLoad(benchmark::State& state) {
+  std::atomic<uint32_t> word{1};
+  for (auto _ : state) benchmark::DoNotOptimize(word.load(std::memory_order_relaxed));
+}
+
+void Registrants(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgName("registrants")->Arg(1)->Arg(1000);
+}
+
+BENCHMARK(EmptyLoop);
+BENCHMARK(RelaxedLoad);
+BENCHMARK_CAPTURE(Admit, memory_admitted, "memory", true)->Apply(Registrants);
+BENCHMARK_CAPTURE(Admit, memory_denied, "memory", false)->Apply(Registrants);
+BENCHMARK_CAPTURE(Admit, file_admitted, "file", true)->Apply(Registrants);
+BENCHMARK_CAPTURE(Admit, file_denied, "file", false)->Apply(Registrants);
+
+}  // namespace
+
+BENCHMARK_MAIN();

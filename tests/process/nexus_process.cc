@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A process with one I_T nexus, driven line by line on its standard input:
+//
+//   nexus-process URI INITIATOR
+//
+//   attach            -> ok | error CODE MESSAGE
+//   detach            -> ok
+//   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
+//   admits            -> yes | no          (a WRITE command, through the gate)
+//   attention         -> none | ASC ASCQ
+//   keys              -> one word, a comma-separated list, "-" when there is none
+//   hammer KEY        -> ok, then changes the own key until it is killed
+//   quit
+//
+// The first line it prints is the outcome of opening the store.
+#include <iostream>
+#include <sstream>
+
+#include "store/store.h"
+
+namespace {
+
+using namespace scsi_pr;
+
+struct Process {
+  Nexus nexus;
+  std::shared_ptr<Store> store;
+  GateSlot* slot = nullptr;
+};
+
+std::string Text(const Status& status) {
+  if (status.ok()) return "ok";
+  return "error " + std::to_string(static_cast<int>(status.code())) + " " + status.message();
+}
+
+Status Send(Process& process, const PersistentReserveOut& command, Outcome* outcome) {
+  return process.store->Update(
+      [&](const State& state) {
+        return Apply(state, process.store->capabilities(), process.nexus, command);
+      },
+      outcome);
+}
+
+std::string Out(Process& process, std::istream& arguments) {
+  PersistentReserveOut command;
+  int action = 0;
+  int type = 0;
+  arguments >> action >> command.reservation_key >> command.service_action_reservation_key >>
+      type >> command.aptpl;
+  command.action = static_cast<OutAction>(action);
+  command.type = static_cast<uint8_t>(type);
+  Outcome outcome;
+  const Status status = Send(process, command, &outcome);
+  if (!status.ok()) return Text(status);
+  return "status " + std::to_string(static_cast<int>(outcome.status));
+}
+
+std::string Keys(Process& process) {
+  Snapshot snapshot;
+  if (const Status status = process.store->Read(&snapshot); !status.ok()) return Text(status);
+  std::string keys;
+  for (const Registration& registration : snapshot.state.registrations) {
+    keys += (keys.empty() ? "" : ",") + std::to_string(registration.key);
+  }
+  return keys.empty() ? "-" : keys;
+}
+
+std::string Attention(Process& process) {
+  const auto sense = process.slot->unit_attentions().Take();
+  if (!sense) return "none";
+  return std::to_string(sense->asc) + " " + std::to_string(sense->ascq);
+}
+
+[[noreturn]] void Hammer(Process& process, uint64_t key) {
+  for (;;) {
+    PersistentReserveOut command;
+    command.action = OutAction::kRegisterAndIgnoreExistingKey;
+    command.service_action_reservation_key = key++;
+    command.aptpl = key % 2 == 0;
+    Outcome outcome;
+    if (const Status status = Send(process, command, &outcome); !status.ok()) {
+      std::cout << Text(status) << std::endl;
+    }
+  }
+}
+
+std::string Answer(Process& process, const std::string& line) {
+  std::istringstream arguments(line);
+  std::string verb;
+  arguments >> verb;
+  if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", &process.slot));
+  if (verb == "out") return Out(process, arguments);
+  if (verb == "keys") return Keys(process);
+  if (verb == "attention") return Attention(process);
+  if (verb == "admits") return process.slot->Admits(AccessClass::kWrite) ? "yes" : "no";
+  if (verb == "detach") {
+    process.store->Detach(process.slot);
+    return "ok";
+  }
+  if (verb == "hammer") {
+    uint64_t key = 0;
+    arguments >> key;
+    std::cout << "ok" << std::endl;
+    Hammer(process, key);
+  }
+  return "unknown " + verb;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  Process process;
+  std::string error;
+  const auto initiator = TransportId::FromText(argv[2], &error);
+  if (!initiator) return 2;
+  process.nexus = {*initiator, 1};
+  const Status status = Store::Open(argv[1], Store::OpenMode::kCreate, &process.store);
+  std::cout << Text(status) << std::endl;
+  if (!status.ok()) return 1;
+  for (std::string line; std::getline(std::cin, line) && line != "quit";) {
+    std::cout << Answer(process, line) << std::endl;
+  }
+  return 0;
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The file store under several processes, and under kill -9.
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "../unit/temporary_directory.h"
+#include "child.h"
+
+namespace scsi_pr {
+namespace {
+
+using testing::Child;
+using testing::TemporaryDirectory;
+
+constexpr const char* kGood = "status 0";
+
+std::string Register(uint64_t key, bool aptpl = false) {
+  return "out 6 0 " + std::to_string(key) + " 0 " + (aptpl ? "1" : "0");
+}
+std::string Reserve(uint64_t key) { return "out 1 " + std::to_string(key) + " 0 5 0"; }
+std::string Preempt(uint64_t key, uint64_t victim) {
+  return "out 4 " + std::to_string(key) + " " + std::to_string(victim) + " 5 0";
+}
+
+class ProcessTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Child> Start(int number) {
+    auto child = std::make_unique<Child>(uri_, number);
+    EXPECT_EQ(child->opened(), "ok");
+    return child;
+  }
+  std::unique_ptr<Child> Attached(int number) {
+    auto child = Start(number);
+    EXPECT_EQ(child->Ask("attach"), "ok");
+    return child;
+  }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "lu.pr";
+  const std::string uri_ = "file:" + path_;
+};
+
+// What one process changes is in force in the other for the very next command
+// after the status, every time.
+TEST_F(ProcessTest, EffectiveWithTheStatus) {
+  const auto a = Attached(1);
+  const auto b = Attached(2);
+  for (int i = 0; i < 50; i++) {
+    ASSERT_EQ(b->Ask("admits"), "yes");
+    ASSERT_EQ(a->Ask(Register(1)), kGood);
+    ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+    ASSERT_EQ(b->Ask("admits"), "no");
+    ASSERT_EQ(a->Ask("admits"), "yes");
+    ASSERT_EQ(b->Ask(Register(2)), kGood);
+    ASSERT_EQ(b->Ask("admits"), "yes");
+    ASSERT_EQ(b->Ask(Preempt(2, 1)), kGood);
+    ASSERT_EQ(a->Ask("admits"), "no");
+    ASSERT_EQ(a->Ask("attention"), "42 5");
+    ASSERT_EQ(a->Ask("attention"), "none");
+    ASSERT_EQ(b->Ask("attention"), "none");
+    ASSERT_EQ(b->Ask(Register(0)), kGood);
+  }
+}
+
+TEST_F(ProcessTest, SameNexusNamesTheOtherProcess) {
+  const auto one = Attached(1);
+  const auto other = Start(1);
+  const std::string answer = other->Ask("attach");
+  EXPECT_TRUE(answer.starts_with("error 4 ")) << answer;
+  EXPECT_NE(answer.find("process " + std::to_string(one->pid())), std::string::npos) << answer;
+  EXPECT_NE(answer.find("helper"), std::string::npos) << answer;
+  EXPECT_EQ(one->Ask("detach"), "ok");
+  EXPECT_EQ(other->Ask("attach"), "ok");
+}
+
+// kill -9 frees the nexus, and nothing else.
+TEST_F(ProcessTest, KilledProcessFreesItsNexusOnly) {
+  const auto a = Attached(1);
+  const auto b = Attached(2);
+  ASSERT_EQ(a->Ask(Register(1)), kGood);
+  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+  a->Kill();
+  EXPECT_EQ(b->Ask("admits"), "no");
+  EXPECT_EQ(b->Ask("keys"), "1");
+  const auto again = Attached(1);
+  EXPECT_EQ(again->Ask("admits"), "yes");
+  EXPECT_EQ(again->Ask("keys"), "1");
+}
+
+// 5.6.3: after the last one was killed the next one powers the unit on.
+TEST_F(ProcessTest, KilledLastProcessIsAPowerLoss) {
+  for (const bool aptpl : {false, true}) {
+    auto a = Attached(1);
+    ASSERT_EQ(a->Ask(Register(1, aptpl)), kGood);
+    ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+    a->Kill();
+    const auto b = Attached(2);
+    EXPECT_EQ(b->Ask("keys"), aptpl ? "1" : "-");
+    EXPECT_EQ(b->Ask("admits"), aptpl ? "no" : "yes");
+  }
+}
+
+// Killed anywhere in the middle of its updates, again and again, it leaves a
+// store that the next one repairs: sound, with one registration, in force.
+TEST_F(ProcessTest, KilledInTheMiddleOfUpdates) {
+  const auto witness = Attached(2);
+  ASSERT_EQ(witness->Ask(Register(7)), kGood);
+  std::mt19937 random(20240229);
+  for (int i = 0; i < 40; i++) {
+    const auto a = Attached(1);
+    ASSERT_EQ(a->Ask("hammer " + std::to_string(1000 + i * 100000)), "ok");
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 30000));
+    a->Kill();
+    EXPECT_EQ(a->ReadLine(), "") << "no update failed";
+    const std::string keys = witness->Ask("keys");
+    ASSERT_TRUE(keys.starts_with("7")) << keys;
+    ASSERT_LE(std::count(keys.begin(), keys.end(), ','), 1) << keys;
+    ASSERT_EQ(witness->Ask(Reserve(7)), kGood);
+    const auto later = Attached(1);
+    ASSERT_EQ(later->Ask(Register(0)), kGood);
+    ASSERT_EQ(later->Ask("admits"), "no");
+    ASSERT_EQ(witness->Ask("out 2 7 0 5 0"), kGood);
+    ASSERT_EQ(later->Ask("admits"), "yes");
+  }
+}
+
+// All at once, the creation of the store included: nothing is lost.
+TEST_F(ProcessTest, ConcurrentRegistrations) {
+  constexpr int kProcesses = 8;
+  constexpr int kRounds = 20;
+  std::vector<std::unique_ptr<Child>> children(kProcesses);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kProcesses; i++) {
+    threads.emplace_back([&, i] { children[i] = std::make_unique<Child>(uri_, i); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& child : children) {
+    ASSERT_EQ(child->opened(), "ok");
+    ASSERT_EQ(child->Ask("attach"), "ok");
+  }
+  for (int round = 1; round <= kRounds; round++) {
+    for (int i = 0; i < kProcesses; i++) {
+      children[i]->Write(Register(static_cast<uint64_t>(round * 100 + i)));
+    }
+    for (const auto& child : children) ASSERT_EQ(child->ReadLine(), kGood);
+    std::set<std::string> expected;
+    for (int i = 0; i < kProcesses; i++) expected.insert(std::to_string(round * 100 + i));
+    std::istringstream keys(children[0]->Ask("keys"));
+    std::set<std::string> found;
+    for (std::string key; std::getline(keys, key, ',');) found.insert(key);
+    ASSERT_EQ(found, expected);
+  }
+}
+
+// Another gate for the same store would admit what this one forbids.
+TEST_F(ProcessTest, RemovedGateIsRefused) {
+  const auto a = Attached(1);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  std::filesystem::remove(path_ + "-gate");
+  {
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
+    EXPECT_NE(b.opened().find(path_ + "-gate"), std::string::npos) << b.opened();
+  }
+  EXPECT_EQ(a->Ask("detach"), "ok");
+  const auto c = Attached(2);
+  EXPECT_EQ(c->Ask("keys"), "1");
+}
+
+// The same for a process that has opened the store but not attached yet.
+TEST_F(ProcessTest, RemovedGateIsRefusedBeforeAttach) {
+  const auto a = Start(1);
+  std::filesystem::remove(path_ + "-gate");
+  Child b(uri_, 2);
+  const bool b_runs = b.opened() == "ok" && b.Ask("attach") == "ok";
+  const bool a_runs = a->Ask("attach") == "ok";
+  if (!a_runs || !b_runs) return;  // either is right
+  ASSERT_EQ(a->Ask(Register(1)), kGood);
+  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+  EXPECT_EQ(b.Ask("admits"), "no") << "they see different gates";
+}
+
+TEST_F(ProcessTest, ReplacedStoreIsRefused) {
+  const auto a = Attached(1);
+  ASSERT_EQ(a->Ask(Register(1)), kGood);
+  std::filesystem::rename(path_, directory_ / "aside");
+  {
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
+  }
+  EXPECT_TRUE(a->Ask(Reserve(1)).starts_with("error "));
+}
+
+// A symbolic link is the same store; so is its gate.
+TEST_F(ProcessTest, LinkedPath) {
+  const auto a = Attached(1);
+  std::filesystem::create_symlink(path_, directory_ / "link.pr");
+  Child b("file:" + (directory_ / "link.pr"), 2);
+  ASSERT_EQ(b.opened(), "ok");
+  ASSERT_EQ(b.Ask("attach"), "ok");
+  ASSERT_EQ(a->Ask(Register(1)), kGood);
+  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+  EXPECT_EQ(b.Ask("admits"), "no");
+  EXPECT_EQ(b.Ask("keys"), "1");
+}
+
+}  // namespace
+}  // namespace scsi_pr

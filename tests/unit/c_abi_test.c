@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The public header from C. Each check returns what is wrong, or NULL;
+ * c_abi_test.cc turns them into tests.
+ */
+#include "c_abi_test.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scsi-pr/scsi-pr.h"
+
+#define STRINGIZE_(x) #x
+#define STRINGIZE(x) STRINGIZE_(x)
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) return "line " STRINGIZE(__LINE__) ": " #condition;    \
+    } while (0)
+
+static const uint8_t kWrite10[10] = {0x2A};
+static const uint8_t kReadKeys[10] = {0x5E, 0, 0, 0, 0, 0, 0, 0, 12, 0};
+static const uint8_t kRegister[10] = {0x5F, 0, 0, 0, 0, 0, 0, 0, 24, 0};
+static const uint8_t kReserve[10] = {0x5F, 1, 1, 0, 0, 0, 0, 0, 24, 0};
+static const uint8_t kPreempt[10] = {0x5F, 4, 1, 0, 0, 0, 0, 0, 24, 0};
+
+typedef struct Waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    int calls;
+    uint8_t status;
+    ScsiPrSense sense;
+    uint8_t data[64];
+    size_t data_length;
+} Waiter;
+
+static void on_result(void *opaque, const ScsiPrResult *result)
+{
+    Waiter *waiter = opaque;
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->calls++;
+    waiter->status = result->status;
+    waiter->sense = result->sense;
+    waiter->data_length = result->data_length;
+    if (result->data_length > 0) {
+        memcpy(waiter->data, result->data, result->data_length);
+    }
+    pthread_cond_signal(&waiter->done);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+static void on_json(void *opaque, const char *json)
+{
+    ScsiPrResult result = {0};
+    result.status = strstr(json, "\"registrations\"") != NULL ? 0 : 0xFF;
+    on_result(opaque, &result);
+}
+
+static void wait_for(Waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->mutex);
+    while (waiter->calls == 0) {
+        pthread_cond_wait(&waiter->done, &waiter->mutex);
+    }
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+static Waiter execute(ScsiPrDevice *device, const uint8_t *cdb, uint8_t key, uint8_t action_key)
+{
+    Waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    uint8_t data[24] = {0};
+    data[7] = key;
+    data[15] = action_key;
+    const size_t length = cdb[0] == 0x5F ? sizeof data : 0;
+    scsi_pr_execute(device, cdb, 10, length != 0 ? data : NULL, length, on_result, &waiter);
+    memset(data, 0xFF, sizeof data); /* the library copied it */
+    wait_for(&waiter);
+    return waiter;
+}
+
+static ScsiPrDevice *open_device(const char *store, const char *initiator, ScsiPrError *error)
+{
+    const ScsiPrConfig config = {
+        .store = store, .initiator = initiator, .target_port = 1, .owner = "C test"};
+    return scsi_pr_device_new(&config, error);
+}
+
+static const char *fence(ScsiPrDevice *a, ScsiPrDevice *b)
+{
+    ScsiPrSense sense = {0};
+    CHECK(scsi_pr_admit(a, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(scsi_pr_admit(a, kReserve, sizeof kReserve) == SCSI_PR_EXECUTE);
+    CHECK(execute(a, kRegister, 0, 1).status == 0x00);
+    CHECK(execute(b, kRegister, 0, 2).status == 0x00);
+    CHECK(execute(a, kReserve, 1, 0).status == 0x00);
+    CHECK(scsi_pr_admit(a, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(scsi_pr_admit(b, kWrite10, sizeof kWrite10) == SCSI_PR_CONFLICT);
+    CHECK(execute(b, kReserve, 2, 0).status == 0x18);
+    CHECK(execute(b, kPreempt, 2, 1).status == 0x00);
+    CHECK(scsi_pr_admit(a, kWrite10, sizeof kWrite10) == SCSI_PR_CONFLICT);
+    CHECK(scsi_pr_admit(b, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(!scsi_pr_take_unit_attention(b, &sense));
+    CHECK(scsi_pr_take_unit_attention(a, &sense));
+    CHECK(sense.key == 0x6 && sense.asc == 0x2A && sense.ascq == 0x05);
+    CHECK(!scsi_pr_take_unit_attention(a, &sense));
+    return NULL;
+}
+
+static const char *read_back(ScsiPrDevice *device)
+{
+    static const uint8_t kExpected[12] = {0, 0, 0, 3, 0, 0, 0, 8, 0, 0, 0, 0};
+    const Waiter keys = execute(device, kReadKeys, 0, 0);
+    CHECK(keys.status == 0 && keys.calls == 1);
+    CHECK(keys.data_length == 12 && memcmp(keys.data, kExpected, 12) == 0);
+    const uint8_t reserved[10] = {0x5E, 0x1F};
+    const Waiter refused = execute(device, reserved, 0, 0);
+    CHECK(refused.status == 0x02 && refused.data_length == 0);
+    CHECK(refused.sense.key == 5 && refused.sense.asc == 0x24 && refused.sense.ascq == 0);
+    Waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    scsi_pr_inspect(device, on_json, &waiter);
+    wait_for(&waiter);
+    CHECK(waiter.status == 0);
+    CHECK(scsi_pr_last_failure(device) == NULL);
+    return NULL;
+}
+
+const char *c_abi_check_devices(const char *store)
+{
+    ScsiPrError error = {0};
+    ScsiPrDevice *a = open_device(store, "naa.5000000000000001", &error);
+    ScsiPrDevice *b = open_device(store, "naa.5000000000000002", &error);
+    CHECK(a != NULL && b != NULL);
+    const char *wrong = fence(a, b);
+    if (wrong == NULL) {
+        wrong = read_back(b);
+    }
+    scsi_pr_device_free(a);
+    scsi_pr_device_free(b);
+    return wrong;
+}
+
+static const char *check_error(const ScsiPrConfig *config)
+{
+    ScsiPrError error = {0};
+    CHECK(scsi_pr_device_new(config, &error) == NULL);
+    CHECK(error.message != NULL && strlen(error.message) > 10);
+    CHECK(strchr(error.message, '\n') == NULL);
+    CHECK(error.message[strlen(error.message) - 1] != '.');
+    scsi_pr_error_clear(&error);
+    CHECK(error.message == NULL && error.hint == NULL);
+    return NULL;
+}
+
+const char *c_abi_check_errors(void)
+{
+    static const ScsiPrConfig kBad[] = {
+        {"etcd://host/x", "naa.5000000000000001", 1, "t"},
+        {"memory:", "naa.1", 1, "t"},
+        {"memory:", "", 1, "t"},
+        {"memory:", "naa.5000000000000001", 0, "t"},
+        {"file:/nonexistent/dir/lu.pr", "naa.5000000000000001", 1, "t"},
+    };
+    for (size_t i = 0; i < sizeof kBad / sizeof kBad[0]; i++) {
+        const char *wrong = check_error(&kBad[i]);
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    return NULL;
+}
+
+const char *c_abi_check_same_nexus(const char *store)
+{
+    ScsiPrError error = {0};
+    ScsiPrDevice *device = open_device(store, "naa.5000000000000001", &error);
+    CHECK(device != NULL);
+    const ScsiPrConfig again = {store, "naa.5000000000000001", 1, "t"};
+    const char *wrong = check_error(&again);
+    scsi_pr_device_free(device);
+    return wrong;
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// `file:` - durability, damage, and everything a disk and an administrator can
+// do to it. What needs a second process is in tests/process.
+#include "store/file_store.h"
+
+#include <sched.h>
+#include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "temporary_directory.h"
+#include "testing.h"
+
+namespace scsi_pr {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace testing;
+using Code = Status::Code;
+
+class FileStoreTest : public ::testing::Test {
+ protected:
+  Status Open(const std::string& path, std::shared_ptr<Store>* store) {
+    return Store::Open("file:" + path, Store::OpenMode::kCreate, store);
+  }
+  std::shared_ptr<Store> Open() {
+    std::shared_ptr<Store> store;
+    const Status status = Open(path_, &store);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return store;
+  }
+  Code OpenCode(const std::string& path) {
+    std::shared_ptr<Store> store;
+    const Status status = Open(path, &store);
+    EXPECT_EQ(status.ok(), store != nullptr);
+    if (!status.ok()) {
+      EXPECT_NE(status.message().find(path), std::string::npos) << status.message();
+      EXPECT_FALSE(status.hint().empty()) << status.message();
+    }
+    return status.code();
+  }
+  static Status Send(Store& store, const Nexus& nexus, const PersistentReserveOut& command) {
+    Outcome outcome;
+    return store.Update(
+        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
+        &outcome);
+  }
+  static State Read(Store& store) {
+    Snapshot snapshot;
+    EXPECT_TRUE(store.Read(&snapshot).ok());
+    return snapshot.state;
+  }
+  // A registers with APTPL and reserves; then everything is closed.
+  void MakeStoreReservedByA() {
+    const auto store = Open();
+    GateSlot* slot = nullptr;
+    ASSERT_TRUE(store->Attach(A(), "maker", &slot).ok());
+    ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA).Aptpl()).ok());
+    ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
+    store->Detach(slot);
+  }
+  void Sql(const std::string& statements) {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+    char* error = nullptr;
+    EXPECT_EQ(sqlite3_exec(db, statements.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
+    sqlite3_free(error);
+    sqlite3_close(db);
+  }
+  // Refused as `code`, and every byte of the file as before.
+  void ExpectRefused(Code code) {
+    const std::string before = ReadFile(path_);
+    EXPECT_EQ(OpenCode(path_), code);
+    ExpectFile(before);
+  }
+  void ExpectFile(const std::string& contents) {
+    EXPECT_TRUE(ReadFile(path_) == contents) << "the file was changed";
+  }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "lu.pr";
+};
+
+// 5.6.3, 6.11.3: APTPL keeps registrations and reservation, not PRgeneration.
+TEST_F(FileStoreTest, PowerOnWithAptpl) {
+  MakeStoreReservedByA();
+  const auto store = Open();
+  GateSlot* slot = nullptr;
+  ASSERT_TRUE(store->Attach(B(), "later", &slot).ok());
+  EXPECT_EQ(Read(*store), State(Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl()));
+  EXPECT_FALSE(slot->Admits(AccessClass::kWrite));
+  store->Detach(slot);
+}
+
+TEST_F(FileStoreTest, OpenDoesNotPowerOn) {
+  MakeStoreReservedByA();
+  EXPECT_EQ(Read(*Open()).generation, 1u) << "a tool that looks changes nothing";
+}
+
+TEST_F(FileStoreTest, ExistingModeCreatesNothing) {
+  std::shared_ptr<Store> store;
+  EXPECT_EQ(Store::Open("file:" + path_, Store::OpenMode::kExisting, &store).code(),
+            Code::kInvalid);
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
+}
+
+// No temporary file stays behind.
+TEST_F(FileStoreTest, FilesOfAStore) {
+  MakeStoreReservedByA();
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(directory_.path())) {
+    names.insert(entry.path().filename());
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"lu.pr", "lu.pr-gate"}));
+}
+
+// A process died between commit and publication: whoever comes next publishes,
+// with the unit attentions, before it answers.
+TEST_F(FileStoreTest, CommittedButNotPublished) {
+  const auto store = Open();
+  GateSlot* a = nullptr;
+  GateSlot* b = nullptr;
+  ASSERT_TRUE(store->Attach(A(), "a", &a).ok());
+  ASSERT_TRUE(store->Attach(B(), "b", &b).ok());
+  {
+    std::unique_ptr<Database> dead;
+    ASSERT_TRUE(Database::Open(path_, &dead).ok());
+    Record record;
+    ASSERT_TRUE(dead->Load(&record).ok());
+    record.version++;
+    record.state = ReservedByA(kEA);
+    record.unit_attentions = {{B(), sense::kReservationsReleased}};
+    ASSERT_TRUE(dead->Save(record, true).ok());
+  }
+  EXPECT_EQ(Read(*store), ReservedByA(kEA));
+  EXPECT_FALSE(b->Admits(AccessClass::kRead));
+  EXPECT_EQ(b->unit_attentions().Take(), sense::kReservationsReleased);
+  EXPECT_EQ(a->unit_attentions().Take(), std::nullopt);
+  Read(*store);
+  EXPECT_EQ(b->unit_attentions().Take(), std::nullopt);
+  store->Detach(a);
+  store->Detach(b);
+}
+
+TEST_F(FileStoreTest, LinkedPathIsTheSameStore) {
+  const auto store = Open();
+  fs::create_symlink(path_, directory_ / "link.pr");
+  fs::create_directory_symlink(directory_.path(), directory_ / "dir");
+  for (const std::string& name : {directory_ / "link.pr", directory_ / "dir/lu.pr",
+                                  directory_ / "./lu.pr"}) {
+    std::shared_ptr<Store> other;
+    ASSERT_TRUE(Open(name, &other).ok()) << name;
+    EXPECT_EQ(other, store) << name;
+  }
+}
+
+TEST_F(FileStoreTest, NewerSchema) {
+  MakeStoreReservedByA();
+  Sql("PRAGMA user_version = 2");
+  ExpectRefused(Code::kUnsupported);
+}
+
+TEST_F(FileStoreTest, NewerDocument) {
+  MakeStoreReservedByA();
+  Sql(R"(UPDATE logical_unit SET document = '{"format":"scsi-pr","schema":2}')");
+  ExpectRefused(Code::kUnsupported);
+}
+
+TEST_F(FileStoreTest, DamagedRow) {
+  for (const char* damage :
+       {"UPDATE logical_unit SET document = replace(document, '000a', '000b')",
+        "UPDATE logical_unit SET document = ''", "UPDATE logical_unit SET unit_attentions = '{'",
+        "DELETE FROM logical_unit", "DROP TABLE logical_unit", "DELETE FROM gate"}) {
+    SCOPED_TRACE(damage);
+    for (const auto& entry : fs::directory_iterator(directory_.path())) fs::remove(entry);
+    MakeStoreReservedByA();
+    Sql(damage);
+    const std::string before = ReadFile(path_);
+    std::shared_ptr<Store> store;
+    EXPECT_FALSE(Open(path_, &store).ok());
+    ExpectFile(before);
+  }
+}
+
+TEST_F(FileStoreTest, DamagedPages) {
+  MakeStoreReservedByA();
+  const std::string sound = ReadFile(path_);
+  constexpr size_t kPage = 4096;
+  ASSERT_GE(sound.size(), 3 * kPage);
+  for (size_t page = 0; page < sound.size() / kPage; page++) {
+    std::string damaged = sound;
+    damaged.replace(page * kPage, 64, 64, '\xA5');
+    WriteFile(path_, damaged);
+    EXPECT_NE(OpenCode(path_), Code::kOk) << "page " << page;
+    ExpectFile(damaged);
+  }
+  WriteFile(path_, sound);
+  EXPECT_TRUE(Read(*Open()).IsHolder(A())) << "the backup is good again";
+}
+
+TEST_F(FileStoreTest, TruncatedFile) {
+  MakeStoreReservedByA();
+  const std::string sound = ReadFile(path_);
+  for (size_t size : {size_t{1}, size_t{99}, size_t{100}, size_t{4096}, sound.size() - 4096}) {
+    WriteFile(path_, sound.substr(0, size));
+    EXPECT_NE(OpenCode(path_), Code::kOk) << size;
+    ExpectFile(sound.substr(0, size));
+  }
+}
+
+TEST_F(FileStoreTest, EmptyFile) {
+  WriteFile(path_, "");
+  ExpectRefused(Code::kCorrupt);
+}
+
+TEST_F(FileStoreTest, TextFile) {
+  WriteFile(path_, std::string(8192, 'x'));
+  ExpectRefused(Code::kCorrupt);
+}
+
+TEST_F(FileStoreTest, ForeignDatabase) {
+  Sql("CREATE TABLE precious (data TEXT); INSERT INTO precious VALUES ('x')");
+  ExpectRefused(Code::kInvalid);
+}
+
+TEST_F(FileStoreTest, MissingDirectory) {
+  EXPECT_EQ(OpenCode(directory_ / "none/lu.pr"), Code::kIo);
+  EXPECT_FALSE(fs::exists(directory_ / "none"));
+}
+
+TEST_F(FileStoreTest, ReplacedWhileInUse) {
+  const auto store = Open();
+  GateSlot* slot = nullptr;
+  ASSERT_TRUE(store->Attach(A(), "a", &slot).ok());
+  ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
+  const State before = Read(*store);
+  for (const bool replaced : {false, true}) {
+    fs::rename(path_, directory_ / "aside");
+    if (replaced) WriteFile(path_, "another");
+    EXPECT_EQ(Send(*store, A(), Reserve(kKeyA, kWE)).code(), Code::kIo);
+    Snapshot snapshot;
+    EXPECT_EQ(store->Read(&snapshot).code(), Code::kIo);
+    fs::rename(directory_ / "aside", path_);
+    EXPECT_EQ(Read(*store), before);
+  }
+  EXPECT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
+  store->Detach(slot);
+}
+
+// Damage that comes while the store is in use: an error, never an empty state.
+TEST_F(FileStoreTest, DamagedWhileInUse) {
+  const auto store = Open();
+  GateSlot* b = nullptr;
+  ASSERT_TRUE(store->Attach(B(), "b", &b).ok());
+  ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
+  ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
+  Sql("UPDATE logical_unit SET document = 'x'");
+  Snapshot snapshot;
+  EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
+  EXPECT_EQ(Send(*store, A(), Clear(kKeyA)).code(), Code::kCorrupt);
+  EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "the reservation is still on";
+  store->Detach(b);
+}
+
+// Runs `body` in a child process; returns its exit code.
+template <typename Body>
+int InChild(Body body) {
+  const pid_t child = fork();
+  if (child == 0) _exit(body());
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+constexpr int kSkipped = 77;
+constexpr uid_t kNobody = 65534;
+
+int OpenAsNobody(const std::string& uri) {
+  if (getuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) return kSkipped;
+  std::shared_ptr<Store> store;
+  const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+  return status.code() == Code::kIo && !status.hint().empty() ? 0 : 1;
+}
+
+TEST_F(FileStoreTest, UnwritableDirectory) {
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0555), 0);
+  const int code = InChild([&] { return OpenAsNobody("file:" + path_); });
+  chmod(directory_.path().c_str(), 0755);
+  if (code == kSkipped) GTEST_SKIP() << "cannot become another user";
+  EXPECT_EQ(code, 0);
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
+}
+
+TEST_F(FileStoreTest, ReadOnlyStore) {
+  MakeStoreReservedByA();
+  chmod(directory_.path().c_str(), 0777);
+  chmod(path_.c_str(), 0444);
+  const std::string before = ReadFile(path_);
+  const int code = InChild([&] { return OpenAsNobody("file:" + path_); });
+  if (code == kSkipped) GTEST_SKIP() << "cannot become another user";
+  EXPECT_EQ(code, 0);
+  ExpectFile(before);
+}
+
+// A small file system of this process's own; kSkipped where that is forbidden.
+int MountSmall(const std::string& where, const char* options) {
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      mount("tmpfs", where.c_str(), "tmpfs", 0, options) != 0) {
+    return kSkipped;
+  }
+  return 0;
+}
+
+// Fills the file system to its last byte.
+void Fill(const std::string& path) {
+  std::ofstream file(path, std::ios::binary);
+  const std::string block(4096, 'x');
+  while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) continue;
+}
+
+int CreateOnFullDisk(const std::string& directory) {
+  if (MountSmall(directory, "size=64k") != 0) return kSkipped;
+  Fill(directory + "/filler");
+  std::shared_ptr<Store> store;
+  const Status status =
+      Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store);
+  if (status.code() != Code::kIo) return 1;
+  return fs::exists(directory + "/lu.pr") ? 2 : 0;
+}
+
+TEST_F(FileStoreTest, CreateOnAFullDisk) {
+  const int code = InChild([&] { return CreateOnFullDisk(directory_.path()); });
+  if (code == kSkipped) GTEST_SKIP() << "cannot mount a small file system";
+  EXPECT_EQ(code, 0);
+}
+
+// Registers until the disk is full: that one fails, and changed nothing; with
+// room again it goes on. (A short write-ahead log may still have room first.)
+int ChangeOnFullDisk(const std::string& directory) {
+  if (MountSmall(directory, "size=2m") != 0) return kSkipped;
+  std::shared_ptr<Store> store;
+  if (!Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store).ok()) return 1;
+  GateSlot* slot = nullptr;
+  if (!store->Attach(A(), "a", &slot).ok()) return 2;
+  Fill(directory + "/filler");
+  const auto send = [&](uint64_t key) {
+    const Command command = RegisterIgnore(key).Aptpl();
+    Outcome outcome;
+    return store->Update(
+        [&](const State& state) { return Apply(state, kDurable, A(), command); }, &outcome);
+  };
+  uint64_t key = 1;
+  Status status = send(key);
+  while (status.ok() && key < 10000) status = send(++key);
+  if (status.code() != Code::kIo) return 3;
+  Snapshot snapshot;
+  if (!store->Read(&snapshot).ok()) return 4;
+  const Registration* kept = snapshot.state.Find(A());
+  if ((kept == nullptr ? 0 : kept->key) != key - 1) return 5;
+  fs::remove(directory + "/filler");
+  if (!send(key).ok()) return 6;
+  store->Detach(slot);
+  return 0;
+}
+
+TEST_F(FileStoreTest, ChangeOnAFullDisk) {
+  const int code = InChild([&] { return ChangeOnFullDisk(directory_.path()); });
+  if (code == kSkipped) GTEST_SKIP() << "cannot mount a small file system";
+  EXPECT_EQ(code, 0);
+}
+
+}  // namespace
+}  // namespace scsi_pr

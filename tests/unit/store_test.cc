@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What store/store.h promises of every store.
+#include "store/store.h"
+
+#include <unistd.h>
+
+#include "temporary_directory.h"
+#include "testing.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace testing;
+using Code = Status::Code;
+
+std::shared_ptr<Store> Open(const std::string& uri) {
+  std::shared_ptr<Store> store;
+  const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+  EXPECT_TRUE(status.ok()) << uri << ": " << status.message();
+  return store;
+}
+
+class StoreTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override { store_ = Open(uri_); }
+
+  GateSlot* Attach(const Nexus& nexus) {
+    GateSlot* slot = nullptr;
+    const Status status = store_->Attach(nexus, "device of the test", &slot);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return slot;
+  }
+  Outcome Send(const Nexus& nexus, const PersistentReserveOut& command) {
+    Outcome outcome;
+    const Status status = store_->Update(
+        [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
+        &outcome);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return outcome;
+  }
+  State Read() {
+    Snapshot snapshot;
+    const Status status = store_->Read(&snapshot);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return snapshot.state;
+  }
+  bool IsFile() const { return std::string(GetParam()) == "file"; }
+
+  const TemporaryDirectory directory_;
+  const std::string uri_ = IsFile() ? "file:" + (directory_ / "lu.pr") : "memory:store-test";
+  std::shared_ptr<Store> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Uri, StoreTest, ::testing::Values("memory", "file"),
+                         [](const auto& scheme) { return std::string(scheme.param); });
+
+TEST_P(StoreTest, StartsEmpty) {
+  GateSlot* slot = Attach(A());
+  EXPECT_EQ(Read(), State{});
+  EXPECT_TRUE(slot->Admits(AccessClass::kWrite));
+  EXPECT_EQ(slot->unit_attentions().Take(), std::nullopt);
+  store_->Detach(slot);
+}
+
+TEST_P(StoreTest, ListsWhoIsAttached) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Snapshot snapshot;
+  ASSERT_TRUE(store_->Read(&snapshot).ok());
+  ASSERT_EQ(snapshot.attached.size(), 2u);
+  EXPECT_EQ(snapshot.attached[0].nexus, A());
+  EXPECT_EQ(snapshot.attached[1].nexus, B());
+  EXPECT_EQ(snapshot.attached[0].process_id, static_cast<uint32_t>(getpid()));
+  EXPECT_EQ(snapshot.attached[0].owner, "device of the test");
+  store_->Detach(a);
+  ASSERT_TRUE(store_->Read(&snapshot).ok());
+  ASSERT_EQ(snapshot.attached.size(), 1u);
+  EXPECT_EQ(snapshot.attached[0].nexus, B());
+  store_->Detach(b);
+}
+
+TEST_P(StoreTest, ChangesAreInForceForAll) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Send(A(), Register(0, kKeyA));
+  EXPECT_EQ(Send(A(), Reserve(kKeyA, kEA)).status, ScsiStatus::kGood);
+  EXPECT_TRUE(a->Admits(AccessClass::kWrite));
+  EXPECT_FALSE(b->Admits(AccessClass::kRead));
+  // Who attaches later is under the same reservation.
+  GateSlot* c = Attach(C());
+  EXPECT_FALSE(c->Admits(AccessClass::kRead));
+  for (GateSlot* slot : {a, b, c}) store_->Detach(slot);
+}
+
+TEST_P(StoreTest, RefusedCommandsChangeNothing) {
+  GateSlot* a = Attach(A());
+  Send(A(), Register(0, kKeyA));
+  const State before = Read();
+  EXPECT_EQ(Send(A(), Clear(kKeyB)).status, ScsiStatus::kReservationConflict);
+  EXPECT_EQ(Read(), before);
+  store_->Detach(a);
+}
+
+TEST_P(StoreTest, UnitAttentionsReachTheirNexusOnce) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Send(A(), Register(0, kKeyA));
+  Send(B(), Register(0, kKeyB));
+  Send(A(), Preempt(kKeyA, kKeyB, kWE));
+  EXPECT_EQ(b->unit_attentions().Take(), sense::kRegistrationsPreempted);
+  Read();
+  EXPECT_EQ(b->unit_attentions().Take(), std::nullopt);
+  EXPECT_EQ(a->unit_attentions().Take(), std::nullopt);
+  for (GateSlot* slot : {a, b}) store_->Detach(slot);
+}
+
+TEST_P(StoreTest, OneNexusOnce) {
+  GateSlot* slot = Attach(A());
+  GateSlot* other = nullptr;
+  const Status status = store_->Attach(A(), "another device", &other);
+  EXPECT_EQ(status.code(), Code::kInUse);
+  EXPECT_NE(status.message().find("process " + std::to_string(getpid())), std::string::npos);
+  EXPECT_NE(status.message().find("device of the test"), std::string::npos);
+  EXPECT_FALSE(status.hint().empty());
+  store_->Detach(slot);
+  store_->Detach(Attach(A()));
+}
+
+TEST_P(StoreTest, RegistrationSurvivesDetach) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Send(A(), Register(0, kKeyA));
+  Send(A(), Reserve(kKeyA, kWE));
+  store_->Detach(a);
+  EXPECT_TRUE(Read().IsHolder(A()));
+  EXPECT_FALSE(b->Admits(AccessClass::kWrite));
+  a = Attach(A());
+  EXPECT_TRUE(a->Admits(AccessClass::kWrite));
+  EXPECT_EQ(Read().generation, 1u) << "no power on while B was attached";
+  for (GateSlot* slot : {a, b}) store_->Detach(slot);
+}
+
+// 5.6.3: the first nexus powers the logical unit on.
+TEST_P(StoreTest, PowerOnWithoutAptpl) {
+  GateSlot* a = Attach(A());
+  Send(A(), Register(0, kKeyA));
+  Send(A(), Reserve(kKeyA, kWE));
+  store_->Detach(a);
+  GateSlot* b = Attach(B());
+  EXPECT_EQ(Read(), State{});
+  EXPECT_TRUE(b->Admits(AccessClass::kWrite));
+  store_->Detach(b);
+}
+
+// A slot is another nexus's later: nothing of the first may show.
+TEST_P(StoreTest, SlotsComeClean) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Send(A(), Register(0, kKeyA));
+  Send(B(), Register(0, kKeyB));
+  Send(A(), Preempt(kKeyA, kKeyB, kWE));
+  store_->Detach(b);
+  GateSlot* c = Attach(C());
+  EXPECT_EQ(c->nexus(), C());
+  EXPECT_EQ(c->unit_attentions().Take(), std::nullopt);
+  for (GateSlot* slot : {a, c}) store_->Detach(slot);
+}
+
+TEST_P(StoreTest, NoMoreThanAllSlots) {
+  std::vector<GateSlot*> slots;
+  for (size_t i = 0; i < Gate::kSlots; i++) slots.push_back(Attach(NumberedNexus(i + 1)));
+  GateSlot* slot = nullptr;
+  EXPECT_EQ(store_->Attach(A(), "one too many", &slot).code(), Code::kInUse);
+  store_->Detach(slots.back());
+  slots.back() = Attach(A());
+  for (GateSlot* each : slots) store_->Detach(each);
+}
+
+TEST_P(StoreTest, OneObjectForAllOfAProcess) { EXPECT_EQ(Open(uri_), store_); }
+
+TEST(StoreUri, Unknown) {
+  for (const char* uri : {"", "file", "memory", "/var/lib/x.pr", "etcd://host/x", "FILE:/x",
+                          "file:relative", "file:", "file:/", "file:/tmp", ":", "http://x"}) {
+    std::shared_ptr<Store> store;
+    const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+    EXPECT_EQ(status.code(), Code::kInvalid) << uri << ": " << status.message();
+    EXPECT_FALSE(status.hint().empty()) << uri;
+    EXPECT_EQ(store, nullptr);
+  }
+}
+
+TEST(StoreUri, MemoryWithoutANameIsPrivate) {
+  EXPECT_NE(Open("memory:"), Open("memory:"));
+  const auto one = Open("memory:one");
+  EXPECT_EQ(one, Open("memory:one"));
+  EXPECT_NE(one, Open("memory:two"));
+}
+
+}  // namespace
+}  // namespace scsi_pr

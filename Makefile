@@ -48,7 +48,7 @@ demo:
 	@scripts/deps core $(QEMU_DEPS) guest
 	@scripts/core >/dev/null
 	@scripts/qemu-build >/dev/null
-	@scripts/guest-image
+	@scripts/guest-image >/dev/null
 	@scripts/demo
 
 check:

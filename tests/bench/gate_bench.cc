@@ -64,7 +64,9 @@ class Setting {
           }
           state.reservation = {scsi_pr::Type::kWriteExclusiveRegistrantsOnly,
                                state.registrations.back().nexus};
-          return scsi_pr::Outcome{.state = std::move(state), .unit_attentions = {}};
+          scsi_pr::Outcome outcome;
+          outcome.state = std::move(state);
+          return outcome;
         },
         &outcome);
     if (!status.ok()) exit(1);

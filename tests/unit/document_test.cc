@@ -68,6 +68,8 @@ TEST(Document, Exactly) {
 TEST(Document, RoundTrip) {
   std::vector<State> states = {State{}, Example()};
   for (Type type : kAllTypes) states.push_back(ReservedByA(type));
+  states.push_back(
+      Given().Registered(AtAll(A()), 1).Registered(B(), 2).Reserved(kEA, At(A(), 65535)));
   for (const State& state : states) {
     const std::string text = EncodeDocument(state);
     EXPECT_EQ(text.find('\n'), std::string::npos);
@@ -96,6 +98,12 @@ TEST(Document, KeysAreText) {
   EXPECT_EQ(KeyToText(0), "0x0000000000000000");
   EXPECT_EQ(KeyToText(0xDEADBEEF), "0x00000000deadbeef");
   EXPECT_EQ(KeyToText(0xFFFFFFFFFFFFFFFF), "0xffffffffffffffff");
+}
+
+// Target port 0 in a registration: all of them.
+TEST(Document, AllTargetPorts) {
+  EXPECT_EQ(Decode(Forged([](json& s) { s["registrations"][0]["target-port"] = 0; })), Code::kOk);
+  EXPECT_EQ(StateToJson(Given().Registered(AtAll(A()), 1))["registrations"][0]["target-port"], 0);
 }
 
 TEST(Document, EveryTruncation) {
@@ -186,7 +194,13 @@ constexpr Change kChanges[] = {
     {"no initiator", [](json& s) { s["registrations"][0].erase("initiator"); }},
     {"bad initiator", [](json& s) { s["registrations"][0]["initiator"] = "naa.1"; }},
     {"no target port", [](json& s) { s["registrations"][0].erase("target-port"); }},
-    {"target port 0", [](json& s) { s["registrations"][0]["target-port"] = 0; }},
+    {"target port -1", [](json& s) { s["registrations"][0]["target-port"] = -1; }},
+    {"holder at all target ports", [](json& s) { s["reservation"]["holder"]["target-port"] = 0; }},
+    {"all target ports and one of them",
+     [](json& s) {
+       s["registrations"].push_back(s["registrations"][0]);
+       s["registrations"].back()["target-port"] = 0;
+     }},
     {"target port 65536", [](json& s) { s["registrations"][0]["target-port"] = 65536; }},
     {"one nexus twice", [](json& s) { s["registrations"].push_back(s["registrations"][0]); }},
     {"unknown type", [](json& s) { s["reservation"]["type"] = "read-shared"; }},

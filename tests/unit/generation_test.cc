@@ -33,20 +33,36 @@ std::vector<Row> Table106() {
       {"PREEMPT the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
       {"REGISTER AND IGNORE EXISTING KEY", RegisterIgnore(kKeyD), 1},
       {"REGISTER AND IGNORE EXISTING KEY, unregister", RegisterIgnore(0), 1},
+      {"PREEMPT AND ABORT", PreemptAndAbort(kKeyA, kKeyB, kWERO), 1},
+      {"REGISTER AND MOVE", Move(kKeyA, kKeyD, D()), 1},
+      {"REGISTER AND MOVE, UNREG", Move(kKeyA, kKeyD, D()).Unreg(), 1},
   };
 }
 
 TEST(Generation, Table106) {
   for (const Row& row : Table106()) {
-    EXPECT_EQ(Good(Generation(41), A(), row.command).state.generation, 41 + row.increment)
-        << row.name;
+    const Outcome outcome = Apply(Generation(41), kAborts, A(), row.command);
+    EXPECT_EQ(outcome.status, ScsiStatus::kGood) << row.name;
+    EXPECT_EQ(outcome.state.generation, 41 + row.increment) << row.name;
   }
+}
+
+// 6.11.3: once a command, however many nexuses it registers.
+TEST(Generation, OnceACommand) {
+  const State state = Generation(41);
+  EXPECT_EQ(Good(state, D(), Register(0, kKeyD).List({NumberedNexus(1), NumberedNexus(2)}))
+                .state.generation,
+            42u);
+  EXPECT_EQ(Good(state, D(), RegisterIgnore(kKeyD).List({A(), B()}).AllTgPt()).state.generation,
+            42u);
+  EXPECT_EQ(Good(state, D(), Register(0, 0).List({A()})).state.generation, 41u)
+      << "table regun, GOOD and nothing else";
 }
 
 // 6.11.3: a 32-bit counter that wraps.
 TEST(Generation, Wraps) {
   for (const Row& row : Table106()) {
-    EXPECT_EQ(Good(Generation(0xFFFFFFFF), A(), row.command).state.generation,
+    EXPECT_EQ(Apply(Generation(0xFFFFFFFF), kAborts, A(), row.command).state.generation,
               row.increment == 0 ? 0xFFFFFFFF : 0)
         << row.name;
   }
@@ -59,7 +75,10 @@ TEST(Generation, NotOnError) {
   ExpectConflict(state, D(), Clear(0));
   ExpectConflict(state, A(), Preempt(kKeyA, kKeyD, kWE));
   ExpectCheck(state, A(), Preempt(kKeyA, 0, kWE), sense::kInvalidFieldInParameterList);
-  ExpectCheck(state, A(), Register(kKeyA, kKeyD).SpecIPt(), sense::kInvalidFieldInParameterList);
+  ExpectCheck(state, A(), Register(kKeyA, kKeyD).SpecIPt(), sense::kInvalidFieldInCdb);
+  ExpectCheck(state, D(), Register(0, kKeyD).List({B()}), sense::kInvalidFieldInParameterList);
+  ExpectCheck(state, A(), Move(kKeyA, 0, D()), sense::kInvalidFieldInParameterList);
+  ExpectConflict(state, B(), Move(kKeyB, kKeyD, D()));
 }
 
 // 5.6.3 and 6.11.3: what a power cycle leaves.
@@ -111,9 +130,18 @@ TEST(FindViolation, Finds) {
   EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Registered(A(), 2))) << "twice";
   EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Reserved(kWE, B()))) << "stranger";
   EXPECT_TRUE(FindViolation(Given().Reserved(kWEAR, A()))) << "no registrant";
-  Nexus nowhere = A();
-  nowhere.target_port = 0;
-  EXPECT_TRUE(FindViolation(Given().Registered(nowhere, 1))) << "target port 0";
+  EXPECT_EQ(FindViolation(Given().Registered(AtAll(A()), 1)), std::nullopt);
+  EXPECT_EQ(FindViolation(Given().Registered(A(), 1).Registered(At(A(), 2), 2)), std::nullopt);
+  EXPECT_EQ(FindViolation(Given().Registered(AtAll(A()), 1).Reserved(kWE, At(A(), 9))),
+            std::nullopt);
+  EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Registered(AtAll(A()), 1))) << "covered";
+  EXPECT_TRUE(FindViolation(Given().Registered(AtAll(A()), 1).Registered(A(), 1))) << "covered";
+  EXPECT_TRUE(FindViolation(Given().Registered(AtAll(A()), 1).Registered(AtAll(A()), 2)))
+      << "twice for all ports";
+  EXPECT_TRUE(FindViolation(Given().Registered(AtAll(A()), 1).Reserved(kWE, AtAll(A()))))
+      << "a holder is one nexus";
+  EXPECT_TRUE(FindViolation(Given().Registered(A(), 1).Reserved(kWE, At(A(), 2))))
+      << "a holder at another port";
   State state = ReservedByA(kWEAR);
   state.reservation->holder = A();
   EXPECT_TRUE(FindViolation(state)) << "all registrants with one holder";

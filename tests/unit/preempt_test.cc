@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// PREEMPT (SPC-3 5.6.8.4, table 36), PREEMPT AND ABORT, CLEAR (5.6.8.6).
+// PREEMPT (SPC-3 5.6.8.4, table 36), CLEAR (5.6.8.6). With SPEC_I_PT:
+// prespec_test.cc. PREEMPT AND ABORT: abort_test.cc.
 #include "testing.h"
 
 namespace scsi_pr {
@@ -169,24 +170,6 @@ TEST(Preempt, InvalidScopeOrType) {
 TEST(Preempt, IgnoresAllTgPt) {
   EXPECT_EQ(Good(ReservedByA(kWE), B(), Preempt(kKeyB, kKeyA, kWE).AllTgPt()).state,
             Good(ReservedByA(kWE), B(), Preempt(kKeyB, kKeyA, kWE)).state);
-}
-
-// Table prespec: the list narrows the selection. PRE_SIP_C is 0, and to ignore
-// it would preempt those that it does not name.
-TEST(Preempt, SpecIPtIsNotSupported) {
-  const State state = Given().Registered(A(), kKeyA).Registered(B(), kKeyB);
-  const Command command = Out(OutAction::kPreempt, kKeyA, kKeyB, 5).SpecIPt();
-  ExpectCheck(state, A(), command, sense::kInvalidFieldInParameterList);
-}
-
-// Refused, in any state, until preempted tasks can be aborted (5.6.8.5).
-TEST(PreemptAndAbort, IsNotThereYet) {
-  for (Type type : kAllTypes) {
-    for (uint64_t victim : {uint64_t{0}, kKeyA, kKeyC, kKeyD}) {
-      ExpectCheck(ReservedByA(type), B(), Out(OutAction::kPreemptAndAbort, kKeyB, victim, type),
-                  sense::kInvalidFieldInCdb);
-    }
-  }
 }
 
 // 5.6.8.6: everything goes; all others are told RESERVATIONS PREEMPTED.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-3 5.6.5, 5.6.8.3).
+// REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-3 5.6.5, 5.6.8.3) for the
+// sender's own nexus. With SPEC_I_PT and ALL_TG_PT: third_party_test.cc.
 #include "testing.h"
 
 namespace scsi_pr {
@@ -10,11 +11,6 @@ using namespace testing;
 
 constexpr uint64_t kNew = 0x1234567890ABCDEF;
 constexpr uint64_t kWrong = 0xBAD;
-
-uint64_t KeyOf(const State& state, const Nexus& nexus) {
-  const Registration* registration = state.Find(nexus);
-  return registration == nullptr ? 0 : registration->key;
-}
 
 enum class Result { kGoodAlone, kRegisters, kUnregisters, kConflict };
 
@@ -86,18 +82,6 @@ TEST(Register, FromRegisteredNexus) {
                 row);
     }
   }
-}
-
-// SIP_C and ATP_C are zero: the bits are an error, and nothing is registered
-// instead. Only once the key has been verified (6.12.3).
-TEST(Register, SpecIPtAndAllTgPtAreNotSupported) {
-  const Sense expected = sense::kInvalidFieldInParameterList;
-  ExpectCheck(State{}, A(), Register(0, kNew).SpecIPt(), expected);
-  ExpectCheck(State{}, A(), Register(0, kNew).AllTgPt(), expected);
-  ExpectCheck(State{}, A(), RegisterIgnore(kNew).SpecIPt(), expected);
-  ExpectCheck(State{}, A(), RegisterIgnore(kNew).AllTgPt(), expected);
-  ExpectCheck(ReservedByA(kWE), A(), Register(kKeyA, kNew).SpecIPt().AllTgPt(), expected);
-  ExpectConflict(ReservedByA(kWE), A(), Register(kWrong, kNew).SpecIPt());
 }
 
 // 5.6.5: a changed key has no effect on the reservation.

@@ -79,7 +79,8 @@ TEST(ReadReservation, Nothing) {
   EXPECT_EQ(ReadReservation(state), expected);
 }
 
-// Table 103. Byte 2: CRH only; PTPL_C as the store can. Byte 3: TMV, ALLOW
+// Table 103. Byte 2: PRE_SIP_C, PRE_ATP_C (which the seed's table both calls
+// PRE_ATP_C), CRH, SIP_C, ATP_C; PTPL_C as the store can. Byte 3: TMV, ALLOW
 // COMMANDS (SPC-4), PTPL_A. Bytes 4 and 5: all six types.
 TEST(ReportCapabilities, EveryBit) {
   struct Row {
@@ -87,9 +88,9 @@ TEST(ReportCapabilities, EveryBit) {
     uint8_t byte2, byte3;
   };
   constexpr Row kRows[] = {
-      {false, false, 0x10, 0x80},
-      {true, false, 0x11, 0x80},
-      {true, true, 0x11, 0x81},
+      {false, false, 0x7C, 0x80},
+      {true, false, 0x7D, 0x80},
+      {true, true, 0x7D, 0x81},
   };
   constexpr uint8_t kAllowCommands = 0x70;
   for (const Row& row : kRows) {
@@ -157,6 +158,31 @@ TEST(ReadFullStatus, EveryRegistrantHolds) {
       EXPECT_EQ(data[descriptor + 13], static_cast<uint8_t>(type));
     }
   }
+}
+
+// ALL_TG_PT is bit 1. Then RELATIVE TARGET PORT IDENTIFIER says nothing: 0.
+TEST(ReadFullStatus, AllTargetPorts) {
+  struct Case {
+    State state;
+    uint8_t flags, scope_and_type;
+  };
+  const Case cases[] = {
+      {Given().Registered(AtAll(A()), 1), 0x02, 0x00},
+      {Given().Registered(AtAll(A()), 1).Reserved(kWE, At(A(), 7)), 0x03, 0x01},
+      {Given().Registered(AtAll(A()), 1).Reserved(kEARO, A()), 0x03, 0x06},
+      {Given().Registered(AtAll(A()), 1).Reserved(kEAAR, A()), 0x03, 0x08},
+      {Given().Registered(AtAll(A()), 1).Registered(B(), 2).Reserved(kWE, B()), 0x02, 0x00},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(&c - cases);
+    ASSERT_EQ(FindViolation(c.state), std::nullopt);
+    const ByteVector data = ReadFullStatus(c.state);
+    ASSERT_EQ(data.size(), 8 + 48 * c.state.registrations.size()) << "it is one registration";
+    EXPECT_EQ(data[8 + 12], c.flags);
+    EXPECT_EQ(data[8 + 13], c.scope_and_type);
+    EXPECT_EQ(LoadBE<uint16_t>(data, 8 + 18), 0);
+  }
+  EXPECT_EQ(ReadKeys(cases[0].state).size(), 16u);
 }
 
 // A TransportID longer than 24 bytes: ADDITIONAL DESCRIPTOR LENGTH says so.

@@ -33,7 +33,12 @@ inline void PrintTo(Status::Code code, std::ostream* out) {
   *out << kNames[static_cast<int>(code)];
 }
 inline void PrintTo(const Nexus& nexus, std::ostream* out) {
-  *out << nexus.initiator.ToText() << " at port " << nexus.target_port;
+  *out << nexus.initiator.ToText() << " at ";
+  if (nexus.target_port == Nexus::kAllTargetPorts) {
+    *out << "all ports";
+  } else {
+    *out << "port " << nexus.target_port;
+  }
 }
 inline void PrintTo(const Registration& registration, std::ostream* out) {
   PrintTo(registration.nexus, out);
@@ -86,6 +91,12 @@ inline Nexus A() { return MakeNexus("naa.5000000000000001"); }
 inline Nexus B() { return MakeNexus("naa.5000000000000002"); }
 inline Nexus C() { return MakeNexus("naa.5000000000000003"); }
 inline Nexus D() { return MakeNexus("naa.5000000000000004"); }
+
+// The same initiator port at another target port, or at all of them.
+inline Nexus At(const Nexus& nexus, uint16_t target_port) {
+  return Nexus{nexus.initiator, target_port};
+}
+inline Nexus AtAll(const Nexus& nexus) { return At(nexus, Nexus::kAllTargetPorts); }
 
 // The usual keys of A ... D.
 inline constexpr uint64_t kKeyA = 0xA;
@@ -153,6 +164,16 @@ struct Command : PersistentReserveOut {
     all_tg_pt = true;
     return std::move(*this);
   }
+  // SPEC_I_PT with the initiator ports of these.
+  Command&& List(const std::vector<Nexus>& nexuses) && {
+    spec_i_pt = true;
+    for (const Nexus& nexus : nexuses) transport_ids.push_back(nexus.initiator);
+    return std::move(*this);
+  }
+  Command&& Unreg() && {
+    unreg = true;
+    return std::move(*this);
+  }
   Command&& Scope(uint8_t code) && {
     scope = code;
     return std::move(*this);
@@ -186,6 +207,16 @@ inline Command Clear(uint64_t key) { return Out(OutAction::kClear, key); }
 inline Command Preempt(uint64_t key, uint64_t victim, Type type) {
   return Out(OutAction::kPreempt, key, victim, type);
 }
+inline Command PreemptAndAbort(uint64_t key, uint64_t victim, Type type) {
+  return Out(OutAction::kPreemptAndAbort, key, victim, type);
+}
+// As the published parameter list gives it: with a relative target port.
+inline Command Move(uint64_t key, uint64_t new_key, const Nexus& destination) {
+  Command command = Out(OutAction::kRegisterAndMove, key, new_key);
+  command.transport_ids = {destination.initiator};
+  command.target_port = destination.target_port;
+  return command;
+}
 
 // The CDB and the parameter list (tables 105 and 107) as bytes.
 inline ByteVector OutCdb(const PersistentReserveOut& command, uint32_t length = 24) {
@@ -213,6 +244,7 @@ inline ByteVector InCdb(InAction action, uint16_t allocation_length) {
 
 inline constexpr Capabilities kDurable{.persist_through_power_loss = true};
 inline constexpr Capabilities kVolatile{.persist_through_power_loss = false};
+inline constexpr Capabilities kAborts{.persist_through_power_loss = true, .abort_tasks = true};
 
 inline Outcome Perform(const State& state, const Nexus& nexus,
                        const PersistentReserveOut& command) {
@@ -234,6 +266,7 @@ inline void ExpectUnchanged(const Outcome& outcome, const State& before, ScsiSta
   EXPECT_EQ(outcome.sense, sense);
   EXPECT_EQ(outcome.state, before);
   EXPECT_TRUE(outcome.unit_attentions.empty());
+  EXPECT_TRUE(outcome.preempted.empty());
 }
 inline void ExpectConflict(const State& state, const Nexus& nexus,
                            const PersistentReserveOut& command) {
@@ -246,5 +279,20 @@ inline void ExpectCheck(const State& state, const Nexus& nexus,
 }
 
 using Attentions = std::vector<UnitAttention>;
+
+// The key with which `nexus` is registered; 0 if it is not.
+inline uint64_t KeyOf(const State& state, const Nexus& nexus) {
+  const Registration* registration = state.Find(nexus);
+  return registration == nullptr ? 0 : registration->key;
+}
+
+// The conditions that `nexus`, which sent nothing, finds.
+inline std::vector<Sense> ToldTo(const Outcome& outcome, const Nexus& nexus) {
+  std::vector<Sense> told;
+  for (const UnitAttention& attention : outcome.unit_attentions) {
+    if (attention.Reaches(nexus)) told.push_back(attention.sense);
+  }
+  return told;
+}
 
 }  // namespace scsi_pr::testing

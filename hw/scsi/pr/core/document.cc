@@ -114,7 +114,7 @@ Nexus NexusFromJson(const json& object) {
   const auto text = object.at("initiator").get<std::string>();
   const auto initiator = TransportId::FromText(text, &error);
   if (!initiator) throw std::invalid_argument("\"" + text + "\" " + error);
-  return Nexus{*initiator, GetUnsigned<uint16_t>(object, "target-port", 1)};
+  return Nexus{*initiator, GetUnsigned<uint16_t>(object, "target-port", 0)};
 }
 
 json StateToJson(const State& state) {

@@ -12,6 +12,7 @@
 //                                 "holder": { "initiator": "iqn.…", "target-port": 1 } } } }
 //
 // Keys are text: 64-bit numbers do not survive JSON readers that use doubles.
+// Target port 0 in a registration means all target ports (ALL_TG_PT).
 // "reservation" is absent when there is none, "holder" for the all registrants
 // types. The checksum covers "state" as nlohmann-json dumps it without spaces
 // (members in alphabetical order), in UTF-8.

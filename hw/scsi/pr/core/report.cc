@@ -25,11 +25,14 @@ uint8_t ScopeAndType(const Reservation& reservation) {
 
 // Table 105 of SPC-3 r23.
 void AppendFullStatus(ByteVector& data, const State& state, const Registration& registration) {
-  const bool holder = state.IsHolder(registration.nexus);
+  const bool all_ports = registration.nexus.target_port == Nexus::kAllTargetPorts;
+  const bool holder =
+      state.reservation && (!state.reservation->holder ||
+                            registration.nexus.Covers(*state.reservation->holder));
   const ByteVector transport_id = registration.nexus.initiator.Encode();
   AppendBE(data, registration.key);
   AppendBE(data, uint32_t{0});                           // reserved
-  data.push_back(holder ? 0x01 : 0x00);                  // ALL_TG_PT=0, R_HOLDER
+  data.push_back(static_cast<uint8_t>((all_ports ? 0x02 : 0) | (holder ? 0x01 : 0)));
   data.push_back(holder ? ScopeAndType(*state.reservation) : 0);
   AppendBE(data, uint32_t{0});                           // reserved
   AppendBE(data, registration.nexus.target_port);
@@ -59,6 +62,11 @@ ByteVector ReadReservation(const State& state) {
 
 ByteVector ReportCapabilities(const State& state, const Capabilities& capabilities) {
   constexpr uint8_t kCompatibleReservationHandling = 0x10;
+  // The seed's PRE_SIP_C and PRE_ATP_C take bits 6 and 5, which SPC-3 reserves.
+  constexpr uint8_t kPreemptTakesSpecIPt = 0x40;
+  constexpr uint8_t kPreemptTakesAllTgPt = 0x20;
+  constexpr uint8_t kTakesSpecIPt = 0x08;
+  constexpr uint8_t kTakesAllTgPt = 0x04;
   constexpr uint8_t kPersistThroughPowerLossCapable = 0x01;
   constexpr uint8_t kTypeMaskValid = 0x80;
   // TEST UNIT READY in any reservation, MODE SENSE and its like in Write
@@ -69,7 +77,8 @@ ByteVector ReportCapabilities(const State& state, const Capabilities& capabiliti
 
   ByteVector data;
   AppendBE(data, uint16_t{8});
-  data.push_back(kCompatibleReservationHandling |
+  data.push_back(kCompatibleReservationHandling | kPreemptTakesSpecIPt | kPreemptTakesAllTgPt |
+                 kTakesSpecIPt | kTakesAllTgPt |
                  (capabilities.persist_through_power_loss ? kPersistThroughPowerLossCapable : 0));
   data.push_back(kTypeMaskValid | kAllowCommands |
                  (state.aptpl ? kPersistThroughPowerLossActivated : 0));

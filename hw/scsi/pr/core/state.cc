@@ -2,12 +2,14 @@
 #include "core/state.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace scsi_pr {
 
 const Registration* State::Find(const Nexus& nexus) const {
-  const auto it = std::ranges::find(registrations, nexus, &Registration::nexus);
+  const auto it = std::ranges::find_if(
+      registrations, [&](const Registration& r) { return r.nexus.Covers(nexus); });
   return it == registrations.end() ? nullptr : &*it;
 }
 
@@ -22,23 +24,36 @@ uint64_t State::HolderKey() const {
   return Find(*reservation->holder)->key;
 }
 
+namespace {
+
+std::optional<std::string> FindBadRegistration(const State& state) {
+  constexpr auto kAll = Nexus::kAllTargetPorts;
+  std::unordered_map<std::string, std::unordered_set<uint16_t>> ports;
+  for (const Registration& registration : state.registrations) {
+    const std::string initiator = registration.nexus.initiator.ToText();
+    const uint16_t port = registration.nexus.target_port;
+    std::unordered_set<uint16_t>& known = ports[initiator];
+    if (registration.key == 0) return "a reservation key of " + initiator + " is 0";
+    const bool covered = known.contains(kAll) || (port == kAll && !known.empty());
+    if (covered || !known.insert(port).second) return initiator + " is registered twice";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<std::string> FindViolation(const State& state) {
   if (state.registrations.size() > State::kMaxRegistrations) return "too many registrations";
-  std::unordered_set<std::string> seen;
-  for (const Registration& registration : state.registrations) {
-    const std::string nexus = registration.nexus.initiator.ToText() + " at target port " +
-                              std::to_string(registration.nexus.target_port);
-    if (registration.key == 0) return "the reservation key of " + nexus + " is 0";
-    if (registration.nexus.target_port == 0) return nexus + " does not exist";
-    if (!seen.insert(nexus).second) return nexus + " is registered twice";
-  }
+  if (auto violation = FindBadRegistration(state)) return violation;
   if (!state.reservation) return std::nullopt;
   const bool all_registrants = IsAllRegistrants(state.reservation->type);
   if (all_registrants == state.reservation->holder.has_value()) {
     return "the reservation's type and its holder do not fit together";
   }
   if (all_registrants && state.registrations.empty()) return "the reservation has no holder";
-  if (!all_registrants && state.Find(*state.reservation->holder) == nullptr) {
+  if (all_registrants) return std::nullopt;
+  const Nexus& holder = *state.reservation->holder;
+  if (holder.target_port == Nexus::kAllTargetPorts || state.Find(holder) == nullptr) {
     return "the reservation holder is not registered";
   }
   return std::nullopt;

@@ -19,13 +19,23 @@ namespace scsi_pr {
 
 // SPC-3 3.1.48: an initiator port together with a target port.
 struct Nexus {
+  // Instead of a target port, in a registration: all of them (ALL_TG_PT).
+  static constexpr uint16_t kAllTargetPorts = 0;
+
   TransportId initiator;
   uint16_t target_port = 1;  // relative target port identifier, 1 … 65535
+
+  // Whether this, which may be for all target ports, is or includes `nexus`.
+  bool Covers(const Nexus& nexus) const {
+    return initiator == nexus.initiator &&
+           (target_port == kAllTargetPorts || target_port == nexus.target_port);
+  }
 
   friend bool operator==(const Nexus&, const Nexus&) = default;
 };
 
-// SPC-3 5.6.5.
+// SPC-3 5.6.5. One for all target ports is a single registration: through
+// whichever port it is changed or removed, it is for all.
 struct Registration {
   Nexus nexus;
   uint64_t key = 0;  // never 0
@@ -37,7 +47,8 @@ struct Registration {
 struct Reservation {
   Type type = Type::kWriteExclusive;
   // The reservation holder; none for an all registrants type, whose holders
-  // are all registered nexuses (5.6.7). A holder is always registered.
+  // are all registered nexuses (5.6.7). A holder is always registered, and
+  // always one nexus: with the target port through which it reserved.
   std::optional<Nexus> holder;
 
   friend bool operator==(const Reservation&, const Reservation&) = default;
@@ -49,7 +60,7 @@ struct State {
 
   uint32_t generation = 0;  // PRgeneration (6.11.3); wraps to 0
   bool aptpl = false;       // the last valid APTPL bit (5.6.3)
-  std::vector<Registration> registrations;  // oldest first; one per nexus
+  std::vector<Registration> registrations;  // oldest first; at most one covers a nexus
   std::optional<Reservation> reservation;
 
   const Registration* Find(const Nexus& nexus) const;
@@ -60,8 +71,8 @@ struct State {
   friend bool operator==(const State&, const State&) = default;
 };
 
-// What holds for every state: no key is 0, one registration a nexus, a holder
-// is registered, exactly the all registrants types have no single holder, no
+// What holds for every state: no key is 0, no nexus has two registrations, a
+// holder is registered, exactly the all registrants types have no single holder, no
 // more than kMaxRegistrations. Returns what is wrong, or nothing.
 std::optional<std::string> FindViolation(const State& state);
 

@@ -25,6 +25,12 @@ struct Transition {
   }
   void Conflict() { outcome.status = ScsiStatus::kReservationConflict; }
 
+  bool CheckAptpl() {
+    if (!command.aptpl || capabilities.persist_through_power_loss) return true;
+    Check(sense::kInvalidFieldInParameterList);
+    return false;
+  }
+
   Type type() const { return static_cast<Type>(command.type); }
   uint64_t victim_key() const { return command.service_action_reservation_key; }
 
@@ -41,7 +47,9 @@ struct Transition {
   }
 
   void Attention(const Nexus& whom, Sense sense) {
-    if (whom != nexus) outcome.unit_attentions.push_back({whom, sense});
+    if (whom == nexus) return;
+    outcome.unit_attentions.push_back(
+        {whom, sense, whom.Covers(nexus) ? std::optional(nexus) : std::nullopt});
   }
   void AttentionToRegistered(Sense sense) {
     for (const Registration& registration : after().registrations) {
@@ -59,10 +67,11 @@ struct Transition {
   }
 };
 
-// Unregistering (5.6.8.3).
-void Unregister(Transition& t) {
-  std::erase_if(t.after().registrations,
-                [&](const Registration& registration) { return registration.nexus == t.nexus; });
+// Removes the registration of `whom` (5.6.8.3).
+void Unregister(Transition& t, const Nexus& whom) {
+  std::erase_if(t.after().registrations, [&](const Registration& registration) {
+    return registration.nexus.Covers(whom);
+  });
   t.ReleaseIfUnheld();
   const bool released = t.before.reservation && !t.after().reservation;
   if (released && RegistrantsHaveAccess(t.before.reservation->type)) {
@@ -70,27 +79,91 @@ void Unregister(Transition& t) {
   }
 }
 
+// Registers `whom` with the command's key, in place of what it had. False,
+// with the command ended, if there is no room.
+bool Add(Transition& t, const Nexus& whom) {
+  std::vector<Registration>& registrations = t.after().registrations;
+  const uint64_t key = t.command.service_action_reservation_key;
+  const auto known = std::ranges::find_if(
+      registrations, [&](const Registration& r) { return r.nexus.Covers(whom); });
+  if (known != registrations.end()) {
+    known->key = key;
+    return true;
+  }
+  // A registration for all target ports takes the place of those for one.
+  std::erase_if(registrations, [&](const Registration& r) { return whom.Covers(r.nexus); });
+  if (registrations.size() == State::kMaxRegistrations) {
+    t.Check(sense::kInsufficientRegistrationResources);
+    return false;
+  }
+  registrations.push_back({whom, key});
+  return true;
+}
+
+bool RegisteredAnywhere(const State& state, const Nexus& whom) {
+  return std::ranges::any_of(state.registrations, [&](const Registration& r) {
+    return r.nexus.Covers(whom) || whom.Covers(r.nexus);
+  });
+}
+
+// Table regun, a key that is not zero: the sender and, with SPEC_I_PT, each
+// initiator port of the list; all of them or none.
+void RegisterNew(Transition& t) {
+  const bool ignore = t.command.action == OutAction::kRegisterAndIgnoreExistingKey;
+  const uint16_t port = t.command.all_tg_pt ? Nexus::kAllTargetPorts : t.nexus.target_port;
+  const Nexus sender{t.nexus.initiator, port};
+  // As if received through each target port: at another one the sender is
+  // registered, with a key that the command does not give.
+  if (!ignore && RegisteredAnywhere(t.before, sender)) return t.Conflict();
+  if (!Add(t, sender)) return;
+  for (const TransportId& initiator : t.command.transport_ids) {
+    const Nexus listed{initiator, port};
+    if (listed == sender) continue;
+    // SPC-3 r23 table 33, note a: REGISTER does not take over a registration.
+    if (!ignore && RegisteredAnywhere(t.before, listed)) {
+      return t.Check(sense::kInvalidFieldInParameterList);
+    }
+    if (!Add(t, listed)) return;
+  }
+}
+
 // Tables regun and regreg, from the point where the key has been verified.
 void Register(Transition& t) {
-  const uint64_t key = t.command.service_action_reservation_key;
-  if (t.command.spec_i_pt || t.command.all_tg_pt ||
-      (t.command.aptpl && !t.capabilities.persist_through_power_loss)) {
-    return t.Check(sense::kInvalidFieldInParameterList);
-  }
-  const bool registered = t.before.Find(t.nexus) != nullptr;
-  if (key == 0 && !registered) {
+  if (!t.CheckAptpl()) return;
+  const bool unregister = t.command.service_action_reservation_key == 0;
+  const Registration* own = t.before.Find(t.nexus);
+  if (own == nullptr && unregister) {
     t.did_nothing = true;
     return;
   }
-  if (key == 0) {
-    Unregister(t);
-  } else if (registered) {
-    std::ranges::find(t.after().registrations, t.nexus, &Registration::nexus)->key = key;
-  } else if (t.before.registrations.size() == State::kMaxRegistrations) {
-    return t.Check(sense::kInsufficientRegistrationResources);
+  if (own == nullptr) {
+    RegisterNew(t);
+  } else if (t.command.spec_i_pt ||
+             (t.command.all_tg_pt && own->nexus.target_port != Nexus::kAllTargetPorts)) {
+    return t.Check(sense::kInvalidFieldInCdb);  // more than a single I_T nexus
+  } else if (unregister) {
+    Unregister(t, t.nexus);
   } else {
-    t.after().registrations.push_back({t.nexus, key});
+    Add(t, t.nexus);
   }
+  t.after().aptpl = t.command.aptpl;
+}
+
+// Registering and moving the reservation (5.6.rm; SPC-3 r23 5.6.8).
+void RegisterAndMove(Transition& t) {
+  if (!t.CheckAptpl()) return;
+  const std::optional<Reservation>& reservation = t.before.reservation;
+  if (!reservation) return t.Check(sense::kInvalidFieldInCdb);
+  if (IsAllRegistrants(reservation->type) || !t.before.IsHolder(t.nexus)) return t.Conflict();
+  const uint16_t port = t.command.target_port != 0 ? t.command.target_port : t.nexus.target_port;
+  const Nexus destination{t.command.transport_ids.front(), port};
+  if (t.command.service_action_reservation_key == 0 ||
+      destination.initiator == t.nexus.initiator) {
+    return t.Check(sense::kInvalidFieldInParameterList);
+  }
+  if (!Add(t, destination)) return;
+  t.after().reservation->holder = destination;
+  if (t.command.unreg) Unregister(t, t.nexus);
   t.after().aptpl = t.command.aptpl;
 }
 
@@ -119,15 +192,30 @@ void Clear(Transition& t) {
   t.after().reservation.reset();
 }
 
-// Removes the registrations that `specified` names, but for the sender's own
-// where `keep_own`. Returns whether it named any.
-template <typename Predicate>
-bool RemoveRegistrations(Transition& t, bool keep_own, Predicate specified) {
+// Whether a preempt action specifies this registration (table prespec).
+bool IsSpecified(const Transition& t, const Registration& registration) {
+  const PersistentReserveOut& command = t.command;
+  const bool all_keys = command.service_action_reservation_key == 0 && t.before.reservation &&
+                        IsAllRegistrants(t.before.reservation->type);
+  if (!all_keys && registration.key != command.service_action_reservation_key) return false;
+  if (!command.spec_i_pt) return true;
+  const Nexus here{registration.nexus.initiator, t.nexus.target_port};
+  if (!command.all_tg_pt && !registration.nexus.Covers(here)) return false;
+  return std::ranges::find(command.transport_ids, registration.nexus.initiator) !=
+         command.transport_ids.end();
+}
+
+// Removes the registrations that the command specifies, but for the sender's
+// own where `keep_own`. Returns whether it specified any.
+bool RemoveRegistrations(Transition& t, bool keep_own) {
   bool any = false;
   std::erase_if(t.after().registrations, [&](const Registration& registration) {
-    if (!specified(registration)) return false;
+    if (!IsSpecified(t, registration)) return false;
     any = true;
-    if (keep_own && registration.nexus == t.nexus) return false;
+    if (t.command.action == OutAction::kPreemptAndAbort) {
+      t.outcome.preempted.push_back(registration.nexus);
+    }
+    if (keep_own && registration.nexus.Covers(t.nexus)) return false;
     t.Attention(registration.nexus, sense::kRegistrationsPreempted);
     return true;
   });
@@ -137,9 +225,7 @@ bool RemoveRegistrations(Transition& t, bool keep_own, Predicate specified) {
 // Preempting the persistent reservation (5.6.8.4.3).
 void PreemptReservation(Transition& t) {
   if (!t.CheckScopeAndType()) return;
-  RemoveRegistrations(t, true, [&](const Registration& registration) {
-    return t.victim_key() == 0 || registration.key == t.victim_key();
-  });
+  RemoveRegistrations(t, true);
   // SPC-3 r23 5.6.10.4.3 f): who keeps a registration learns that the
   // restrictions are others now.
   if (t.before.reservation->type != t.type()) {
@@ -150,30 +236,31 @@ void PreemptReservation(Transition& t) {
 
 // Removing registrations (5.6.8.4.4).
 void PreemptRegistrations(Transition& t) {
-  const bool any = RemoveRegistrations(t, false, [&](const Registration& registration) {
-    return registration.key == t.victim_key();
-  });
-  if (!any) return t.Conflict();
+  if (!RemoveRegistrations(t, false)) return t.Conflict();
   t.ReleaseIfUnheld();
+}
+
+// Whether the command specifies a reservation holder. With an all registrants
+// type only key 0 does (table 36).
+bool SpecifiesHolder(const Transition& t) {
+  const Reservation& reservation = *t.before.reservation;
+  if (!reservation.holder) {
+    return t.victim_key() == 0 && std::ranges::any_of(t.before.registrations, [&](const auto& r) {
+             return IsSpecified(t, r);
+           });
+  }
+  return IsSpecified(t, *t.before.Find(*reservation.holder));
 }
 
 // Table 36.
 void Preempt(Transition& t) {
   const std::optional<Reservation>& reservation = t.before.reservation;
-  // A list that narrows the selection: to ignore it would preempt too many.
-  if (t.command.spec_i_pt) return t.Check(sense::kInvalidFieldInParameterList);
   if (!reservation) return PreemptRegistrations(t);
-  const bool all_registrants = IsAllRegistrants(reservation->type);
-  if (t.victim_key() == 0 && !all_registrants) {
+  if (t.victim_key() == 0 && !IsAllRegistrants(reservation->type)) {
     return t.Check(sense::kInvalidFieldInParameterList);
   }
-  // HolderKey() is 0 for the all registrants types.
-  return t.victim_key() == t.before.HolderKey() ? PreemptReservation(t) : PreemptRegistrations(t);
+  return SpecifiesHolder(t) ? PreemptReservation(t) : PreemptRegistrations(t);
 }
-
-// Half a fence is worse than none: refused until preempted tasks can be
-// aborted wherever they run (5.6.8.5).
-void PreemptAndAbort(Transition& t) { t.Check(sense::kInvalidFieldInCdb); }
 
 // RESERVATION KEY (6.12.3) before anything else of the command is looked at.
 enum class KeyRule : uint8_t {
@@ -196,8 +283,9 @@ constexpr Row kRows[] = {
     {OutAction::kRelease, KeyRule::kMatch, false, Release},
     {OutAction::kClear, KeyRule::kMatch, true, Clear},
     {OutAction::kPreempt, KeyRule::kMatch, true, Preempt},
-    {OutAction::kPreemptAndAbort, KeyRule::kIgnored, true, PreemptAndAbort},
+    {OutAction::kPreemptAndAbort, KeyRule::kMatch, true, Preempt},
     {OutAction::kRegisterAndIgnoreExistingKey, KeyRule::kIgnored, true, Register},
+    {OutAction::kRegisterAndMove, KeyRule::kMatch, true, RegisterAndMove},
 };
 
 bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
@@ -214,13 +302,16 @@ bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
 }
 
 Outcome Unchanged(const State& state, ScsiStatus status, Sense sense = sense::kNone) {
-  return Outcome{status, sense, state, {}};
+  return Outcome{status, sense, state, {}, {}};
 }
 
 }  // namespace
 
 Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus& nexus,
               const PersistentReserveOut& command) {
+  if (command.action == OutAction::kPreemptAndAbort && !capabilities.abort_tasks) {
+    return Unchanged(state, ScsiStatus::kCheckCondition, sense::kInvalidFieldInCdb);
+  }
   const auto* row = std::ranges::find(kRows, command.action, &Row::action);
   if (!KeyHolds(row->key, state.Find(nexus), command.reservation_key)) {
     return Unchanged(state, ScsiStatus::kReservationConflict);

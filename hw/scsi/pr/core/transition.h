@@ -5,6 +5,7 @@
 // and tools all call the same function.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/state.h"
@@ -15,13 +16,21 @@ namespace scsi_pr {
 // What the logical unit can do; REPORT CAPABILITIES shows it (SPC-3 6.11.5).
 struct Capabilities {
   bool persist_through_power_loss = false;  // PTPL_C: the store outlives power loss
+  // PREEMPT AND ABORT: whoever carries out an Outcome also terminates the
+  // tasks of the nexuses in `preempted`. Without it the action is refused:
+  // half a fence is worse than none.
+  bool abort_tasks = false;
 };
 
 // An effect: the unit attention condition that a command establishes for
 // another nexus (SPC-3 5.6).
 struct UnitAttention {
-  Nexus nexus;
+  Nexus nexus;  // of a registration: it may be for all target ports
   Sense sense;
+  // Not this one, where `nexus` is for all target ports: it sent the command.
+  std::optional<Nexus> but_not = std::nullopt;
+
+  bool Reaches(const Nexus& whom) const { return nexus.Covers(whom) && but_not != whom; }
 
   friend bool operator==(const UnitAttention&, const UnitAttention&) = default;
 };
@@ -32,6 +41,8 @@ struct Outcome {
   // The state after the command. Unless status is kGood it equals the old one.
   State state;
   std::vector<UnitAttention> unit_attentions;
+  // PREEMPT AND ABORT: whose tasks end, but for the command itself (5.6.8.5 c).
+  std::vector<Nexus> preempted;
 };
 
 Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus& nexus,

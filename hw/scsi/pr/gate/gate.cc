@@ -100,7 +100,7 @@ void Publish(Gate& gate, uint64_t version, const State& state,
     const auto nexus = slot.nexus();
     if (!nexus) continue;
     for (const UnitAttention& attention : unit_attentions) {
-      if (attention.nexus == *nexus) slot.unit_attentions().Raise(version, attention.sense);
+      if (attention.Reaches(*nexus)) slot.unit_attentions().Raise(version, attention.sense);
     }
     slot.SetAccess(AllowedAccess(state, *nexus));
   }

@@ -71,45 +71,35 @@ static SCSIPRState *scsi_pr_state_for_set(Object *obj, const char *name,
     return s;
 }
 
-static void scsi_pr_get_store(Object *obj, Visitor *v, const char *name,
-                              void *opaque, Error **errp)
+/* @opaque of a string property: where SCSIPRState has it. */
+#define SCSI_PR_FIELD(field) ((void *)offsetof(SCSIPRState, field))
+
+static char **scsi_pr_field(SCSIPRState *s, void *opaque)
+{
+    return (char **)((char *)s + (uintptr_t)opaque);
+}
+
+static void scsi_pr_get_str(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
 {
     SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-    char *value = s && s->store ? s->store : (char *)"";
+    char *value = s ? *scsi_pr_field(s, opaque) : NULL;
 
+    value = value ? value : (char *)"";
     visit_type_str(v, name, &value, errp);
 }
 
-static void scsi_pr_set_store(Object *obj, Visitor *v, const char *name,
-                              void *opaque, Error **errp)
+static void scsi_pr_set_str(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
 {
     SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
     char *value;
 
     if (s && visit_type_str(v, name, &value, errp)) {
-        g_free(s->store);
-        s->store = value;
-    }
-}
+        char **field = scsi_pr_field(s, opaque);
 
-static void scsi_pr_get_initiator(Object *obj, Visitor *v, const char *name,
-                                  void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-    char *value = s && s->initiator ? s->initiator : (char *)"";
-
-    visit_type_str(v, name, &value, errp);
-}
-
-static void scsi_pr_set_initiator(Object *obj, Visitor *v, const char *name,
-                                  void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
-    char *value;
-
-    if (s && visit_type_str(v, name, &value, errp)) {
-        g_free(s->initiator);
-        s->initiator = value;
+        g_free(*field);
+        *field = value;
     }
 }
 
@@ -156,14 +146,15 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
 
 void scsi_pr_add_properties(ObjectClass *klass)
 {
-    object_class_property_add(klass, "pr-store", "str", scsi_pr_get_store,
-                              scsi_pr_set_store, scsi_pr_release, NULL);
+    object_class_property_add(klass, "pr-store", "str", scsi_pr_get_str,
+                              scsi_pr_set_str, scsi_pr_release,
+                              SCSI_PR_FIELD(store));
     object_class_property_set_description(klass, "pr-store",
         "Persistent reservations: URI of the store (memory:, file:/PATH)");
 
-    object_class_property_add(klass, "pr-initiator", "str",
-                              scsi_pr_get_initiator, scsi_pr_set_initiator,
-                              NULL, NULL);
+    object_class_property_add(klass, "pr-initiator", "str", scsi_pr_get_str,
+                              scsi_pr_set_str, NULL,
+                              SCSI_PR_FIELD(initiator));
     object_class_property_set_description(klass, "pr-initiator",
         "Persistent reservations: TransportID of the initiator port"
         " (default: from -uuid and the device's path)");

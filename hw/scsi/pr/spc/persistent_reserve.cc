@@ -44,7 +44,74 @@ const TypeRow& RowOf(Type type) { return *RowOf(static_cast<uint8_t>(type)); }
 bool AsksForAcaOrLink(ByteSpan cdb) { return (cdb[kControlByte] & (kNaca | kLink)) != 0; }
 
 bool IsOutAction(uint8_t code) {
-  return code <= static_cast<uint8_t>(OutAction::kRegisterAndIgnoreExistingKey);
+  return code <= static_cast<uint8_t>(OutAction::kRegisterAndMove);
+}
+
+// The actions for which table 109 says that SPEC_I_PT is valid.
+bool TakesTransportIds(OutAction action) {
+  switch (action) {
+    case OutAction::kRegister:
+    case OutAction::kRegisterAndIgnoreExistingKey:
+    case OutAction::kPreempt:
+    case OutAction::kPreemptAndAbort:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Table 108 at `offset`: a length in four bytes, then that many bytes of
+// TransportIDs, all of them within `list`.
+std::optional<Sense> ParseTransportIds(ByteSpan list, size_t offset, std::vector<TransportId>* ids) {
+  if (list.size() < offset + 4) return sense::kParameterListLengthError;
+  const size_t length = LoadBE<uint32_t>(list, offset);
+  if (length > list.size() - offset - 4) return sense::kParameterListLengthError;
+  ByteSpan rest = list.subspan(offset + 4, length);
+  while (!rest.empty()) {
+    size_t consumed = 0;
+    const auto id = TransportId::Decode(rest, &consumed);
+    if (!id) return sense::kInvalidFieldInParameterList;
+    ids->push_back(*id);
+    rest = rest.subspan(consumed);
+  }
+  return std::nullopt;
+}
+
+// REGISTER AND MOVE came in two layouts. In the published one bytes 20-23 are
+// the length of what follows; where the seed has SPEC_I_PT, which it demands
+// to be one, that length would exceed 128 MiB. So the bit tells them apart.
+std::optional<Sense> ParseMove(ByteSpan list, PersistentReserveOut* out) {
+  const bool published = (list[20] & 0x08) == 0;
+  size_t ids_offset = 24;
+  if (published) {
+    out->unreg = (list[17] & 0x02) != 0;
+    out->aptpl = (list[17] & 0x01) != 0;
+    out->target_port = LoadBE<uint16_t>(list, 18);
+    ids_offset = 20;
+    if (out->target_port == 0) return sense::kInvalidFieldInParameterList;
+  } else {
+    out->spec_i_pt = true;
+    out->all_tg_pt = (list[20] & 0x04) != 0;
+    out->aptpl = (list[20] & 0x01) != 0;
+    // Table regerr: it would name more than one I_T nexus.
+    if (out->all_tg_pt) return sense::kInvalidFieldInCdb;
+  }
+  if (auto sense = ParseTransportIds(list, ids_offset, &out->transport_ids)) return sense;
+  if (out->transport_ids.size() != 1) return sense::kInvalidFieldInParameterList;
+  return std::nullopt;
+}
+
+// Tables 107 and 108.
+std::optional<Sense> ParseBasic(ByteSpan list, PersistentReserveOut* out) {
+  out->spec_i_pt = (list[20] & 0x08) != 0;
+  out->all_tg_pt = (list[20] & 0x04) != 0;
+  out->aptpl = (list[20] & 0x01) != 0;
+  if (!out->spec_i_pt) {
+    if (list.size() != kParameterListLength) return sense::kParameterListLengthError;
+    return std::nullopt;
+  }
+  if (!TakesTransportIds(out->action)) return std::nullopt;  // ignored, with what follows
+  return ParseTransportIds(list, kParameterListLength, &out->transport_ids);
 }
 
 bool IsInAction(uint8_t code) { return code <= static_cast<uint8_t>(InAction::kReadFullStatus); }
@@ -71,19 +138,18 @@ std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb
   if (!IsOutAction(action)) return sense::kInvalidFieldInCdb;
 
   const auto length = LoadBE<uint32_t>(cdb, 5);
-  if (length < kParameterListLength || parameter_list.size() < kParameterListLength) {
+  if (length < kParameterListLength || parameter_list.size() < length) {
     return sense::kParameterListLengthError;
   }
+  const ByteSpan list = parameter_list.first(length);
   PersistentReserveOut out;
   out.action = static_cast<OutAction>(action);
   out.scope = cdb[2] >> 4;
   out.type = cdb[2] & 0x0F;
-  out.reservation_key = LoadBE<uint64_t>(parameter_list, 0);
-  out.service_action_reservation_key = LoadBE<uint64_t>(parameter_list, 8);
-  out.spec_i_pt = (parameter_list[20] & 0x08) != 0;
-  out.all_tg_pt = (parameter_list[20] & 0x04) != 0;
-  out.aptpl = (parameter_list[20] & 0x01) != 0;
-  if (!out.spec_i_pt && length != kParameterListLength) return sense::kParameterListLengthError;
+  out.reservation_key = LoadBE<uint64_t>(list, 0);
+  out.service_action_reservation_key = LoadBE<uint64_t>(list, 8);
+  const bool move = out.action == OutAction::kRegisterAndMove;
+  if (const auto sense = move ? ParseMove(list, &out) : ParseBasic(list, &out)) return *sense;
   return out;
 }
 

@@ -9,9 +9,11 @@
 #include <optional>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "spc/bytes.h"
 #include "spc/sense.h"
+#include "spc/transport_id.h"
 
 namespace scsi_pr {
 
@@ -24,6 +26,7 @@ enum class OutAction : uint8_t {
   kPreempt = 0x04,
   kPreemptAndAbort = 0x05,
   kRegisterAndIgnoreExistingKey = 0x06,
+  kRegisterAndMove = 0x07,
 };
 
 // Table 97.
@@ -57,7 +60,8 @@ bool IsExclusiveAccess(Type type);
 std::string_view TypeName(Type type);
 std::optional<Type> TypeFromName(std::string_view name);
 
-// A PERSISTENT RESERVE OUT command with its parameter list (table 107).
+// A PERSISTENT RESERVE OUT command with its parameter list (table 107, and for
+// REGISTER AND MOVE the published one, SPC-3 r23 6.12.4).
 struct PersistentReserveOut {
   OutAction action = OutAction::kRegister;
   uint8_t scope = 0;  // as received: not every action looks at it
@@ -67,6 +71,11 @@ struct PersistentReserveOut {
   bool spec_i_pt = false;
   bool all_tg_pt = false;
   bool aptpl = false;
+  // With SPEC_I_PT, and with REGISTER AND MOVE, which has exactly one.
+  std::vector<TransportId> transport_ids;
+  // REGISTER AND MOVE only.
+  bool unreg = false;
+  uint16_t target_port = 0;  // 0: that of the command (the seed's layout names none)
 };
 
 // A PERSISTENT RESERVE IN command.

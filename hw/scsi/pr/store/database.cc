@@ -72,6 +72,7 @@ std::string EncodeUnitAttentions(const std::vector<UnitAttention>& attentions) {
     json item = NexusToJson(attention.nexus);
     item["asc"] = attention.sense.asc;
     item["ascq"] = attention.sense.ascq;
+    if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
     list.push_back(std::move(item));
   }
   return list.dump();
@@ -82,9 +83,10 @@ std::vector<UnitAttention> DecodeUnitAttentions(const std::string& text) {
   constexpr uint8_t kUnitAttentionKey = 0x6;
   std::vector<UnitAttention> attentions;
   for (const json& item : json::parse(text)) {
-    attentions.push_back({NexusFromJson(item),
-                          Sense{kUnitAttentionKey, item.at("asc").get<uint8_t>(),
-                                item.at("ascq").get<uint8_t>()}});
+    const Sense sense{kUnitAttentionKey, item.at("asc").get<uint8_t>(),
+                      item.at("ascq").get<uint8_t>()};
+    attentions.push_back({NexusFromJson(item), sense});
+    if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
   }
   return attentions;
 }

@@ -3,18 +3,19 @@
  * libscsi-pr: SCSI-3 persistent reservations (SPC-3) for a device emulator.
  *
  * A ScsiPrDevice is the device server's view of one I_T nexus at one logical
- * unit. The emulator asks it to admit every command on its way to the medium
- * (scsi_pr_admit), hands the reservation commands over (scsi_pr_execute), and
- * fetches the unit attention conditions that other nexuses' commands caused
- * (scsi_pr_take_unit_attention). All nexuses that open the same store share
- * one reservation state, also those of other processes.
+ * unit. Every command on its way to the medium enters its gate and leaves it
+ * (scsi_pr_enter, scsi_pr_leave); the reservation commands are handed over
+ * (scsi_pr_execute); the unit attention conditions that other nexuses'
+ * commands caused are fetched (scsi_pr_take_unit_attention). All nexuses that
+ * open the same store share one reservation state, also those of other
+ * processes. A PREEMPT AND ABORT of one of them ends in GOOD when no command
+ * of the preempted ones is in its gate any more, and none can enter.
  *
  * Threads: every function may be called from any thread, if not said
- * otherwise. scsi_pr_admit and scsi_pr_take_unit_attention neither block nor
- * take locks. Callbacks run on a thread of the library, one at a time for a
- * device; they must hand over to the emulator's own thread and return. They
- * may call scsi_pr_admit, scsi_pr_take_unit_attention and scsi_pr_last_failure,
- * nothing else.
+ * otherwise. scsi_pr_enter, scsi_pr_leave and scsi_pr_take_unit_attention
+ * neither block nor take locks. Callbacks run on threads of the library; they
+ * must hand over to the emulator's own thread and return. They may call the
+ * three named and scsi_pr_last_failure, nothing else.
  *
  * Ownership: the library copies what it is given. What it returns is freed
  * with the function that its declaration names.
@@ -40,6 +41,26 @@ typedef struct ScsiPrError {
 
 void scsi_pr_error_clear(ScsiPrError *error);
 
+/* What a device hears of other nexuses. Each may be NULL. */
+typedef struct ScsiPrEvents {
+    /*
+     * A fencing waits for the commands of this nexus (SPC-3 5.6.8.5): abort
+     * those that are not on their way to the medium, and let each leave.
+     */
+    void (*abort_tasks)(void *opaque);
+    /*
+     * Another nexus has preempted this one: its registration or reservation is
+     * gone, the unit attention condition pending. Once too often at worst.
+     */
+    void (*preempted)(void *opaque);
+    /*
+     * The PREEMPT AND ABORT under way waits for more than a second already.
+     * @json: an array of the nexuses that it waits for, as the member
+     * "attached" of ScsiPrInfo in qapi/scsi-pr.json.
+     */
+    void (*drain_late)(void *opaque, const char *json);
+} ScsiPrEvents;
+
 typedef struct ScsiPrConfig {
     /* "memory:", "memory:NAME" or "file:/PATH" */
     const char *store;
@@ -52,6 +73,14 @@ typedef struct ScsiPrConfig {
     uint16_t target_port;
     /* who this is, for the error messages of others: "VM a, device disk0" */
     const char *owner;
+    /*
+     * How long a PREEMPT AND ABORT of this nexus waits for the commands of
+     * others before it ends in BUSY; milliseconds, 0 for the default of 10000
+     */
+    uint32_t abort_timeout_ms;
+    /* copied; NULL for none. @opaque is handed to them */
+    const ScsiPrEvents *events;
+    void *opaque;
 } ScsiPrConfig;
 
 /*
@@ -79,13 +108,31 @@ typedef enum ScsiPrAdmission {
 } ScsiPrAdmission;
 
 /*
- * SPC-3 5.6.1, tables 33 and 34: whether the command with this CDB may enter
- * the enabled task state now. Call it when the command is about to be sent to
- * the medium, not when it is received. Costs the same for one and for
- * thousands of registrations. @cdb_length in bytes.
+ * A command's stay in the gate; all zero before its first. One thread at a
+ * time may use it, and it must have left when the device is freed.
  */
-ScsiPrAdmission scsi_pr_admit(ScsiPrDevice *device,
-                              const uint8_t *cdb, size_t cdb_length);
+typedef struct ScsiPrTask {
+    bool entered;
+    uint16_t epoch;     /* the library's */
+} ScsiPrTask;
+
+/*
+ * SPC-3 5.6.1, tables 33 and 34: lets the command with this CDB enter if it
+ * may be processed now. Call it when the command is about to be sent to the
+ * medium, not when it is received. A task that has entered already is
+ * admitted. Costs the same for one and for thousands of registrations.
+ * @cdb_length in bytes.
+ */
+ScsiPrAdmission scsi_pr_enter(ScsiPrDevice *device,
+                              const uint8_t *cdb, size_t cdb_length,
+                              ScsiPrTask *task);
+
+/*
+ * Nothing of the command can reach the medium any more: it has completed, or
+ * was aborted, or has to enter again before it goes on. No effect for a task
+ * that is not in the gate.
+ */
+void scsi_pr_leave(ScsiPrDevice *device, ScsiPrTask *task);
 
 /* Fixed part of sense data (SPC-3 4.5.3). */
 typedef struct ScsiPrSense {
@@ -116,8 +163,9 @@ typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
  *
  * Returns at once. The callback runs exactly once. When it says GOOD for a
  * command that changed something, the change is committed and in force for
- * every nexus. When the store failed nothing has changed: BUSY (another
- * process did not let go in time) or CHECK CONDITION, HARDWARE ERROR,
+ * every nexus, and for PREEMPT AND ABORT no command of the preempted ones is on
+ * its way. When the store failed nothing has changed: BUSY (another process
+ * did not let go in time, or commands did not end within abort_timeout_ms) or CHECK CONDITION, HARDWARE ERROR,
  * INTERNAL TARGET FAILURE.
  */
 void scsi_pr_execute(ScsiPrDevice *device,

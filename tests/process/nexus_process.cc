@@ -89,11 +89,11 @@ std::string Answer(Process& process, const std::string& line) {
   std::istringstream arguments(line);
   std::string verb;
   arguments >> verb;
-  if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", &process.slot));
+  if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", nullptr, &process.slot));
   if (verb == "out") return Out(process, arguments);
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
-  if (verb == "admits") return process.slot->Admits(AccessClass::kWrite) ? "yes" : "no";
+  if (verb == "admits") return process.slot->admission().Admits(AccessClass::kWrite) ? "yes" : "no";
   if (verb == "detach") {
     process.store->Detach(process.slot);
     return "ok";

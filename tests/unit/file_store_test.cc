@@ -2,7 +2,7 @@
 //
 // `file:` - durability, damage, and everything a disk and an administrator can
 // do to it. What needs a second process is in tests/process.
-#include "store/file_store.h"
+#include "store/file_backing.h"
 
 #include <sched.h>
 #include <sqlite3.h>
@@ -59,7 +59,7 @@ class FileStoreTest : public ::testing::Test {
   void MakeStoreReservedByA() {
     const auto store = Open();
     GateSlot* slot = nullptr;
-    ASSERT_TRUE(store->Attach(A(), "maker", &slot).ok());
+    ASSERT_TRUE(store->Attach(A(), "maker", nullptr, &slot).ok());
     ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA).Aptpl()).ok());
     ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
     store->Detach(slot);
@@ -91,9 +91,9 @@ TEST_F(FileStoreTest, PowerOnWithAptpl) {
   MakeStoreReservedByA();
   const auto store = Open();
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(B(), "later", &slot).ok());
+  ASSERT_TRUE(store->Attach(B(), "later", nullptr, &slot).ok());
   EXPECT_EQ(Read(*store), State(Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl()));
-  EXPECT_FALSE(slot->Admits(AccessClass::kWrite));
+  EXPECT_FALSE(slot->admission().Admits(AccessClass::kWrite));
   store->Detach(slot);
 }
 
@@ -125,8 +125,8 @@ TEST_F(FileStoreTest, CommittedButNotPublished) {
   const auto store = Open();
   GateSlot* a = nullptr;
   GateSlot* b = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", &a).ok());
-  ASSERT_TRUE(store->Attach(B(), "b", &b).ok());
+  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &a).ok());
+  ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
   {
     std::unique_ptr<Database> dead;
     ASSERT_TRUE(Database::Open(path_, &dead).ok());
@@ -138,7 +138,7 @@ TEST_F(FileStoreTest, CommittedButNotPublished) {
     ASSERT_TRUE(dead->Save(record, true).ok());
   }
   EXPECT_EQ(Read(*store), ReservedByA(kEA));
-  EXPECT_FALSE(b->Admits(AccessClass::kRead));
+  EXPECT_FALSE(b->admission().Admits(AccessClass::kRead));
   EXPECT_EQ(b->unit_attentions().Take(), sense::kReservationsReleased);
   EXPECT_EQ(a->unit_attentions().Take(), std::nullopt);
   Read(*store);
@@ -236,7 +236,7 @@ TEST_F(FileStoreTest, MissingDirectory) {
 TEST_F(FileStoreTest, ReplacedWhileInUse) {
   const auto store = Open();
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", &slot).ok());
+  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &slot).ok());
   ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
   const State before = Read(*store);
   for (const bool replaced : {false, true}) {
@@ -256,14 +256,14 @@ TEST_F(FileStoreTest, ReplacedWhileInUse) {
 TEST_F(FileStoreTest, DamagedWhileInUse) {
   const auto store = Open();
   GateSlot* b = nullptr;
-  ASSERT_TRUE(store->Attach(B(), "b", &b).ok());
+  ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
   ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
   ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
   Sql("UPDATE logical_unit SET document = 'x'");
   Snapshot snapshot;
   EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
   EXPECT_EQ(Send(*store, A(), Clear(kKeyA)).code(), Code::kCorrupt);
-  EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "the reservation is still on";
+  EXPECT_FALSE(b->admission().Admits(AccessClass::kWrite)) << "the reservation is still on";
   store->Detach(b);
 }
 
@@ -347,7 +347,7 @@ int ChangeOnFullDisk(const std::string& directory) {
   std::shared_ptr<Store> store;
   if (!Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store).ok()) return 1;
   GateSlot* slot = nullptr;
-  if (!store->Attach(A(), "a", &slot).ok()) return 2;
+  if (!store->Attach(A(), "a", nullptr, &slot).ok()) return 2;
   Fill(directory + "/filler");
   const auto send = [&](uint64_t key) {
     const Command command = RegisterIgnore(key).Aptpl();

@@ -128,7 +128,7 @@ class GateTest : public ::testing::Test {
 TEST_F(GateTest, SlotsStartDetachedAndShut) {
   for (const GateSlot& slot : gate_->slots) {
     EXPECT_FALSE(slot.attached());
-    EXPECT_FALSE(slot.Admits(AccessClass::kUnrestricted));
+    EXPECT_FALSE(slot.admission().Admits(AccessClass::kUnrestricted));
   }
 }
 
@@ -152,12 +152,12 @@ TEST_F(GateTest, OverlongOwnerIsCut) {
 
 TEST_F(GateTest, DetachedSlotsAdmitNothing) {
   GateSlot& slot = Attach(0, A());
-  EXPECT_TRUE(slot.Admits(AccessClass::kWrite));
+  EXPECT_TRUE(slot.admission().Admits(AccessClass::kWrite));
   slot.Detach();
   EXPECT_FALSE(slot.attached());
   for (AccessClass access : {AccessClass::kUnrestricted, AccessClass::kRead, AccessClass::kWrite,
                              AccessClass::kReservation}) {
-    EXPECT_FALSE(slot.Admits(access));
+    EXPECT_FALSE(slot.admission().Admits(access));
   }
 }
 
@@ -165,17 +165,17 @@ TEST_F(GateTest, PublishShowsTheStateToEverySlot) {
   GateSlot& a = Attach(0, A());
   GateSlot& d = Attach(511, D());
   Publish(ReservedByA(kEA));
-  EXPECT_TRUE(a.Admits(AccessClass::kWrite));
-  EXPECT_FALSE(d.Admits(AccessClass::kWrite));
-  EXPECT_FALSE(d.Admits(AccessClass::kRead));
-  EXPECT_TRUE(d.Admits(AccessClass::kUnrestricted));
-  EXPECT_TRUE(d.Admits(AccessClass::kReservation));
+  EXPECT_TRUE(a.admission().Admits(AccessClass::kWrite));
+  EXPECT_FALSE(d.admission().Admits(AccessClass::kWrite));
+  EXPECT_FALSE(d.admission().Admits(AccessClass::kRead));
+  EXPECT_TRUE(d.admission().Admits(AccessClass::kUnrestricted));
+  EXPECT_TRUE(d.admission().Admits(AccessClass::kReservation));
   EXPECT_EQ(gate_->published.load(), version_);
   Publish(ReservedByA(kWE));
-  EXPECT_TRUE(d.Admits(AccessClass::kRead));
-  EXPECT_FALSE(d.Admits(AccessClass::kWrite));
+  EXPECT_TRUE(d.admission().Admits(AccessClass::kRead));
+  EXPECT_FALSE(d.admission().Admits(AccessClass::kWrite));
   Publish(State{});
-  EXPECT_TRUE(d.Admits(AccessClass::kWrite));
+  EXPECT_TRUE(d.admission().Admits(AccessClass::kWrite));
 }
 
 TEST_F(GateTest, PublishTellsOnlyWhomItNames) {
@@ -217,13 +217,13 @@ TEST_F(GateTest, AdmitWhilePublishing) {
   const auto admit = [&] {
     while (!done.load()) {
       const uint64_t before = published.load();
-      const bool admitted = d.Admits(AccessClass::kWrite);
+      const bool admitted = d.admission().Admits(AccessClass::kWrite);
       const uint64_t after = published.load();
       // `published` counts up when a publication starts and when it has ended.
       const bool still = before == after && before % 2 == 0;
       if (still && admitted != (before % 4 == 0)) wrong++;
       d.unit_attentions().Take();
-      if (!d.Admits(AccessClass::kReservation)) wrong++;
+      if (!d.admission().Admits(AccessClass::kReservation)) wrong++;
     }
   };
   std::thread one(admit);

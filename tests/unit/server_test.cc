@@ -21,7 +21,7 @@ class ServerTest : public ::testing::Test {
     std::shared_ptr<Store> store;
     EXPECT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
     std::unique_ptr<DeviceServer> server;
-    const Status status = DeviceServer::Open(store, nexus, "test", &server);
+    const Status status = DeviceServer::Open(store, nexus, "test", {}, &server);
     EXPECT_TRUE(status.ok()) << status.message();
     return server;
   }

@@ -27,7 +27,7 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
 
   GateSlot* Attach(const Nexus& nexus) {
     GateSlot* slot = nullptr;
-    const Status status = store_->Attach(nexus, "device of the test", &slot);
+    const Status status = store_->Attach(nexus, "device of the test", nullptr, &slot);
     EXPECT_TRUE(status.ok()) << status.message();
     return slot;
   }
@@ -58,7 +58,7 @@ INSTANTIATE_TEST_SUITE_P(Uri, StoreTest, ::testing::Values("memory", "file"),
 TEST_P(StoreTest, StartsEmpty) {
   GateSlot* slot = Attach(A());
   EXPECT_EQ(Read(), State{});
-  EXPECT_TRUE(slot->Admits(AccessClass::kWrite));
+  EXPECT_TRUE(slot->admission().Admits(AccessClass::kWrite));
   EXPECT_EQ(slot->unit_attentions().Take(), std::nullopt);
   store_->Detach(slot);
 }
@@ -85,11 +85,11 @@ TEST_P(StoreTest, ChangesAreInForceForAll) {
   GateSlot* b = Attach(B());
   Send(A(), Register(0, kKeyA));
   EXPECT_EQ(Send(A(), Reserve(kKeyA, kEA)).status, ScsiStatus::kGood);
-  EXPECT_TRUE(a->Admits(AccessClass::kWrite));
-  EXPECT_FALSE(b->Admits(AccessClass::kRead));
+  EXPECT_TRUE(a->admission().Admits(AccessClass::kWrite));
+  EXPECT_FALSE(b->admission().Admits(AccessClass::kRead));
   // Who attaches later is under the same reservation.
   GateSlot* c = Attach(C());
-  EXPECT_FALSE(c->Admits(AccessClass::kRead));
+  EXPECT_FALSE(c->admission().Admits(AccessClass::kRead));
   for (GateSlot* slot : {a, b, c}) store_->Detach(slot);
 }
 
@@ -118,7 +118,7 @@ TEST_P(StoreTest, UnitAttentionsReachTheirNexusOnce) {
 TEST_P(StoreTest, OneNexusOnce) {
   GateSlot* slot = Attach(A());
   GateSlot* other = nullptr;
-  const Status status = store_->Attach(A(), "another device", &other);
+  const Status status = store_->Attach(A(), "another device", nullptr, &other);
   EXPECT_EQ(status.code(), Code::kInUse);
   EXPECT_NE(status.message().find("process " + std::to_string(getpid())), std::string::npos);
   EXPECT_NE(status.message().find("device of the test"), std::string::npos);
@@ -134,9 +134,9 @@ TEST_P(StoreTest, RegistrationSurvivesDetach) {
   Send(A(), Reserve(kKeyA, kWE));
   store_->Detach(a);
   EXPECT_TRUE(Read().IsHolder(A()));
-  EXPECT_FALSE(b->Admits(AccessClass::kWrite));
+  EXPECT_FALSE(b->admission().Admits(AccessClass::kWrite));
   a = Attach(A());
-  EXPECT_TRUE(a->Admits(AccessClass::kWrite));
+  EXPECT_TRUE(a->admission().Admits(AccessClass::kWrite));
   EXPECT_EQ(Read().generation, 1u) << "no power on while B was attached";
   for (GateSlot* slot : {a, b}) store_->Detach(slot);
 }
@@ -149,7 +149,7 @@ TEST_P(StoreTest, PowerOnWithoutAptpl) {
   store_->Detach(a);
   GateSlot* b = Attach(B());
   EXPECT_EQ(Read(), State{});
-  EXPECT_TRUE(b->Admits(AccessClass::kWrite));
+  EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
   store_->Detach(b);
 }
 
@@ -171,7 +171,7 @@ TEST_P(StoreTest, NoMoreThanAllSlots) {
   std::vector<GateSlot*> slots;
   for (size_t i = 0; i < Gate::kSlots; i++) slots.push_back(Attach(NumberedNexus(i + 1)));
   GateSlot* slot = nullptr;
-  EXPECT_EQ(store_->Attach(A(), "one too many", &slot).code(), Code::kInUse);
+  EXPECT_EQ(store_->Attach(A(), "one too many", nullptr, &slot).code(), Code::kInUse);
   store_->Detach(slots.back());
   slots.back() = Attach(A());
   for (GateSlot* each : slots) store_->Detach(each);

@@ -3,6 +3,8 @@
 
 #include <glib.h>
 
+#include "gate/crash_point.h"
+
 namespace scsi_pr {
 
 namespace {
@@ -42,14 +44,15 @@ uint64_t WithCode(uint64_t codes, uint64_t code) {
 
 }  // namespace
 
-void UnitAttentionQueue::Raise(uint64_t version, Sense sense) {
+bool UnitAttentionQueue::Raise(uint64_t version, Sense sense) {
   const uint64_t code = CodeOf(sense);
   uint64_t word = word_.load();
   uint64_t next = 0;
   do {
-    if (VersionOf(word) >= version) return;
+    if (VersionOf(word) >= version) return false;
     next = version << kVersionShift | WithCode(CodesOf(word), code);
   } while (!word_.compare_exchange_weak(word, next));
+  return true;
 }
 
 std::optional<Sense> UnitAttentionQueue::Take() {
@@ -84,27 +87,51 @@ void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const std::string
   target_port_ = nexus.target_port;
   process_id_ = process_id;
   unit_attentions_.Reset(version);
-  SetAccess(access);
+  admission_.Reset(access);
   attached_.store(1, std::memory_order_release);
 }
 
+// What a dead process had on its way is gone with it.
 void GateSlot::Detach() {
-  SetAccess(0);
+  admission_.Reset(0);
   attached_.store(0, std::memory_order_release);
 }
 
+bool GateSlot::BeginDrain(AccessMask keep) {
+  if (!admission_.BeginDrain(keep)) return false;
+  abort_requests_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
+namespace {
+
+bool IsPreemption(Sense sense) {
+  return sense == sense::kReservationsPreempted || sense == sense::kRegistrationsPreempted;
+}
+
+}  // namespace
+
 void Publish(Gate& gate, uint64_t version, const State& state,
              const std::vector<UnitAttention>& unit_attentions) {
+  bool preempted = false;
   for (GateSlot& slot : gate.slots) {
     if (!slot.attached()) continue;
     const auto nexus = slot.nexus();
     if (!nexus) continue;
     for (const UnitAttention& attention : unit_attentions) {
-      if (attention.Reaches(*nexus)) slot.unit_attentions().Raise(version, attention.sense);
+      if (!attention.Reaches(*nexus)) continue;
+      const bool is_new = slot.unit_attentions().Raise(version, attention.sense);
+      if (!is_new || !IsPreemption(attention.sense)) continue;
+      slot.CountPreemption();
+      preempted = true;
     }
     slot.SetAccess(AllowedAccess(state, *nexus));
+    CrashPoint("publishing");
   }
   gate.published.store(version, std::memory_order_seq_cst);
+  CrashPoint("published");
+  gate.fencing.store(0, std::memory_order_seq_cst);
+  if (preempted) gate.doorbell.Ring();
 }
 
 }  // namespace scsi_pr

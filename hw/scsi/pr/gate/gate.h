@@ -9,9 +9,12 @@
 // of registrants. The memory may be shared between processes: only lock-free
 // atomics and plain bytes, no pointers.
 //
+// A command enters the gate before it goes to the medium and leaves when it is
+// off it, so that a fencing (fence.h) can wait for those on their way.
+//
 // Threads: slots are handed out and published by one publisher at a time (the
-// store's lock sees to that). Admits() and TakeUnitAttention() may run on any
-// thread of any process, also while a slot is published.
+// store's lock sees to that). What is not marked as the publisher's may run on
+// any thread of any process, also while a slot is published.
 #pragma once
 
 #include <atomic>
@@ -23,6 +26,8 @@
 
 #include "core/access.h"
 #include "core/transition.h"
+#include "gate/admission.h"
+#include "gate/bell.h"
 
 namespace scsi_pr {
 
@@ -32,9 +37,10 @@ namespace scsi_pr {
 // its work.
 class UnitAttentionQueue {
  public:
-  // `version` is below 2^40. Does nothing if that version, or a later one, has
-  // raised its own here already, or if the condition is pending anyway.
-  void Raise(uint64_t version, Sense sense);
+  // `version` is below 2^40. Does nothing, and says so by false, if that
+  // version, or a later one, has raised its own here already. A condition that
+  // is pending anyway is not queued a second time.
+  bool Raise(uint64_t version, Sense sense);
   std::optional<Sense> Take();
   // Empty, and deaf to what `version` and those before it raise.
   void Reset(uint64_t version);
@@ -45,10 +51,14 @@ class UnitAttentionQueue {
 
 class alignas(512) GateSlot {
  public:
-  // Whether the nexus may run a command of this class now.
-  bool Admits(AccessClass access) const {
-    return (access_.load(std::memory_order_acquire) & Bit(access)) != 0;
+  // Once before a command goes to the medium; nothing if its nexus may not run
+  // it now. Leave() with what Enter() gave, exactly once, when nothing of the
+  // command can reach the medium any more.
+  std::optional<Admission::Epoch> Enter(AccessClass access) { return admission_.Enter(access); }
+  void Leave(Admission::Epoch epoch) {
+    if (admission_.Leave(epoch)) drained_.Ring();
   }
+  const Admission& admission() const { return admission_; }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
@@ -57,16 +67,29 @@ class alignas(512) GateSlot {
   uint32_t process_id() const { return process_id_; }
   std::string owner() const;
 
+  // How often a fencing has asked the owner to abort the tasks of the nexus,
+  // and how often a preempting command took something away from it.
+  uint32_t abort_requests() const { return abort_requests_.load(std::memory_order_acquire); }
+  uint32_t preemptions() const { return preemptions_.load(std::memory_order_acquire); }
+
   // For the publisher.
   void Attach(const Nexus& nexus, uint32_t process_id, const std::string& owner,
               AccessMask access, uint64_t version);
   void Detach();
-  void SetAccess(AccessMask access) { access_.store(access, std::memory_order_seq_cst); }
+  void SetAccess(AccessMask access) { admission_.SetAccess(access); }
+  // See Admission::BeginDrain(); asks the owner to abort what it can.
+  bool BeginDrain(AccessMask keep);
+  // Rings whenever a drain has come to its end.
+  Bell& drained() { return drained_; }
+  void CountPreemption() { preemptions_.fetch_add(1, std::memory_order_acq_rel); }
 
  private:
-  std::atomic<uint32_t> access_{0};
+  Admission admission_;
   std::atomic<uint32_t> attached_{0};
+  Bell drained_;
   UnitAttentionQueue unit_attentions_;
+  std::atomic<uint32_t> abort_requests_{0};
+  std::atomic<uint32_t> preemptions_{0};
   uint32_t process_id_ = 0;  // information for people, never a proof of life
   uint16_t target_port_ = 0;
   char initiator_[TransportId::kMaxText + 1] = {};
@@ -77,7 +100,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 1;
+  static constexpr uint32_t kLayout = 2;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;
@@ -89,6 +112,13 @@ struct Gate {
   uint64_t inode = 0;
   // The version of the state that all attached slots show.
   std::atomic<uint64_t> published{0};
+  // A fencing is under way that leads to this version; 0: none. Whoever gets
+  // the store's lock and finds it set follows a publisher that died: the slots
+  // show neither version and must be published again.
+  std::atomic<uint64_t> fencing{0};
+  // Rings when an attached nexus may have to do something: abort_requests()
+  // or preemptions() of its slot tell what.
+  Bell doorbell;
   GateSlot slots[kSlots];
 };
 
@@ -96,8 +126,8 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 static_assert(sizeof(GateSlot) == 512, "a slot never shares a cache line with another");
 
 // Makes every attached slot show `state`, raises what the change to `version`
-// raised, and only then marks that version as published. Repeating it for the
-// same version is harmless.
+// raised, and only then marks that version as published, and that no fencing
+// is under way. Repeating it for the same version is harmless.
 void Publish(Gate& gate, uint64_t version, const State& state,
              const std::vector<UnitAttention>& unit_attentions);
 

@@ -11,7 +11,19 @@
 
 #include "server/device_server.h"
 
-struct ScsiPrDevice {
+struct ScsiPrDevice : scsi_pr::NexusListener {
+  explicit ScsiPrDevice(const ScsiPrConfig& config)
+      : events(config.events != nullptr ? *config.events : ScsiPrEvents{}), opaque(config.opaque) {}
+
+  void AbortTasks() override {
+    if (events.abort_tasks != nullptr) events.abort_tasks(opaque);
+  }
+  void Preempted() override {
+    if (events.preempted != nullptr) events.preempted(opaque);
+  }
+
+  const ScsiPrEvents events;
+  void* const opaque;
   std::unique_ptr<scsi_pr::DeviceServer> server;
 };
 
@@ -42,14 +54,28 @@ Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   return Status();
 }
 
-Status Open(const ScsiPrConfig& config, std::unique_ptr<scsi_pr::DeviceServer>* server) try {
+// Whose commands a fencing waits for, as drain_late() tells it.
+void TellLate(const ScsiPrDevice& device, const std::vector<scsi_pr::Attachment>& pending) {
+  if (device.events.drain_late == nullptr) return;
+  const std::string json = scsi_pr::AttachmentsToJson(pending).dump();
+  device.events.drain_late(device.opaque, json.c_str());
+}
+
+Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   scsi_pr::Nexus nexus;
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
   std::shared_ptr<scsi_pr::Store> store;
   Status status =
       scsi_pr::Store::Open(config.store, scsi_pr::Store::OpenMode::kCreate, &store);
   if (!status.ok()) return status;
-  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, server);
+  scsi_pr::DeviceServer::Options options;
+  if (config.abort_timeout_ms != 0) {
+    options.abort_timeout = std::chrono::milliseconds(config.abort_timeout_ms);
+  }
+  options.listener = device;
+  options.drain_late = [device](const auto& pending) { TellLate(*device, pending); };
+  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, std::move(options),
+                                     &device->server);
 } catch (const std::exception& e) {
   return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());
 }
@@ -65,21 +91,33 @@ void scsi_pr_error_clear(ScsiPrError* error) {
 }
 
 ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
-  std::unique_ptr<scsi_pr::DeviceServer> server;
-  if (const Status status = Open(*config, &server); !status.ok()) {
+  auto device = std::make_unique<ScsiPrDevice>(*config);
+  if (const Status status = Open(*config, device.get()); !status.ok()) {
     Report(status, error);
     return nullptr;
   }
-  return new ScsiPrDevice{std::move(server)};
+  return device.release();
 }
 
 void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
 
-ScsiPrAdmission scsi_pr_admit(ScsiPrDevice* device, const uint8_t* cdb,
-                              size_t cdb_length) {
+ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
+                              ScsiPrTask* task) {
+  if (task->entered) return SCSI_PR_ADMITTED;
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
-  if (!device->server->Admits(access)) return SCSI_PR_CONFLICT;
-  return access == AccessClass::kReservation ? SCSI_PR_EXECUTE : SCSI_PR_ADMITTED;
+  if (access == AccessClass::kReservation) {
+    return device->server->Admits(access) ? SCSI_PR_EXECUTE : SCSI_PR_CONFLICT;
+  }
+  const auto epoch = device->server->Enter(access);
+  if (!epoch) return SCSI_PR_CONFLICT;
+  *task = {true, *epoch};
+  return SCSI_PR_ADMITTED;
+}
+
+void scsi_pr_leave(ScsiPrDevice* device, ScsiPrTask* task) {
+  if (!task->entered) return;
+  task->entered = false;
+  device->server->Leave(task->epoch);
 }
 
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,

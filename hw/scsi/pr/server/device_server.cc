@@ -1,40 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "server/device_server.h"
 
-#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
 #include "core/report.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
+#include "store/quiet_thread.h"
 
 namespace scsi_pr {
 
 namespace {
-
-// A thread that no signal of the emulator's is ever delivered to.
-template <typename Function>
-std::thread StartQuietThread(Function function) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(function);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
 
 Response CheckCondition(Sense sense) { return {ScsiStatus::kCheckCondition, sense, {}}; }
 
 }  // namespace
 
 Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
-                          const std::string& owner, std::unique_ptr<DeviceServer>* server) {
+                          const std::string& owner, Options options,
+                          std::unique_ptr<DeviceServer>* server) {
   GateSlot* slot = nullptr;
-  if (Status status = store->Attach(nexus, owner, &slot); !status.ok()) return status;
+  Status status = store->Attach(nexus, owner, options.listener, &slot);
+  if (!status.ok()) return status;
   try {
-    server->reset(new DeviceServer(store, nexus, slot));
+    server->reset(new DeviceServer(store, nexus, slot, std::move(options)));
   } catch (...) {
     store->Detach(slot);
     throw;
@@ -42,12 +32,17 @@ Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
   return Status();
 }
 
-DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot)
-    : store_(std::move(store)), nexus_(std::move(nexus)), slot_(slot) {
+DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot,
+                           Options options)
+    : store_(std::move(store)),
+      nexus_(std::move(nexus)),
+      slot_(slot),
+      options_(std::move(options)) {
   thread_ = StartQuietThread([this] { Run(); });
 }
 
 DeviceServer::~DeviceServer() {
+  closing_ = true;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -136,8 +131,11 @@ Response DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out) {
 }
 
 Response DeviceServer::Update(const Store::Transition& transition) {
+  const Store::Waiting waiting{options_.abort_timeout, [this] { return closing_.load(); },
+                               options_.drain_late};
   Outcome outcome;
-  if (Status status = store_->Update(transition, &outcome); !status.ok()) return Failed(status);
+  const Status status = store_->Update(transition, waiting, &outcome);
+  if (!status.ok()) return Failed(status);
   Remember(Status());
   return {outcome.status, outcome.sense, {}};
 }
@@ -166,14 +164,19 @@ nlohmann::json DescribeStore(const Store& store, const Status& status, const Sna
     return info;
   }
   info["state"] = StateToJson(snapshot.state);
-  info["attached"] = nlohmann::json::array();
-  for (const Attachment& attachment : snapshot.attached) {
+  info["attached"] = AttachmentsToJson(snapshot.attached);
+  return info;
+}
+
+nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Attachment& attachment : attachments) {
     nlohmann::json item = NexusToJson(attachment.nexus);
     item["process-id"] = attachment.process_id;
     item["owner"] = attachment.owner;
-    info["attached"].push_back(std::move(item));
+    list.push_back(std::move(item));
   }
-  return info;
+  return list;
 }
 
 }  // namespace scsi_pr

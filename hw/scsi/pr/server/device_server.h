@@ -6,6 +6,7 @@
 // process.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -33,11 +34,20 @@ struct Response {
 
 class DeviceServer {
  public:
+  struct Options {
+    std::chrono::milliseconds abort_timeout = Store::Waiting().abort_timeout;
+    // Outlives the server; may be null.
+    NexusListener* listener = nullptr;
+    // On the server's thread: whose commands a PREEMPT AND ABORT of this nexus
+    // still waits for (Store::Waiting::late).
+    std::function<void(const std::vector<Attachment>&)> drain_late = [](const auto&) {};
+  };
+
   // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
   // std::system_error, with nothing attached, if there are no more threads.
   static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
-                     std::unique_ptr<DeviceServer>* server);
-  // Finishes what was submitted, then detaches.
+                     Options options, std::unique_ptr<DeviceServer>* server);
+  // Ends what was submitted, in BUSY if it waits for others; then detaches.
   ~DeviceServer();
   DeviceServer(const DeviceServer&) = delete;
   DeviceServer& operator=(const DeviceServer&) = delete;
@@ -45,8 +55,10 @@ class DeviceServer {
   const Nexus& nexus() const { return nexus_; }
   const Store& store() const { return *store_; }
 
-  // Any thread, never blocks.
-  bool Admits(AccessClass access) const { return slot_->Admits(access); }
+  // Any thread, never blocks. See GateSlot.
+  std::optional<Admission::Epoch> Enter(AccessClass access) { return slot_->Enter(access); }
+  void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
+  bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
   std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
 
   // `done` runs on the server's thread.
@@ -59,7 +71,7 @@ class DeviceServer {
  private:
   using Job = std::function<void()>;
 
-  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot);
+  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot, Options options);
 
   void Submit(Job job);
   void Run();
@@ -73,6 +85,8 @@ class DeviceServer {
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
   GateSlot* const slot_;
+  const Options options_;
+  std::atomic<bool> closing_{false};
 
   mutable std::mutex mutex_;  // all below
   std::condition_variable wake_;
@@ -85,5 +99,6 @@ class DeviceServer {
 // What people and tools see of a store: the members "store", and "state" and
 // "attached" of `snapshot`, or "error" where reading it ended in `status`.
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot);
+nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments);
 
 }  // namespace scsi_pr

@@ -10,22 +10,13 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "core/state.h"
 #include "core/status.h"
-#include "core/transition.h"
+#include "store/record.h"
 
 struct sqlite3;
 
 namespace scsi_pr {
-
-// A committed version of the state, with what the change to it has to tell.
-struct Record {
-  uint64_t version = 0;
-  State state;
-  std::vector<UnitAttention> unit_attentions;
-};
 
 class Database {
  public:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/membership.h"
 
+#include <numeric>
+
 namespace scsi_pr {
 
 size_t ForgetTheDead(Gate& gate, const IsLive& is_live) {
@@ -31,15 +33,20 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
   return Status();
 }
 
-std::vector<Attachment> ListAttached(const Gate& gate) {
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots) {
   std::vector<Attachment> attached;
-  for (const GateSlot& slot : gate.slots) {
-    if (!slot.attached()) continue;
-    if (const auto nexus = slot.nexus()) {
-      attached.push_back({*nexus, slot.process_id(), slot.owner()});
-    }
+  for (const size_t index : slots) {
+    const GateSlot& slot = gate.slots[index];
+    const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
+    if (nexus) attached.push_back({*nexus, slot.process_id(), slot.owner()});
   }
   return attached;
+}
+
+std::vector<Attachment> ListAttached(const Gate& gate) {
+  std::vector<size_t> all(Gate::kSlots);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return ListAttached(gate, all);
 }
 
 }  // namespace scsi_pr

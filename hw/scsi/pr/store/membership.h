@@ -22,5 +22,7 @@ size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
 
 std::vector<Attachment> ListAttached(const Gate& gate);
+// Those of the named slots only.
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots);
 
 }  // namespace scsi_pr

@@ -2,6 +2,7 @@
 #include "store/range_lock.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@ namespace scsi_pr {
 namespace {
 
 constexpr off_t kBase = off_t{1} << 62;
+// Never touched: mapped only for as long as the process has memory.
+constexpr size_t kMapped = 1;
 
 struct flock Range(short type, uint64_t first, uint64_t count) {
   struct flock range = {};
@@ -30,17 +33,23 @@ struct flock Range(short type, uint64_t first, uint64_t count) {
 Status RangeLock::Open(const std::string& path, std::unique_ptr<RangeLock>* lock) {
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY);
   struct stat info = {};
-  if (fd < 0 || fstat(fd, &info) != 0) {
+  void* mapping = MAP_FAILED;
+  if (fd >= 0) mapping = mmap(nullptr, kMapped, PROT_READ, MAP_SHARED, fd, 0);
+  if (mapping == MAP_FAILED || fstat(fd, &info) != 0) {
     const int error = errno;
+    if (mapping != MAP_FAILED) munmap(mapping, kMapped);
     if (fd >= 0) close(fd);
     return Status::Error(Status::Code::kIo, "cannot open " + path + ": " + strerror(error),
                          "The user that runs QEMU must be able to read and write it.");
   }
-  lock->reset(new RangeLock(fd, info.st_dev, info.st_ino));
+  lock->reset(new RangeLock(fd, mapping, info.st_dev, info.st_ino));
   return Status();
 }
 
-RangeLock::~RangeLock() { close(fd_); }
+RangeLock::~RangeLock() {
+  munmap(mapping_, kMapped);
+  close(fd_);
+}
 
 bool RangeLock::TryLock(uint64_t byte) {
   struct flock range = Range(F_WRLCK, byte, 1);

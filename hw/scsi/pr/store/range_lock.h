@@ -5,6 +5,13 @@
 // description locks far behind the end of the file, where SQLite's own (which
 // are process-wide) never are.
 //
+// The file is also mapped. A mapping holds the open file description until the
+// kernel has torn down the memory of the process, which it does after it has
+// waited for the process's asynchronous I/O (exit_aio); the descriptor alone
+// may be closed earlier. So a lock that is free proves that nothing of its
+// process is on its way to a medium any more; docs/design.md says for which
+// ways of doing I/O.
+//
 // Closing any descriptor of a file drops all of a process's SQLite locks on
 // it. Hence: open before SQLite opens the same file, destroy after SQLite
 // has closed it, one object a file and process.
@@ -43,9 +50,11 @@ class RangeLock {
   bool IsLockedElsewhere(uint64_t first, uint64_t count) const;
 
  private:
-  RangeLock(int fd, dev_t device, ino_t inode) : fd_(fd), device_(device), inode_(inode) {}
+  RangeLock(int fd, void* mapping, dev_t device, ino_t inode)
+      : fd_(fd), mapping_(mapping), device_(device), inode_(inode) {}
 
   const int fd_;
+  void* const mapping_;
   const dev_t device_;
   const ino_t inode_;
 };

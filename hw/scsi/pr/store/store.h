@@ -40,6 +40,20 @@ struct Snapshot {
   std::vector<Attachment> attached;
 };
 
+// What the owner of an attached nexus hears of the others. Called on a thread
+// of the store's, one call at a time; must not block, nor call the store. Not
+// called any more once Detach() has returned.
+class NexusListener {
+ public:
+  virtual ~NexusListener() = default;
+  // A fencing waits for the commands of this nexus: abort those that have not
+  // reached the medium, and let each leave the gate (GateSlot::Leave).
+  virtual void AbortTasks() = 0;
+  // A preempting command of another nexus has taken the registration or the
+  // reservation away. May come once too often if the other's process died.
+  virtual void Preempted() = 0;
+};
+
 class Store {
  public:
   using Transition = std::function<Outcome(const State&)>;
@@ -47,6 +61,16 @@ class Store {
   // How long an operation waits for another process before it gives up with
   // kBusy. Clustering software wants an answer far below its own time-outs.
   static constexpr std::chrono::milliseconds kPatience{5000};
+
+  // How an operation waits.
+  struct Waiting {
+    // For the commands of preempted nexuses to end (PREEMPT AND ABORT).
+    std::chrono::milliseconds abort_timeout{10000};
+    // Asked every few milliseconds; true ends the operation with kBusy.
+    std::function<bool()> cancelled = [] { return false; };
+    // Called once if these commands take longer than Fence::kLate: whose.
+    std::function<void(const std::vector<Attachment>&)> late = [](const auto&) {};
+  };
 
   enum class OpenMode {
     kCreate,    // make an empty store if there is none
@@ -64,16 +88,24 @@ class Store {
   // Attaches a nexus. The first one powers the logical unit on. `owner` tells
   // people who it is ("VM a, device disk0"). `*slot` lives until Detach().
   // kInUse, naming the other, if the nexus is attached anywhere already.
-  virtual Status Attach(const Nexus& nexus, const std::string& owner, GateSlot** slot) = 0;
+  // `listener` may be null, and outlives the attachment.
+  virtual Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
+                        GateSlot** slot) = 0;
+  // No command of the nexus is on its way any more.
   virtual void Detach(GateSlot* slot) = 0;
 
-  // The last committed state. It is published when this returns.
+  // The last committed state. It is in force when this returns.
   virtual Status Read(Snapshot* snapshot) = 0;
 
   // Runs `transition` on the current state. If it ends in GOOD its new state
   // has been committed (durably where APTPL is or was on) and published to
-  // every attached nexus when this returns. On error nothing has changed.
-  virtual Status Update(const Transition& transition, Outcome* outcome) = 0;
+  // every attached nexus when this returns, and before that every command of
+  // the nexuses in Outcome::preempted has ended. On error nothing has changed.
+  virtual Status Update(const Transition& transition, const Waiting& waiting,
+                        Outcome* outcome) = 0;
+  Status Update(const Transition& transition, Outcome* outcome) {
+    return Update(transition, Waiting(), outcome);
+  }
 
  protected:
   explicit Store(std::string uri) : uri_(std::move(uri)) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "store/file_store.h"
+#include "store/file_backing.h"
 
 #include <glib.h>
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 #include <filesystem>
 #include <map>
 
-#include "store/membership.h"
+#include "store/local_store.h"
 
 namespace scsi_pr {
 
@@ -114,32 +114,7 @@ std::shared_ptr<Store> FindOpen(Registry& registry, std::unique_lock<std::mutex>
 
 }  // namespace
 
-// The right to change the state, in this process and among all.
-class FileStore::ChangeLock {
- public:
-  explicit ChangeLock(FileStore& store) : store_(store), threads_(store.mutex_) {
-    held_ = store_.locks_->Lock(kChangeLockByte, kPatience);
-  }
-  ~ChangeLock() {
-    if (held_) store_.locks_->Unlock(kChangeLockByte);
-  }
-  ChangeLock(const ChangeLock&) = delete;
-  ChangeLock& operator=(const ChangeLock&) = delete;
-
-  Status status() const {
-    if (held_) return Status();
-    return Status::Error(Status::Code::kBusy, store_.uri() + " is being changed by another process "
-                                              "that does not finish",
-                         "Look for a stopped QEMU process that uses it.");
-  }
-
- private:
-  FileStore& store_;
-  const std::lock_guard<std::mutex> threads_;
-  bool held_ = false;
-};
-
-Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<Store>* store) {
+Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store) {
   std::string canonical;
   if (Status status = Canonicalize(path, &canonical); !status.ok()) return status;
   Registry& registry = TheRegistry();
@@ -147,7 +122,7 @@ Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<S
 
   struct stat info = {};
   if (stat(canonical.c_str(), &info) != 0 && errno == ENOENT) {
-    if (mode == OpenMode::kExisting) {
+    if (mode == Store::OpenMode::kExisting) {
       return Invalid("there is no store " + canonical, "Name an existing one.");
     }
     if (Status status = Database::Create(canonical); !status.ok()) return status;
@@ -157,39 +132,49 @@ Status FileStore::Open(const std::string& path, OpenMode mode, std::shared_ptr<S
     if (*store) return Status();
   }
   if (Status status = RefuseNetworkFileSystem(canonical); !status.ok()) return status;
-
-  std::unique_ptr<RangeLock> locks;
-  if (Status status = RangeLock::Open(canonical, &locks); !status.ok()) return status;
-  std::unique_ptr<Database> database;
-  if (Status status = Database::Open(canonical, &database); !status.ok()) return status;
-  const Registry::Key key{locks->device(), locks->inode()};
-  std::unique_ptr<FileStore> opened(
-      new FileStore(canonical, std::move(locks), std::move(database)));
-  if (Status status = opened->OpenGate(); !status.ok()) return status;
-  *store = std::shared_ptr<Store>(opened.release(), DestroyRegistered{key});
+  std::unique_ptr<FileBacking> backing;
+  if (Status status = FileBacking::Open(canonical, &backing); !status.ok()) return status;
+  const Registry::Key key{backing->device(), backing->inode()};
+  *store = std::shared_ptr<Store>(new LocalStore("file:" + canonical, std::move(backing)),
+                                  DestroyRegistered{key});
   registry.stores[key] = *store;
   return Status();
 }
 
-FileStore::FileStore(std::string path, std::unique_ptr<RangeLock> locks,
-                     std::unique_ptr<Database> database)
-    : Store("file:" + path),
-      path_(std::move(path)),
-      locks_(std::move(locks)),
-      database_(std::move(database)) {}
+Status FileBacking::Open(const std::string& path, std::unique_ptr<FileBacking>* backing) {
+  std::unique_ptr<RangeLock> locks;
+  if (Status status = RangeLock::Open(path, &locks); !status.ok()) return status;
+  std::unique_ptr<Database> database;
+  if (Status status = Database::Open(path, &database); !status.ok()) return status;
+  backing->reset(new FileBacking(path, std::move(locks), std::move(database)));
+  return (*backing)->OpenGate();
+}
 
-FileStore::~FileStore() = default;
+FileBacking::FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
+                         std::unique_ptr<Database> database)
+    : path_(std::move(path)), locks_(std::move(locks)), database_(std::move(database)) {}
 
-Status FileStore::OpenGate() {
-  const ChangeLock lock(*this);
-  if (!lock.status().ok()) return lock.status();
+bool FileBacking::TryLock() { return locks_->TryLock(kChangeLockByte); }
+void FileBacking::Unlock() { locks_->Unlock(kChangeLockByte); }
+
+Status FileBacking::OpenGate() {
+  if (!locks_->Lock(kChangeLockByte, Store::kPatience)) {
+    return Status::Error(Status::Code::kBusy,
+                         path_ + " is being changed by another process that does not finish",
+                         "Look for a stopped QEMU process that uses it.");
+  }
+  const Status status = FindGate();
+  Unlock();
+  return status;
+}
+
+Status FileBacking::FindGate() {
   struct stat info = {};
   if (stat(path_.c_str(), &info) != 0) {
     return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + strerror(errno));
   }
   const std::string gate_path = path_ + "-gate";
-  GateFile::Identity identity{"", GateFile::BootId(), locks_->device(), locks_->inode(),
-                              info.st_mode & 0666};
+  GateFile::Identity identity{"", GateFile::BootId(), device(), inode(), info.st_mode & 0666};
   if (Status status = database_->LoadGateNonce(&identity.nonce); !status.ok()) return status;
   if (!identity.nonce.empty()) {
     Status status = GateFile::Map(gate_path, identity, &gate_file_);
@@ -203,6 +188,11 @@ Status FileStore::OpenGate() {
                          "The gate file was removed or replaced, the store is mounted or linked "
                          "elsewhere, or another version runs. Stop the VMs that use it first.");
   }
+  return MakeGate(std::move(identity));
+}
+
+Status FileBacking::MakeGate(GateFile::Identity identity) {
+  const std::string gate_path = path_ + "-gate";
   gchar* nonce = g_uuid_string_random();
   identity.nonce = nonce;
   g_free(nonce);
@@ -216,17 +206,39 @@ Status FileStore::OpenGate() {
 }
 
 // A change must not go to a file that others no longer find under its name.
-Status FileStore::CheckStillThere() const {
+Status FileBacking::CheckStillThere() const {
   struct stat info = {};
-  if (stat(path_.c_str(), &info) == 0 && info.st_dev == locks_->device() &&
-      info.st_ino == locks_->inode()) {
+  if (stat(path_.c_str(), &info) == 0 && info.st_dev == device() && info.st_ino == inode()) {
     return Status();
   }
   return Status::Error(Status::Code::kIo, path_ + " was removed or replaced while in use",
                        "Put the original file back.");
 }
 
-bool FileStore::IsLive(size_t index) {
+// While no nexus of this process was attached, the gate file may have been
+// removed and another process may have made a new one.
+Status FileBacking::Check() {
+  if (Status status = CheckStillThere(); !status.ok()) return status;
+  std::string nonce;
+  const std::lock_guard lock(database_mutex_);
+  if (Status status = database_->LoadGateNonce(&nonce); !status.ok()) return status;
+  if (nonce == gate_file_->gate().nonce) return Status();
+  return Status::Error(Status::Code::kInUse,
+                       path_ + " has got another gate, this process still sees the old one",
+                       "The gate file was removed. Restart the VMs that use the store.");
+}
+
+Status FileBacking::Load(Record* record) {
+  const std::lock_guard lock(database_mutex_);
+  return database_->Load(record);
+}
+
+Status FileBacking::Save(const Record& record, bool durable) {
+  const std::lock_guard lock(database_mutex_);
+  return database_->Save(record, durable);
+}
+
+bool FileBacking::IsLive(size_t index) {
   {
     const std::lock_guard lock(own_mutex_);
     if (own_slots_.contains(index)) return true;
@@ -234,7 +246,7 @@ bool FileStore::IsLive(size_t index) {
   return locks_->IsLockedElsewhere(kSlotLocks + index, 1);
 }
 
-bool FileStore::TakeSlot(size_t* index) {
+bool FileBacking::TakeSlot(size_t* index) {
   const std::lock_guard lock(own_mutex_);
   for (size_t i = 0; i < Gate::kSlots; i++) {
     const bool free = !gate_file_->gate().slots[i].attached() && !own_slots_.contains(i);
@@ -246,93 +258,11 @@ bool FileStore::TakeSlot(size_t* index) {
   return false;
 }
 
-// While no nexus of this process was attached, the gate file may have been
-// removed and another process may have made a new one.
-Status FileStore::CheckGate() {
-  std::string nonce;
-  if (Status status = database_->LoadGateNonce(&nonce); !status.ok()) return status;
-  if (nonce == gate_file_->gate().nonce) return Status();
-  return Status::Error(Status::Code::kInUse,
-                       path_ + " has got another gate, this process still sees the old one",
-                       "The gate file was removed. Restart the VMs that use the store.");
-}
-
-// The committed record, in force everywhere. Under the change lock.
-Status FileStore::LoadPublished(Record* record) {
-  Status status = CheckStillThere();
-  if (status.ok()) status = CheckGate();
-  if (status.ok()) status = database_->Load(record);
-  if (!status.ok()) return status;
-  Gate& gate = gate_file_->gate();
-  if (gate.published.load() != record->version) {
-    Publish(gate, record->version, record->state, record->unit_attentions);
-  }
-  return Status();
-}
-
-// Replaces `*record` by its successor. Under the change lock.
-Status FileStore::Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions) {
-  // Also the change that turns APTPL off: the last valid value counts (5.6.3).
-  const bool durable = record->state.aptpl || state.aptpl;
-  Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = database_->Save(next, durable); !status.ok()) return status;
-  *record = std::move(next);
-  Publish(gate_file_->gate(), record->version, record->state, record->unit_attentions);
-  return Status();
-}
-
-Status FileStore::Attach(const Nexus& nexus, const std::string& owner, GateSlot** slot) {
-  const ChangeLock lock(*this);
-  if (!lock.status().ok()) return lock.status();
-  Gate& gate = gate_file_->gate();
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  const size_t attached = ForgetTheDead(gate, [this](size_t index) { return IsLive(index); });
-  if (Status status = CheckNexusFree(gate, nexus, uri()); !status.ok()) return status;
-  if (attached == 0) {
-    State powered_on = AfterPowerOn(record.state);
-    if (powered_on != record.state) {
-      if (Status status = Commit(&record, std::move(powered_on), {}); !status.ok()) return status;
-    }
-  }
-  size_t index = 0;
-  if (!TakeSlot(&index)) {
-    return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
-                                                   std::to_string(Gate::kSlots) + " are attached");
-  }
-  *slot = &gate.slots[index];
-  (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner,
-                  AllowedAccess(record.state, nexus), record.version);
-  return Status();
-}
-
-void FileStore::Detach(GateSlot* slot) {
-  const auto index = static_cast<size_t>(slot - gate_file_->gate().slots);
+void FileBacking::ReleaseSlot(size_t index) {
   const std::lock_guard lock(own_mutex_);
-  slot->Detach();
+  gate_file_->gate().slots[index].Detach();
   own_slots_.erase(index);
   locks_->Unlock(kSlotLocks + index);
-}
-
-Status FileStore::Read(Snapshot* snapshot) {
-  const ChangeLock lock(*this);
-  if (!lock.status().ok()) return lock.status();
-  Gate& gate = gate_file_->gate();
-  ForgetTheDead(gate, [this](size_t index) { return IsLive(index); });
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {std::move(record.state), ListAttached(gate)};
-  return Status();
-}
-
-Status FileStore::Update(const Transition& transition, Outcome* outcome) {
-  const ChangeLock lock(*this);
-  if (!lock.status().ok()) return lock.status();
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *outcome = transition(record.state);
-  if (outcome->status != ScsiStatus::kGood || outcome->state == record.state) return Status();
-  return Commit(&record, outcome->state, outcome->unit_attentions);
 }
 
 }  // namespace scsi_pr

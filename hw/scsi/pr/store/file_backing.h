@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// `file:/PATH` - the store that all processes of a host share.
+//
+//   PATH        SQLite database: the last committed record       (database.h)
+//   PATH-wal,-shm                SQLite's own
+//   PATH-gate   the gate that all processes map                  (gate_file.h)
+//
+// Locks on bytes of PATH (range_lock.h):
+//   kChangeLock      whoever reads to change, commits and publishes
+//   kSlotLocks + i   the process that attached gate slot i, while it lives
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "store/backing.h"
+#include "store/database.h"
+#include "store/gate_file.h"
+#include "store/range_lock.h"
+#include "store/store.h"
+
+namespace scsi_pr {
+
+// The one object of this process for that file.
+Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store);
+
+class FileBacking : public Backing {
+ public:
+  // `path` exists, is canonical, and no other object of this process uses it.
+  static Status Open(const std::string& path, std::unique_ptr<FileBacking>* backing);
+
+  dev_t device() const { return locks_->device(); }
+  ino_t inode() const { return locks_->inode(); }
+
+  Capabilities capabilities() const override {
+    return {.persist_through_power_loss = true, .abort_tasks = true};
+  }
+  Gate& gate() override { return gate_file_->gate(); }
+  bool TryLock() override;
+  void Unlock() override;
+  Status Check() override;
+  Status Load(Record* record) override;
+  Status Save(const Record& record, bool durable) override;
+  bool TakeSlot(size_t* index) override;
+  void ReleaseSlot(size_t index) override;
+  bool IsLive(size_t index) override;
+
+ private:
+  FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
+              std::unique_ptr<Database> database);
+
+  Status OpenGate();
+  Status FindGate();
+  Status MakeGate(GateFile::Identity identity);
+  Status CheckStillThere() const;
+
+  const std::string path_;
+  // In this order: SQLite closes the file before the locks do (range_lock.h).
+  const std::unique_ptr<RangeLock> locks_;
+  std::mutex database_mutex_;
+  const std::unique_ptr<Database> database_;
+  std::unique_ptr<GateFile> gate_file_;
+
+  std::mutex own_mutex_;
+  std::set<size_t> own_slots_;  // taken by this process
+};
+
+}  // namespace scsi_pr

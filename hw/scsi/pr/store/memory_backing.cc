@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/memory_backing.h"
+
+#include <algorithm>
+
+namespace scsi_pr {
+
+Status MemoryBacking::Load(Record* record) {
+  const std::lock_guard lock(mutex_);
+  *record = record_;
+  return Status();
+}
+
+Status MemoryBacking::Save(const Record& record, bool) {
+  const std::lock_guard lock(mutex_);
+  record_ = record;
+  return Status();
+}
+
+bool MemoryBacking::TakeSlot(size_t* index) {
+  const auto* slot = std::ranges::find_if(gate_->slots, [](const auto& s) { return !s.attached(); });
+  *index = static_cast<size_t>(slot - gate_->slots);
+  return *index < Gate::kSlots;
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/watcher.h"
+
+#include <utility>
+
+#include "store/quiet_thread.h"
+
+namespace scsi_pr {
+
+namespace {
+
+// How long the gates stay shut after a fencer's death, at most.
+constexpr std::chrono::milliseconds kDeathWatch{50};
+constexpr std::chrono::milliseconds kForLong{3600 * 1000};
+
+}  // namespace
+
+Watcher::Watcher(Gate& gate, std::function<void()> repair)
+    : gate_(gate), repair_(std::move(repair)) {}
+
+Watcher::~Watcher() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  gate_.doorbell.Ring();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Watcher::Add(size_t slot, NexusListener* listener) {
+  const std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) thread_ = StartQuietThread([this] { Run(); });
+  const GateSlot& s = gate_.slots[slot];
+  watched_[slot] = {listener, s.abort_requests(), s.preemptions()};
+}
+
+void Watcher::Remove(size_t slot) {
+  const std::lock_guard lock(mutex_);
+  watched_.erase(slot);
+}
+
+bool Watcher::Deliver() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [index, watched] : watched_) {
+    const GateSlot& slot = gate_.slots[index];
+    const uint32_t abort_requests = slot.abort_requests();
+    const uint32_t preemptions = slot.preemptions();
+    const bool abort = std::exchange(watched.abort_requests, abort_requests) != abort_requests;
+    const bool preempted = std::exchange(watched.preemptions, preemptions) != preemptions;
+    if (watched.listener == nullptr) continue;
+    if (abort) watched.listener->AbortTasks();
+    if (preempted) watched.listener->Preempted();
+  }
+  return !stopping_;
+}
+
+void Watcher::Run() {
+  for (;;) {
+    const uint32_t seen = gate_.doorbell.count();
+    if (!Deliver()) return;
+    const bool fencing = gate_.fencing.load() != 0;
+    if (fencing) repair_();
+    gate_.doorbell.Wait(seen, fencing ? kDeathWatch : kForLong);
+  }
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Answers a gate's doorbell for the nexuses of this process: hands abort
+// requests and news of preemptions to their listeners. While a fencing is
+// under way, in whichever process, it also looks whether the fencer lives:
+// nobody else would notice that one died with the gates shut.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "gate/gate.h"
+#include "store/store.h"
+
+namespace scsi_pr {
+
+class Watcher {
+ public:
+  // `repair` republishes the committed state if nobody holds the right to
+  // change it; it may fail, and is called again then.
+  Watcher(Gate& gate, std::function<void()> repair);
+  ~Watcher();
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  // Throws std::system_error, with nothing done, if there are no more threads.
+  void Add(size_t slot, NexusListener* listener);
+  // Waits for a call to its listener that is under way.
+  void Remove(size_t slot);
+
+ private:
+  struct Watched {
+    NexusListener* listener;  // or null
+    uint32_t abort_requests;
+    uint32_t preemptions;
+  };
+
+  void Run();
+  // False when it is time to end.
+  bool Deliver();
+
+  Gate& gate_;
+  const std::function<void()> repair_;
+
+  std::mutex mutex_;  // all below, and the calls to listeners
+  std::map<size_t, Watched> watched_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace scsi_pr

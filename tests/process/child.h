@@ -62,11 +62,17 @@ class Child {
     Write(line);
     return ReadLine();
   }
-  // kill -9, and gone when this returns.
-  void Kill() {
-    kill(pid_, SIGKILL);
+  void Signal(int signal) { kill(pid_, signal); }
+  // Has died, or stopped, by itself when this returns.
+  void AwaitDeath() {
     waitpid(pid_, nullptr, 0);
     pid_ = -1;
+  }
+  void AwaitStop() { waitpid(pid_, nullptr, WUNTRACED); }
+  // kill -9, and gone when this returns.
+  void Kill() {
+    Signal(SIGKILL);
+    AwaitDeath();
   }
 
  private:

@@ -8,6 +8,10 @@
 //   detach            -> ok
 //   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
 //   admits            -> yes | no          (a WRITE command, through the gate)
+//   enter             -> epoch N | no      (the same, and it stays on its way)
+//   leave N           -> ok
+//   patience MS       -> ok                (of a PREEMPT AND ABORT)
+//   crash NAME N SIG  -> ok                (sends itself SIG there, the Nth time)
 //   attention         -> none | ASC ASCQ
 //   keys              -> one word, a comma-separated list, "-" when there is none
 //   hammer KEY        -> ok, then changes the own key until it is killed
@@ -17,6 +21,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "crash_point.h"
 #include "store/store.h"
 
 namespace {
@@ -27,6 +32,7 @@ struct Process {
   Nexus nexus;
   std::shared_ptr<Store> store;
   GateSlot* slot = nullptr;
+  Store::Waiting waiting;
 };
 
 std::string Text(const Status& status) {
@@ -39,7 +45,7 @@ Status Send(Process& process, const PersistentReserveOut& command, Outcome* outc
       [&](const State& state) {
         return Apply(state, process.store->capabilities(), process.nexus, command);
       },
-      outcome);
+      process.waiting, outcome);
 }
 
 std::string Out(Process& process, std::istream& arguments) {
@@ -85,6 +91,18 @@ std::string Attention(Process& process) {
   }
 }
 
+std::string Set(Process& process, const std::string& verb, std::istream& arguments) {
+  std::string name;
+  int number = 0;
+  int signal = 0;
+  if (verb == "crash") arguments >> name;
+  arguments >> number >> signal;
+  if (verb == "crash") testing::ArmCrashPoint(name, number, signal);
+  if (verb == "leave") process.slot->Leave(static_cast<Admission::Epoch>(number));
+  if (verb == "patience") process.waiting.abort_timeout = std::chrono::milliseconds(number);
+  return "ok";
+}
+
 std::string Answer(Process& process, const std::string& line) {
   std::istringstream arguments(line);
   std::string verb;
@@ -94,6 +112,11 @@ std::string Answer(Process& process, const std::string& line) {
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
   if (verb == "admits") return process.slot->admission().Admits(AccessClass::kWrite) ? "yes" : "no";
+  if (verb == "enter") {
+    const auto epoch = process.slot->Enter(AccessClass::kWrite);
+    return epoch ? "epoch " + std::to_string(*epoch) : "no";
+  }
+  if (verb == "leave" || verb == "patience" || verb == "crash") return Set(process, verb, arguments);
   if (verb == "detach") {
     process.store->Detach(process.slot);
     return "ok";

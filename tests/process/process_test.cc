@@ -9,42 +9,17 @@
 #include <thread>
 #include <vector>
 
-#include "../unit/temporary_directory.h"
-#include "child.h"
+#include "fixture.h"
 
 namespace scsi_pr {
 namespace {
 
 using testing::Child;
-using testing::TemporaryDirectory;
-
-constexpr const char* kGood = "status 0";
-
-std::string Register(uint64_t key, bool aptpl = false) {
-  return "out 6 0 " + std::to_string(key) + " 0 " + (aptpl ? "1" : "0");
-}
-std::string Reserve(uint64_t key) { return "out 1 " + std::to_string(key) + " 0 5 0"; }
-std::string Preempt(uint64_t key, uint64_t victim) {
-  return "out 4 " + std::to_string(key) + " " + std::to_string(victim) + " 5 0";
-}
-
-class ProcessTest : public ::testing::Test {
- protected:
-  std::unique_ptr<Child> Start(int number) {
-    auto child = std::make_unique<Child>(uri_, number);
-    EXPECT_EQ(child->opened(), "ok");
-    return child;
-  }
-  std::unique_ptr<Child> Attached(int number) {
-    auto child = Start(number);
-    EXPECT_EQ(child->Ask("attach"), "ok");
-    return child;
-  }
-
-  const TemporaryDirectory directory_;
-  const std::string path_ = directory_ / "lu.pr";
-  const std::string uri_ = "file:" + path_;
-};
+using testing::kGood;
+using testing::Preempt;
+using testing::ProcessTest;
+using testing::Register;
+using testing::Reserve;
 
 // What one process changes is in force in the other for the very next command
 // after the status, every time.

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// PREEMPT AND ABORT among processes (SPC-3 5.6.8.5): victims that are stopped,
+// killed or gone, and fencers that die at every step.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "fixture.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Child;
+using testing::kConflict;
+using testing::kGood;
+using testing::PreemptAndAbort;
+using testing::ProcessTest;
+using testing::Register;
+using testing::Reserve;
+using Clock = std::chrono::steady_clock;
+
+// Victim b holds the reservation; a fences; c looks on.
+class BarrierTest : public ProcessTest {
+ protected:
+  void SetUp() override {
+    for (int i = 0; i < 3; i++) {
+      processes_[i] = Attached(i + 1);
+      EXPECT_EQ(processes_[i]->Ask(Register(static_cast<uint64_t>(i + 1), true)), kGood);
+    }
+    EXPECT_EQ(b().Ask(Reserve(2)), kGood);
+  }
+
+  Child& a() { return *processes_[0]; }
+  Child& b() { return *processes_[1]; }
+  Child& c() { return *processes_[2]; }
+  void Restart(int number) { processes_[number - 1] = Attached(number); }
+
+  // Commands of the victim on their way to the medium.
+  std::string Enter() {
+    const std::string epoch = b().Ask("enter");
+    EXPECT_TRUE(epoch.starts_with("epoch ")) << epoch;
+    return "leave " + epoch.substr(6);
+  }
+  // The registered keys, in order.
+  std::string Keys() {
+    std::string keys = c().Ask("keys");
+    std::erase(keys, ',');
+    std::ranges::sort(keys);
+    return keys;
+  }
+  static bool Eventually(const std::function<bool()>& condition) {
+    const auto deadline = Clock::now() + 10s;
+    while (!condition()) {
+      if (Clock::now() > deadline) return false;
+      std::this_thread::sleep_for(1ms);
+    }
+    return true;
+  }
+
+  std::unique_ptr<Child> processes_[3];
+};
+
+TEST_F(BarrierTest, WaitsForAnotherProcess) {
+  const std::string leave = Enter();
+  a().Write(PreemptAndAbort(1, 2));
+  EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
+  EXPECT_EQ(c().Ask("keys"), "1,2,3") << "still listed";
+  EXPECT_EQ(c().Ask("admits"), "yes") << "no convoy";
+  EXPECT_EQ(b().Ask(leave), "ok");
+  EXPECT_EQ(a().ReadLine(), kGood);
+  EXPECT_EQ(c().Ask("keys"), "1,3");
+  EXPECT_EQ(b().Ask("attention"), "42 5");
+}
+
+// At most the time the last of them needs, and two milliseconds.
+TEST_F(BarrierTest, EndsWithTheLastCommand) {
+  std::string leave;
+  for (int i = 0; i < 128; i++) leave = Enter();
+  a().Write(PreemptAndAbort(1, 2));
+  EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
+  for (int i = 0; i < 128; i++) EXPECT_EQ(b().Ask(leave), "ok");
+  EXPECT_EQ(a().ReadLine(), kGood);
+}
+
+TEST_F(BarrierTest, StoppedVictimWithNothingOnItsWay) {
+  b().Signal(SIGSTOP);
+  b().AwaitStop();
+  const auto start = Clock::now();
+  EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), kGood);
+  EXPECT_LT(Clock::now() - start, 2s);
+  b().Signal(SIGCONT);
+  EXPECT_EQ(b().Ask("admits"), "no");
+}
+
+// A stopped process is not a dead one: not GOOD, and nothing has changed.
+TEST_F(BarrierTest, StoppedVictimWithCommandsOnTheirWay) {
+  const std::string leave = Enter();
+  b().Signal(SIGSTOP);
+  b().AwaitStop();
+  EXPECT_EQ(a().Ask("patience 200"), "ok");
+  const std::string answer = a().Ask(PreemptAndAbort(1, 2));
+  EXPECT_TRUE(answer.starts_with("error 5 ")) << answer;
+  EXPECT_NE(answer.find(std::to_string(b().pid())), std::string::npos) << answer;
+  EXPECT_EQ(c().Ask("keys"), "1,2,3");
+  b().Signal(SIGCONT);
+  EXPECT_EQ(b().Ask("admits"), "yes") << "the gates are open as before";
+  EXPECT_EQ(b().Ask("attention"), "none");
+  EXPECT_EQ(b().Ask(leave), "ok");
+  EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), kGood);
+  EXPECT_EQ(b().Ask("admits"), "no");
+}
+
+// Stopped, and killed while the fencer waits: the kernel says that it is gone.
+TEST_F(BarrierTest, KilledVictim) {
+  for (const int signal : {SIGKILL, SIGTERM, SIGSEGV, SIGABRT}) {
+    Enter();
+    a().Write(PreemptAndAbort(1, 2));
+    EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
+    const auto start = Clock::now();
+    b().Signal(signal);
+    b().AwaitDeath();
+    EXPECT_EQ(a().ReadLine(), kGood);
+    EXPECT_LT(Clock::now() - start, 2s);
+    EXPECT_EQ(c().Ask("keys"), "1,3");
+    Restart(2);
+    EXPECT_EQ(b().Ask("admits"), "no") << "its next life is fenced, too";
+    EXPECT_EQ(b().Ask(Register(2, true)), kGood);
+    EXPECT_EQ(c().Ask("out 5 3 1 5 0"), kGood);
+    EXPECT_EQ(a().Ask(Register(1, true)), kGood);
+    EXPECT_EQ(b().Ask("out 5 2 3 5 0"), kGood);
+    EXPECT_EQ(c().Ask(Register(3, true)), kGood);
+    EXPECT_EQ(c().Ask("keys").size(), 5u);
+    while (c().Ask("attention") != "none") {
+    }
+  }
+}
+
+// What the victim has on its way died with it, long ago.
+TEST_F(BarrierTest, VictimDiedBefore) {
+  Enter();
+  b().Kill();
+  EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), kGood);
+  EXPECT_EQ(c().Ask("keys"), "1,3");
+}
+
+TEST_F(BarrierTest, TwoFencers) {
+  for (int i = 0; i < 20; i++) {
+    a().Write(PreemptAndAbort(1, 2));
+    c().Write(PreemptAndAbort(3, 2));
+    const std::string one = a().ReadLine();
+    const std::string two = c().ReadLine();
+    EXPECT_TRUE((one == kGood && two == kConflict) || (one == kConflict && two == kGood))
+        << one << ", " << two;
+    EXPECT_EQ(b().Ask("admits"), "no");
+    EXPECT_EQ(b().Ask(Register(2, true)), kGood);
+    EXPECT_EQ((one == kGood ? a() : c()).Ask("out 4 " + std::string(one == kGood ? "1" : "3") +
+                                             (one == kGood ? " 1" : " 3") + " 5 0"),
+              kGood);
+  }
+}
+
+TEST_F(BarrierTest, EachOther) {
+  for (int i = 0; i < 20; i++) {
+    a().Write(PreemptAndAbort(1, 2));
+    b().Write(PreemptAndAbort(2, 1));
+    const bool one = a().ReadLine() == kGood;
+    const bool two = b().ReadLine() == kGood;
+    EXPECT_NE(one, two);
+    EXPECT_EQ(a().Ask("admits"), one ? "yes" : "no");
+    EXPECT_EQ(b().Ask("admits"), two ? "yes" : "no");
+    EXPECT_EQ((one ? b() : a()).Ask(Register(one ? 2 : 1, true)), kGood);
+  }
+}
+
+// A fencer that dies: before it has committed nothing has happened, after that
+// everything has; and the victim's gate is not left shut, though nobody else
+// touches the store.
+TEST_F(BarrierTest, FencerDiesAtEveryStep) {
+  const struct {
+    const char* name;
+    int hit;
+    bool committed;
+  } kPoints[] = {
+      {"fencing", 1, false},   {"shut", 1, false},       {"notified", 1, false},
+      {"drained", 1, false},   {"committed", 1, true},   {"publishing", 1, true},
+      {"publishing", 2, true}, {"publishing", 3, true},  {"published", 1, true},
+  };
+  for (const auto& point : kPoints) {
+    SCOPED_TRACE(point.name + std::to_string(point.hit));
+    EXPECT_EQ(a().Ask("crash " + std::string(point.name) + " " + std::to_string(point.hit) + " 9"),
+              "ok");
+    a().Write(PreemptAndAbort(1, 2));
+    a().AwaitDeath();
+    const std::string expected = point.committed ? "no" : "yes";
+    EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == expected; }));
+    EXPECT_TRUE(!point.committed || Eventually([&] { return b().Ask("attention") == "42 5"; }));
+    EXPECT_EQ(b().Ask("attention"), "none");
+    EXPECT_EQ(Keys(), point.committed ? "13" : "123");
+    Restart(1);
+    EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), point.committed ? kConflict : kGood);
+    EXPECT_EQ(b().Ask("admits"), "no");
+    // As it was: b holds the reservation again.
+    EXPECT_EQ(b().Ask(Register(2, true)), kGood);
+    EXPECT_EQ(b().Ask("out 4 2 1 5 0"), kGood);
+    EXPECT_EQ(a().Ask(Register(1, true)), kGood);
+    while (b().Ask("attention") != "none") {
+    }
+  }
+}
+
+// Dead in the middle of a drain, and dead while it gives up.
+TEST_F(BarrierTest, FencerDiesWhileTheVictimHasCommandsOnTheirWay) {
+  for (const char* name : {"shut", "notified", "reopening"}) {
+    SCOPED_TRACE(name);
+    const std::string leave = Enter();
+    EXPECT_EQ(a().Ask("patience 50"), "ok");
+    EXPECT_EQ(a().Ask("crash " + std::string(name) + " 1 9"), "ok");
+    a().Write(PreemptAndAbort(1, 2));
+    a().AwaitDeath();
+    EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "yes"; }));
+    EXPECT_EQ(c().Ask("keys"), "1,2,3");
+    EXPECT_EQ(b().Ask(leave), "ok");
+    Restart(1);
+  }
+}
+
+// A fencer that is only stopped keeps the right to change. Reading goes on.
+TEST_F(BarrierTest, StoppedFencer) {
+  EXPECT_EQ(a().Ask("crash notified 1 " + std::to_string(SIGSTOP)), "ok");
+  a().Write(PreemptAndAbort(1, 2));
+  a().AwaitStop();
+  EXPECT_EQ(c().Ask("keys"), "1,2,3");
+  EXPECT_EQ(c().Ask("admits"), "yes");
+  a().Signal(SIGCONT);
+  EXPECT_EQ(a().ReadLine(), kGood);
+  EXPECT_EQ(c().Ask("keys"), "1,3");
+}
+
+}  // namespace
+}  // namespace scsi_pr

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A file store and the processes that share it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "../unit/temporary_directory.h"
+#include "child.h"
+
+namespace scsi_pr::testing {
+
+inline constexpr const char* kGood = "status 0";
+inline constexpr const char* kConflict = "status 24";
+
+inline std::string Register(uint64_t key, bool aptpl = false) {
+  return "out 6 0 " + std::to_string(key) + " 0 " + (aptpl ? "1" : "0");
+}
+inline std::string Reserve(uint64_t key) { return "out 1 " + std::to_string(key) + " 0 5 0"; }
+inline std::string Preempt(uint64_t key, uint64_t victim) {
+  return "out 4 " + std::to_string(key) + " " + std::to_string(victim) + " 5 0";
+}
+inline std::string PreemptAndAbort(uint64_t key, uint64_t victim) {
+  return "out 5 " + std::to_string(key) + " " + std::to_string(victim) + " 5 0";
+}
+
+class ProcessTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Child> Start(int number) {
+    auto child = std::make_unique<Child>(uri_, number);
+    EXPECT_EQ(child->opened(), "ok");
+    return child;
+  }
+  std::unique_ptr<Child> Attached(int number) {
+    auto child = Start(number);
+    EXPECT_EQ(child->Ask("attach"), "ok");
+    return child;
+  }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "lu.pr";
+  const std::string uri_ = "file:" + path_;
+};
+
+}  // namespace scsi_pr::testing

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One nexus at the gate: who may enter, and what a drain waits for.
+#include "gate/admission.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+namespace scsi_pr {
+namespace {
+
+constexpr AccessMask kReadOnly = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kRead);
+
+TEST(Admission, StartsShut) {
+  Admission admission;
+  EXPECT_EQ(admission.Enter(AccessClass::kUnrestricted), std::nullopt);
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+TEST(Admission, EntersByClass) {
+  Admission admission;
+  admission.SetAccess(kReadOnly);
+  EXPECT_EQ(admission.Enter(AccessClass::kWrite), std::nullopt);
+  const auto read = admission.Enter(AccessClass::kRead);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(admission.in_flight(), 1u);
+  EXPECT_FALSE(admission.Leave(*read)) << "no drain to end";
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+TEST(Admission, ChangedAccessKeepsWhoIsIn) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto write = admission.Enter(AccessClass::kWrite);
+  admission.SetAccess(kReadOnly);
+  EXPECT_EQ(admission.in_flight(), 1u);
+  EXPECT_EQ(admission.access(), kReadOnly);
+  EXPECT_EQ(admission.draining(), 0u);
+  EXPECT_FALSE(admission.Leave(*write));
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+TEST(Admission, DrainOfNothing) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  EXPECT_TRUE(admission.BeginDrain(kReadOnly));
+  EXPECT_EQ(admission.draining(), 0u);
+  EXPECT_EQ(admission.access(), kReadOnly);
+}
+
+TEST(Admission, DrainNarrowsAndNeverWidens) {
+  Admission admission;
+  admission.SetAccess(kReadOnly);
+  EXPECT_TRUE(admission.BeginDrain(kFullAccess));
+  EXPECT_EQ(admission.access(), kReadOnly);
+  EXPECT_TRUE(admission.BeginDrain(Bit(AccessClass::kUnrestricted)));
+  EXPECT_EQ(admission.access(), Bit(AccessClass::kUnrestricted));
+}
+
+// Who enters after the drain began is none of its business.
+TEST(Admission, LaterCommandsDoNotDelayADrain) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto before = admission.Enter(AccessClass::kWrite);
+  ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  const auto after = admission.Enter(AccessClass::kWrite);
+  EXPECT_EQ(admission.draining(), 1u);
+  EXPECT_EQ(admission.in_flight(), 2u);
+  EXPECT_TRUE(admission.Leave(*before)) << "ends the drain";
+  EXPECT_EQ(admission.draining(), 0u);
+  EXPECT_FALSE(admission.Leave(*after));
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+// A drain that was given up, and one more: it waits for both generations.
+TEST(Admission, NextDrainIncludesAnUnfinishedOne) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto first = admission.Enter(AccessClass::kWrite);
+  ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  const auto second = admission.Enter(AccessClass::kWrite);
+  ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  const auto third = admission.Enter(AccessClass::kWrite);
+  EXPECT_EQ(admission.draining(), 2u);
+  EXPECT_FALSE(admission.Leave(*second));
+  EXPECT_FALSE(admission.Leave(*third));
+  EXPECT_TRUE(admission.Leave(*first));
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+// An epoch must not come again while a command of its first time is in.
+TEST(Admission, EpochsRunOut) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto hung = admission.Enter(AccessClass::kWrite);
+  int drains = 0;
+  while (drains < 100000 && admission.BeginDrain(kFullAccess)) drains++;
+  EXPECT_EQ(drains, 4095);
+  const auto late = admission.Enter(AccessClass::kWrite);
+  EXPECT_NE(late, hung);
+  EXPECT_FALSE(admission.Leave(*late));
+  EXPECT_TRUE(admission.Leave(*hung));
+  EXPECT_TRUE(admission.BeginDrain(kFullAccess)) << "and they come again";
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+TEST(Admission, ManyCommands) {
+  constexpr int kCommands = 1 << 20;  // 1024 queues of 1024
+  Admission admission;
+  admission.SetAccess(kReadOnly);
+  for (int i = 0; i < kCommands; i++) ASSERT_TRUE(admission.Enter(AccessClass::kRead));
+  ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  EXPECT_EQ(admission.draining(), unsigned{kCommands});
+  for (int i = 0; i < kCommands - 1; i++) ASSERT_FALSE(admission.Leave(0));
+  EXPECT_TRUE(admission.Leave(0));
+  EXPECT_EQ(admission.access(), kReadOnly);
+}
+
+// The promise itself, under threads: once the drain has ended, nobody is
+// between Enter() and Leave() who entered before it, nor anybody at all if the
+// access was taken away.
+TEST(Admission, NobodyIsInsideAfterADrain) {
+  constexpr int kThreads = 2;
+  constexpr int kRounds = 1000;
+  Admission admission;
+  std::atomic<int> inside{0};
+  std::atomic<bool> stop{false};
+  const auto work = [&] {
+    while (!stop.load()) {
+      const auto epoch = admission.Enter(AccessClass::kWrite);
+      if (!epoch) {
+        std::this_thread::yield();
+        continue;
+      }
+      inside.fetch_add(1);
+      inside.fetch_sub(1);
+      admission.Leave(*epoch);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; i++) threads.emplace_back(work);
+  int violations = 0;
+  for (int i = 0; i < kRounds; i++) {
+    admission.SetAccess(kFullAccess);
+    std::this_thread::yield();
+    ASSERT_TRUE(admission.BeginDrain(kReadOnly));
+    while (admission.draining() != 0) std::this_thread::yield();
+    for (int look = 0; look < 10; look++) violations += inside.load() != 0;
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(violations, 0);
+  EXPECT_EQ(admission.in_flight(), 0u);
+}
+
+}  // namespace
+}  // namespace scsi_pr

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// PREEMPT AND ABORT (SPC-3 5.6.8.5) on a store: shut, drain, commit, in every
+// case that has victims in this process. Those in other processes are in
+// tests/process.
+#include "gate/fence.h"
+
+#include <future>
+
+#include "store/store.h"
+
+#include "temporary_directory.h"
+#include "testing.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace testing;
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// An owner that lets every command leave that it is told to abort.
+class Owner : public NexusListener {
+ public:
+  void AbortTasks() override {
+    aborts++;
+    if (slot != nullptr && parked) slot->Leave(*std::exchange(parked, std::nullopt));
+  }
+  void Preempted() override { preemptions++; }
+
+  GateSlot* slot = nullptr;
+  std::optional<Admission::Epoch> parked;  // a command that it can abort
+  std::atomic<int> aborts{0};
+  std::atomic<int> preemptions{0};
+};
+
+class FenceTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string uri = std::string(GetParam()) == "file" ? "file:" + (directory_ / "lu.pr")
+                                                               : "memory:fence-test";
+    ASSERT_TRUE(Store::Open(uri, Store::OpenMode::kCreate, &store_).ok());
+    for (const Nexus& nexus : {A(), B(), C()}) Attach(nexus);
+  }
+  void TearDown() override {
+    for (const auto& owner : owners_) store_->Detach(owner->slot);
+  }
+
+  Owner& Attach(const Nexus& nexus) {
+    owners_.push_back(std::make_unique<Owner>());
+    Owner& owner = *owners_.back();
+    EXPECT_TRUE(store_->Attach(nexus, "owner", &owner, &owner.slot).ok());
+    return owner;
+  }
+  Owner& a() { return *owners_[0]; }
+  Owner& b() { return *owners_[1]; }
+  Owner& c() { return *owners_[2]; }
+
+  Status Try(const Nexus& nexus, const PersistentReserveOut& command, Outcome* outcome) {
+    return store_->Update(
+        [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
+        waiting_, outcome);
+  }
+  ScsiStatus Send(const Nexus& nexus, const PersistentReserveOut& command) {
+    Outcome outcome;
+    const Status status = Try(nexus, command, &outcome);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return outcome.status;
+  }
+  void RegisterAll() {
+    EXPECT_EQ(Send(A(), Register(0, kKeyA)), ScsiStatus::kGood);
+    EXPECT_EQ(Send(B(), Register(0, kKeyB)), ScsiStatus::kGood);
+    EXPECT_EQ(Send(C(), Register(0, kKeyC)), ScsiStatus::kGood);
+  }
+  State Read() {
+    Snapshot snapshot;
+    EXPECT_TRUE(store_->Read(&snapshot).ok());
+    return snapshot.state;
+  }
+  static bool Writes(Owner& owner) {
+    const auto epoch = owner.slot->Enter(AccessClass::kWrite);
+    if (epoch) owner.slot->Leave(*epoch);
+    return epoch.has_value();
+  }
+
+  const TemporaryDirectory directory_;
+  std::shared_ptr<Store> store_;
+  std::vector<std::unique_ptr<Owner>> owners_;
+  Store::Waiting waiting_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Uri, FenceTest, ::testing::Values("memory", "file"),
+                         [](const auto& scheme) { return std::string(scheme.param); });
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const auto deadline = Clock::now() + 10s;
+  while (!condition()) {
+    if (Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+TEST_P(FenceTest, NothingOnItsWay) {
+  RegisterAll();
+  EXPECT_EQ(Send(B(), Reserve(kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_FALSE(Writes(b()));
+  EXPECT_TRUE(Writes(a()));
+  EXPECT_TRUE(Writes(c()));
+  EXPECT_EQ(b().slot->unit_attentions().Take(), sense::kRegistrationsPreempted);
+  EXPECT_TRUE(Eventually([&] { return b().aborts == 1 && b().preemptions == 1; }));
+  EXPECT_EQ(c().aborts, 0);
+}
+
+// 5.6.8.5 c): every task of the preempted nexus ends before GOOD. Until then
+// it is listed as before.
+TEST_P(FenceTest, WaitsForWhatIsOnItsWay) {
+  RegisterAll();
+  EXPECT_EQ(Send(B(), Reserve(kKeyB, kWERO)), ScsiStatus::kGood);
+  const State before = Read();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  auto fencing = std::async(std::launch::async, [&] {
+    return Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO));
+  });
+  EXPECT_TRUE(Eventually([&] { return !Writes(b()); })) << "shut";
+  EXPECT_EQ(fencing.wait_for(50ms), std::future_status::timeout);
+  EXPECT_EQ(Read(), before) << "reading goes on, and shows the victim";
+  EXPECT_TRUE(Writes(c())) << "no convoy";
+  EXPECT_TRUE(Writes(a()));
+  b().slot->Leave(*write);
+  EXPECT_EQ(fencing.get(), ScsiStatus::kGood);
+  EXPECT_EQ(Read().Find(B()), nullptr);
+}
+
+// What has not reached the medium is aborted, not waited for.
+TEST_P(FenceTest, OwnersAbortWhatTheyCan) {
+  RegisterAll();
+  b().parked = b().slot->Enter(AccessClass::kWrite);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_EQ(b().aborts, 1);
+}
+
+// Truth over liveness: not GOOD, and nothing has changed.
+TEST_P(FenceTest, GivesUpWithNothingChanged) {
+  RegisterAll();
+  EXPECT_EQ(Send(B(), Reserve(kKeyB, kWERO)), ScsiStatus::kGood);
+  const State before = Read();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  waiting_.abort_timeout = 30ms;
+  int late = 0;
+  waiting_.late = [&](const auto&) { late++; };
+  Outcome outcome;
+  const Status status = Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome);
+  EXPECT_EQ(status.code(), Status::Code::kBusy);
+  EXPECT_NE(status.message().find(std::to_string(getpid()) + " (owner)"), std::string::npos)
+      << status.message();
+  EXPECT_EQ(Read(), before);
+  EXPECT_TRUE(Writes(b()));
+  EXPECT_EQ(b().slot->unit_attentions().Take(), std::nullopt);
+  EXPECT_EQ(late, 0);
+  b().slot->Leave(*write);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_FALSE(Writes(b()));
+}
+
+TEST_P(FenceTest, TellsWhenItIsLate) {
+  RegisterAll();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  waiting_.abort_timeout = Fence::kLate + 200ms;
+  std::vector<Attachment> named;
+  waiting_.late = [&](const auto& pending) { named = pending; };
+  Outcome outcome;
+  EXPECT_FALSE(Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome).ok());
+  ASSERT_EQ(named.size(), 1u);
+  EXPECT_EQ(named[0].nexus, B());
+  b().slot->Leave(*write);
+}
+
+TEST_P(FenceTest, CanBeCancelled) {
+  RegisterAll();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  const auto start = Clock::now();
+  waiting_.cancelled = [&] { return Clock::now() > start + 50ms; };
+  Outcome outcome;
+  EXPECT_EQ(Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome).code(), Status::Code::kBusy);
+  EXPECT_LT(Clock::now() - start, waiting_.abort_timeout / 2);
+  EXPECT_TRUE(Writes(b()));
+  b().slot->Leave(*write);
+}
+
+// 5.6.8.4.3, own key: its earlier tasks end, later ones are not even delayed.
+TEST_P(FenceTest, Self) {
+  RegisterAll();
+  EXPECT_EQ(Send(A(), Reserve(kKeyA, kWERO)), ScsiStatus::kGood);
+  const auto write = a().slot->Enter(AccessClass::kWrite);
+  auto fencing = std::async(std::launch::async, [&] {
+    return Send(A(), PreemptAndAbort(kKeyA, kKeyA, kEARO));
+  });
+  EXPECT_TRUE(Eventually([&] { return a().slot->admission().draining() == 1; }));
+  const auto later = a().slot->Enter(AccessClass::kWrite);
+  EXPECT_TRUE(later);
+  a().slot->Leave(*write);
+  EXPECT_EQ(fencing.get(), ScsiStatus::kGood);
+  a().slot->Leave(*later);
+  EXPECT_TRUE(Writes(a()));
+}
+
+// Table 36: all registrants with key 0 preempts every other nexus.
+TEST_P(FenceTest, AllRegistrantsWithKeyZero) {
+  RegisterAll();
+  EXPECT_EQ(Send(B(), Reserve(kKeyB, kWEAR)), ScsiStatus::kGood);
+  for (Owner* owner : {&b(), &c()}) owner->parked = owner->slot->Enter(AccessClass::kWrite);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, 0, kWEAR)), ScsiStatus::kGood);
+  EXPECT_FALSE(Writes(b()));
+  EXPECT_FALSE(Writes(c()));
+  EXPECT_TRUE(Writes(a()));
+}
+
+// Several nexuses with one key, and a registration for all target ports.
+TEST_P(FenceTest, EveryNexusThatIsPreempted) {
+  EXPECT_EQ(Send(A(), Register(0, kKeyA)), ScsiStatus::kGood);
+  PersistentReserveOut all_ports = Register(0, kKeyB);
+  all_ports.all_tg_pt = true;
+  EXPECT_EQ(Send(B(), all_ports), ScsiStatus::kGood);
+  EXPECT_EQ(Send(C(), Register(0, kKeyB)), ScsiStatus::kGood);
+  Owner& other_port = Attach(At(B(), 7));
+  EXPECT_EQ(Send(A(), Reserve(kKeyA, kWERO)), ScsiStatus::kGood);
+  for (Owner* owner : {&b(), &c(), &other_port}) {
+    owner->parked = owner->slot->Enter(AccessClass::kWrite);
+    EXPECT_TRUE(owner->parked);
+  }
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  for (Owner* owner : {&b(), &c(), &other_port}) {
+    EXPECT_FALSE(Writes(*owner));
+    EXPECT_EQ(owner->aborts, 1);
+  }
+}
+
+// PREEMPT alone lets tasks complete (5.6.8.4.1).
+TEST_P(FenceTest, PreemptWaitsForNobody) {
+  RegisterAll();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  EXPECT_EQ(Send(A(), Preempt(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_EQ(b().aborts, 0);
+  b().slot->Leave(*write);
+}
+
+// Nobody runs the victim.
+TEST_P(FenceTest, VictimIsNotAttached) {
+  RegisterAll();
+  EXPECT_EQ(Send(D(), Register(0, kKeyD)), ScsiStatus::kGood);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyD, kWERO)), ScsiStatus::kGood);
+  EXPECT_EQ(Read().Find(D()), nullptr);
+}
+
+// Two that fence each other: one succeeds, the other has lost its registration.
+TEST_P(FenceTest, EachOther) {
+  for (int i = 0; i < 10; i++) {
+    RegisterAll();
+    auto one = std::async(std::launch::async,
+                          [&] { return Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)); });
+    auto two = std::async(std::launch::async,
+                          [&] { return Send(B(), PreemptAndAbort(kKeyB, kKeyA, kWERO)); });
+    const bool first = one.get() == ScsiStatus::kGood;
+    const bool second = two.get() == ScsiStatus::kGood;
+    EXPECT_NE(first, second);
+    EXPECT_EQ(Send(C(), Clear(kKeyC)), ScsiStatus::kGood);
+  }
+}
+
+}  // namespace
+}  // namespace scsi_pr

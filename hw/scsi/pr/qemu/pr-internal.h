@@ -78,4 +78,34 @@ void scsi_pr_unrealize(SCSIDevice *dev);
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private);
 
+/* pr-io.c */
+
+/*
+ * Makes the device model's own request ask the gate. @req was just allocated:
+ * nobody else has a pointer to it yet; use the one returned.
+ */
+SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
+
+/* Ends a request that must not be carried out: RESERVATION CONFLICT. */
+void scsi_pr_complete_conflict(SCSIRequest *req);
+
+/* pr-command.c */
+
+bool scsi_pr_is_reservation_command(uint8_t opcode);
+
+/* A request for the library. */
+SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
+                                   void *hba_private);
+
+/* pr-attention.c */
+
+/*
+ * Lets QEMU report the oldest condition that waits in the library: a request
+ * that does so, or NULL. QEMU has room for one condition only; here it is
+ * free, or the request would not have come this far.
+ */
+SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
+                                        uint32_t lun, uint8_t *buf,
+                                        void *hba_private);
+
 #endif /* HW_SCSI_PR_INTERNAL_H */

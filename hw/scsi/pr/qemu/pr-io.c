@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Persistent reservations for SCSI disks: I/O requests.
+ *
+ * An I/O request is the device model's own, enlarged, with operations that
+ * ask the gate first.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/lockable.h"
+#include "scsi/constants.h"
+#include "pr-internal.h"
+#include "trace.h"
+
+void scsi_pr_complete_conflict(SCSIRequest *req)
+{
+    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+    /* pvscsi would turn a residual into an error of the adapter. */
+    req->residual = 0;
+    scsi_req_complete(req, RESERVATION_CONFLICT);
+}
+
+/* Request operations of a device model, and what takes their place. */
+typedef struct SCSIPRIOOps {
+    SCSIReqOps ops;             /* must be first */
+    const SCSIReqOps *base;
+    size_t offset;              /* of SCSIPRIORequest in the request */
+} SCSIPRIOOps;
+
+/* Lies behind the device model's own request. */
+typedef struct SCSIPRIORequest {
+    SCSIPRState *pr;
+    uint32_t epoch;             /* admission_epoch it was admitted in, or 0 */
+} SCSIPRIORequest;
+
+static const SCSIPRIOOps *scsi_pr_io_ops(SCSIRequest *req)
+{
+    return container_of(req->ops, SCSIPRIOOps, ops);
+}
+
+static SCSIPRIORequest *scsi_pr_io(SCSIRequest *req)
+{
+    return (void *)((char *)req + scsi_pr_io_ops(req)->offset);
+}
+
+/* Ends the request and returns false if it may not go to the medium now. */
+static bool scsi_pr_io_admit(SCSIRequest *req)
+{
+    SCSIPRIORequest *io = scsi_pr_io(req);
+
+    io->epoch = qatomic_read(&io->pr->admission_epoch);
+    if (scsi_pr_admit(io->pr->handle, req->cmd.buf, req->cmd.len) ==
+        SCSI_PR_ADMITTED) {
+        return true;
+    }
+    scsi_pr_complete_conflict(req);
+    return false;
+}
+
+/*
+ * Data of an admitted request goes on without a question (SPC-3 5.6.1), but
+ * not if the VM was stopped meanwhile, nor if a migration brought the request.
+ */
+static bool scsi_pr_io_readmit(SCSIRequest *req)
+{
+    SCSIPRIORequest *io = scsi_pr_io(req);
+
+    return io->epoch == qatomic_read(&io->pr->admission_epoch) ||
+           scsi_pr_io_admit(req);
+}
+
+static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf)
+{
+    return scsi_pr_io_admit(req)
+        ? scsi_pr_io_ops(req)->base->send_command(req, buf) : 0;
+}
+
+static void scsi_pr_io_read_data(SCSIRequest *req)
+{
+    if (scsi_pr_io_readmit(req)) {
+        scsi_pr_io_ops(req)->base->read_data(req);
+    }
+}
+
+static void scsi_pr_io_write_data(SCSIRequest *req)
+{
+    if (scsi_pr_io_readmit(req)) {
+        scsi_pr_io_ops(req)->base->write_data(req);
+    }
+}
+
+static SCSIPRIOOps *scsi_pr_wrap_ops(const SCSIReqOps *base)
+{
+    SCSIPRIOOps *wrapped = g_new0(SCSIPRIOOps, 1);
+
+    wrapped->base = base;
+    wrapped->offset = ROUND_UP(base->size, __alignof__(SCSIPRIORequest));
+    wrapped->ops = *base;
+    wrapped->ops.size = wrapped->offset + sizeof(SCSIPRIORequest);
+    wrapped->ops.send_command = scsi_pr_io_send_command;
+    wrapped->ops.read_data = scsi_pr_io_read_data;
+    wrapped->ops.write_data = scsi_pr_io_write_data;
+    return wrapped;
+}
+
+/* A device model has a handful of request operations; each is wrapped once. */
+static const SCSIPRIOOps *scsi_pr_find_wrapped_ops(const SCSIReqOps *base)
+{
+    static SCSIPRIOOps *known[16];
+    static QemuMutex lock;
+    static gsize lock_ready;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(known); i++) {
+        SCSIPRIOOps *wrapped = qatomic_load_acquire(&known[i]);
+
+        if (!wrapped) {
+            break;
+        }
+        if (wrapped->base == base) {
+            return wrapped;
+        }
+    }
+
+    if (g_once_init_enter(&lock_ready)) {
+        qemu_mutex_init(&lock);
+        g_once_init_leave(&lock_ready, 1);
+    }
+    QEMU_LOCK_GUARD(&lock);
+    for (i = 0; known[i] && known[i]->base != base; i++) {
+        g_assert(i + 1 < ARRAY_SIZE(known));
+    }
+    if (!known[i]) {
+        qatomic_store_release(&known[i], scsi_pr_wrap_ops(base));
+    }
+    return known[i];
+}
+
+SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s)
+{
+    const SCSIPRIOOps *wrapped = scsi_pr_find_wrapped_ops(req->ops);
+
+    req = g_realloc(req, wrapped->ops.size);
+    req->ops = &wrapped->ops;
+    *scsi_pr_io(req) = (SCSIPRIORequest) { .pr = s };
+    return req;
+}

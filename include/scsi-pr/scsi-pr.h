@@ -134,6 +134,9 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice *device,
  */
 void scsi_pr_leave(ScsiPrDevice *device, ScsiPrTask *task);
 
+/* Whether a fencing waits for this task: see ScsiPrEvents.abort_tasks. */
+bool scsi_pr_is_awaited(ScsiPrDevice *device, const ScsiPrTask *task);
+
 /* Fixed part of sense data (SPC-3 4.5.3). */
 typedef struct ScsiPrSense {
     uint8_t key;

@@ -51,6 +51,10 @@ class Admission {
   AccessMask access() const {
     return static_cast<AccessMask>(word_.load(std::memory_order_acquire) & kAccessMask);
   }
+  // Whether a drain has begun since a command that is in entered.
+  bool IsDraining(Epoch epoch) const {
+    return EpochOf(word_.load(std::memory_order_acquire)) != epoch;
+  }
   // Commands that a drain waits for.
   uint32_t draining() const { return DrainingOf(word_.load(std::memory_order_acquire)); }
   // All commands on their way.

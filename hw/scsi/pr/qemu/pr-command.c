@@ -118,8 +118,9 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
 static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
 {
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
+    ScsiPrTask none = {};       /* it never goes to the medium */
 
-    if (scsi_pr_admit(r->pr->handle, req->cmd.buf, req->cmd.len) ==
+    if (scsi_pr_enter(r->pr->handle, req->cmd.buf, req->cmd.len, &none) ==
         SCSI_PR_CONFLICT) {
         scsi_pr_complete_conflict(req);
         return 0;

@@ -34,6 +34,28 @@ static inline AioContext *pr_compat_request_context(SCSIRequest *req)
 #endif
 }
 
+/* Requests of one device had one context once, and its lock was enough. */
+static inline void pr_compat_lock_requests(SCSIDevice *dev)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    qemu_mutex_lock(&dev->requests_lock);
+#endif
+}
+
+static inline void pr_compat_unlock_requests(SCSIDevice *dev)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    qemu_mutex_unlock(&dev->requests_lock);
+#endif
+}
+
+/* An optional string of a QAPI event. */
+#if QEMU_VERSION_MAJOR >= 10
+#define PR_COMPAT_OPTIONAL(str) (str)
+#else
+#define PR_COMPAT_OPTIONAL(str) (str) != NULL, (str)
+#endif
+
 /* AioContexts had a lock of their own once. */
 static inline void pr_compat_enter_context(AioContext *ctx)
 {

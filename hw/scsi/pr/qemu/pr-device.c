@@ -13,6 +13,9 @@
 #include "pr-internal.h"
 #include "trace.h"
 
+#define SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS 10000
+#define SCSI_PR_MAX_ABORT_TIMEOUT_MS 600000
+
 SCSIPRStateList scsi_pr_devices = QLIST_HEAD_INITIALIZER(scsi_pr_devices);
 
 /* SCSIPRState of every device that has a pr- property set, by device. */
@@ -64,6 +67,7 @@ static SCSIPRState *scsi_pr_state_for_set(Object *obj, const char *name,
         s = g_new0(SCSIPRState, 1);
         s->dev = dev;
         s->target_port = 1;
+        s->abort_timeout = SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS;
         s->admission_epoch = 1;
         qemu_mutex_init(&s->unit_attention_lock);
         qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
@@ -128,6 +132,50 @@ static void scsi_pr_set_target_port(Object *obj, Visitor *v, const char *name,
     s->target_port = value;
 }
 
+static void scsi_pr_get_abort_timeout(Object *obj, Visitor *v,
+                                      const char *name, void *opaque,
+                                      Error **errp)
+{
+    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
+    uint32_t value = s ? s->abort_timeout : SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS;
+
+    visit_type_uint32(v, name, &value, errp);
+}
+
+static void scsi_pr_set_abort_timeout(Object *obj, Visitor *v,
+                                      const char *name, void *opaque,
+                                      Error **errp)
+{
+    SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
+    uint32_t value;
+
+    if (!s || !visit_type_uint32(v, name, &value, errp)) {
+        return;
+    }
+    if (value == 0 || value > SCSI_PR_MAX_ABORT_TIMEOUT_MS) {
+        error_setg(errp, "%s must be from 1 to %d (milliseconds)", name,
+                   SCSI_PR_MAX_ABORT_TIMEOUT_MS);
+        return;
+    }
+    s->abort_timeout = value;
+}
+
+static bool scsi_pr_get_tas(Object *obj, Error **errp)
+{
+    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
+
+    return s && s->tas;
+}
+
+static void scsi_pr_set_tas(Object *obj, bool value, Error **errp)
+{
+    SCSIPRState *s = scsi_pr_state_for_set(obj, "pr-tas", errp);
+
+    if (s) {
+        s->tas = value;
+    }
+}
+
 /* Runs when the device is finalized; no request of it is left then. */
 static void scsi_pr_release(Object *obj, const char *name, void *opaque)
 {
@@ -165,6 +213,19 @@ void scsi_pr_add_properties(ObjectClass *klass)
     object_class_property_set_description(klass, "pr-target-port",
         "Persistent reservations: relative target port identifier"
         " (default: 1)");
+
+    object_class_property_add(klass, "pr-abort-timeout", "uint32",
+                              scsi_pr_get_abort_timeout,
+                              scsi_pr_set_abort_timeout, NULL, NULL);
+    object_class_property_set_description(klass, "pr-abort-timeout",
+        "Persistent reservations: how long a PREEMPT AND ABORT waits for the"
+        " commands of the preempted, in milliseconds (default: 10000)");
+
+    object_class_property_add_bool(klass, "pr-tas", scsi_pr_get_tas,
+                                   scsi_pr_set_tas);
+    object_class_property_set_description(klass, "pr-tas",
+        "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
+        " in TASK ABORTED status (default: off, without status)");
 }
 
 /*
@@ -231,12 +292,20 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     g_autofree char *owner = scsi_pr_owner(s->dev);
     g_autofree char *initiator = s->initiator && *s->initiator
         ? g_strdup(s->initiator) : scsi_pr_default_initiator(s->dev, errp);
+    static const ScsiPrEvents events = {
+        .abort_tasks = scsi_pr_abort_tasks,
+        .preempted = scsi_pr_event_preempted,
+        .drain_late = scsi_pr_event_drain_late,
+    };
     ScsiPrError error = {};
     ScsiPrConfig config = {
         .store = s->store,
         .initiator = initiator,
         .target_port = s->target_port,
         .owner = owner,
+        .abort_timeout_ms = s->abort_timeout,
+        .events = &events,
+        .opaque = s,
     };
 
     if (!initiator) {
@@ -291,6 +360,7 @@ static void scsi_pr_close(SCSIPRState *s)
         scsi_pr_device_free(handle);
         s->handle = NULL;
     }
+    scsi_pr_events_cleanup(s);
 }
 
 static bool scsi_pr_open(SCSIPRState *s, Error **errp)
@@ -299,6 +369,7 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
         !scsi_pr_block_migration(s, errp)) {
         return false;
     }
+    scsi_pr_events_init(s);
     if (!scsi_pr_attach(s, errp)) {
         scsi_pr_close(s);
         return false;

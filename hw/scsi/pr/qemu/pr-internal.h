@@ -12,6 +12,7 @@
 
 #include "hw/scsi/scsi.h"
 #include "qemu/queue.h"
+#include "qemu/timer.h"
 #include "scsi-pr/scsi-pr.h"
 
 /* The methods of a device class as they were before they got wrapped. */
@@ -24,6 +25,12 @@ typedef struct SCSIPRClass {
                               uint8_t *buf, void *hba_private);
 } SCSIPRClass;
 
+/* News of a device that may come faster than QMP clients like; see pr-event.c. */
+typedef struct SCSIPREvents {
+    QEMUTimer *timer;           /* armed: the last event is young */
+    uint32_t preempted;         /* not told yet; atomic */
+} SCSIPREvents;
+
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 typedef struct SCSIPRState {
     SCSIDevice *dev;
@@ -32,6 +39,8 @@ typedef struct SCSIPRState {
     char *store;
     char *initiator;
     uint16_t target_port;
+    uint32_t abort_timeout;     /* milliseconds */
+    bool tas;
 
     /* while realized */
     ScsiPrDevice *handle;
@@ -44,6 +53,7 @@ typedef struct SCSIPRState {
      * before must be admitted again before it goes on. Never 0. Atomic.
      */
     uint32_t admission_epoch;
+    SCSIPREvents events;
     /* The host's log has the present failure of the store. Atomic. */
     bool store_failure_reported;
 
@@ -86,6 +96,12 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
  */
 SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
 
+/*
+ * Aborts an I/O request that a fencing waits for, if nothing of it is on its
+ * way to the medium. In the request's AioContext.
+ */
+void scsi_pr_io_abort(SCSIRequest *req);
+
 /* Ends a request that must not be carried out: RESERVATION CONFLICT. */
 void scsi_pr_complete_conflict(SCSIRequest *req);
 
@@ -107,5 +123,19 @@ SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
 SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,
                                         void *hba_private);
+
+/* pr-abort.c */
+
+/* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+void scsi_pr_abort_tasks(void *opaque);
+
+/* pr-event.c */
+
+void scsi_pr_events_init(SCSIPRState *s);
+void scsi_pr_events_cleanup(SCSIPRState *s);
+
+/* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+void scsi_pr_event_preempted(void *opaque);
+void scsi_pr_event_drain_late(void *opaque, const char *json);
 
 #endif /* HW_SCSI_PR_INTERNAL_H */

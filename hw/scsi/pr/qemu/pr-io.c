@@ -3,12 +3,13 @@
  * Persistent reservations for SCSI disks: I/O requests.
  *
  * An I/O request is the device model's own, enlarged, with operations that
- * ask the gate first.
+ * enter the gate before they go to the medium. It leaves when it has ended.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
 #include "scsi/constants.h"
+#include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
 
@@ -30,7 +31,10 @@ typedef struct SCSIPRIOOps {
 /* Lies behind the device model's own request. */
 typedef struct SCSIPRIORequest {
     SCSIPRState *pr;
-    uint32_t epoch;             /* admission_epoch it was admitted in, or 0 */
+    ScsiPrTask task;            /* its stay in the gate */
+    uint32_t epoch;             /* admission_epoch that it entered in */
+    bool aborted;               /* by a fencing; it ends when it goes on */
+    Notifier ended;
 } SCSIPRIORequest;
 
 static const SCSIPRIOOps *scsi_pr_io_ops(SCSIRequest *req)
@@ -43,49 +47,104 @@ static SCSIPRIORequest *scsi_pr_io(SCSIRequest *req)
     return (void *)((char *)req + scsi_pr_io_ops(req)->offset);
 }
 
-/* Ends the request and returns false if it may not go to the medium now. */
-static bool scsi_pr_io_admit(SCSIRequest *req)
+static void scsi_pr_io_leave(SCSIPRIORequest *io)
+{
+    scsi_pr_leave(io->pr->handle, &io->task);
+}
+
+/* On completion or cancellation, when no I/O is under way any more; the
+ * former may be followed by the latter. */
+static void scsi_pr_io_ended(Notifier *notifier, void *data)
+{
+    scsi_pr_io_leave(container_of(notifier, SCSIPRIORequest, ended));
+}
+
+/* The task aborted status of SPC-3 7.4.6, or none. */
+static void scsi_pr_io_end_aborted(SCSIRequest *req)
+{
+    if (scsi_pr_io(req)->pr->tas) {
+        req->residual = 0;
+        scsi_req_complete(req, TASK_ABORTED);
+    } else {
+        scsi_req_cancel_async(req, NULL);
+    }
+}
+
+/*
+ * Ends the request and returns false if it may not go to the medium now.
+ *
+ * Data of a request that is in the gate goes on without a question (SPC-3
+ * 5.6.1), but not if the VM was stopped meanwhile: what werror=stop has parked
+ * must not slip past a reservation that was made in the meantime.
+ */
+static bool scsi_pr_io_enter(SCSIRequest *req)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
+    uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
 
-    io->epoch = qatomic_read(&io->pr->admission_epoch);
-    if (scsi_pr_admit(io->pr->handle, req->cmd.buf, req->cmd.len) ==
-        SCSI_PR_ADMITTED) {
+    if (io->aborted) {
+        scsi_pr_io_end_aborted(req);
+        return false;
+    }
+    if (io->epoch != epoch) {
+        scsi_pr_io_leave(io);
+        io->epoch = epoch;
+    }
+    if (scsi_pr_enter(io->pr->handle, req->cmd.buf, req->cmd.len,
+                      &io->task) == SCSI_PR_ADMITTED) {
         return true;
     }
     scsi_pr_complete_conflict(req);
     return false;
 }
 
-/*
- * Data of an admitted request goes on without a question (SPC-3 5.6.1), but
- * not if the VM was stopped meanwhile, nor if a migration brought the request.
- */
-static bool scsi_pr_io_readmit(SCSIRequest *req)
-{
-    SCSIPRIORequest *io = scsi_pr_io(req);
-
-    return io->epoch == qatomic_read(&io->pr->admission_epoch) ||
-           scsi_pr_io_admit(req);
-}
-
 static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf)
 {
-    return scsi_pr_io_admit(req)
+    return scsi_pr_io_enter(req)
         ? scsi_pr_io_ops(req)->base->send_command(req, buf) : 0;
 }
 
 static void scsi_pr_io_read_data(SCSIRequest *req)
 {
-    if (scsi_pr_io_readmit(req)) {
+    if (scsi_pr_io_enter(req)) {
         scsi_pr_io_ops(req)->base->read_data(req);
     }
 }
 
 static void scsi_pr_io_write_data(SCSIRequest *req)
 {
-    if (scsi_pr_io_readmit(req)) {
+    if (scsi_pr_io_enter(req)) {
         scsi_pr_io_ops(req)->base->write_data(req);
+    }
+}
+
+/* Also of a request that never completed: one that a migration took along. */
+static void scsi_pr_io_free(SCSIRequest *req)
+{
+    scsi_pr_io_leave(scsi_pr_io(req));
+    if (scsi_pr_io_ops(req)->base->free_req) {
+        scsi_pr_io_ops(req)->base->free_req(req);
+    }
+}
+
+void scsi_pr_io_abort(SCSIRequest *req)
+{
+    SCSIPRIORequest *io;
+
+    if (req->ops->send_command != scsi_pr_io_send_command) {
+        return;
+    }
+    io = scsi_pr_io(req);
+    if (req->aiocb || req->io_canceled ||
+        !scsi_pr_is_awaited(io->pr->handle, &io->task)) {
+        return;
+    }
+    trace_scsi_pr_abort(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+    io->aborted = true;
+    scsi_pr_io_leave(io);
+    /* Guest memory must not change while the VM is stopped. */
+    if (runstate_is_running()) {
+        scsi_pr_io_end_aborted(req);
     }
 }
 
@@ -100,6 +159,7 @@ static SCSIPRIOOps *scsi_pr_wrap_ops(const SCSIReqOps *base)
     wrapped->ops.send_command = scsi_pr_io_send_command;
     wrapped->ops.read_data = scsi_pr_io_read_data;
     wrapped->ops.write_data = scsi_pr_io_write_data;
+    wrapped->ops.free_req = scsi_pr_io_free;
     return wrapped;
 }
 
@@ -139,9 +199,12 @@ static const SCSIPRIOOps *scsi_pr_find_wrapped_ops(const SCSIReqOps *base)
 SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s)
 {
     const SCSIPRIOOps *wrapped = scsi_pr_find_wrapped_ops(req->ops);
+    SCSIPRIORequest *io;
 
     req = g_realloc(req, wrapped->ops.size);
     req->ops = &wrapped->ops;
-    *scsi_pr_io(req) = (SCSIPRIORequest) { .pr = s };
+    io = scsi_pr_io(req);
+    *io = (SCSIPRIORequest) { .pr = s, .ended.notify = scsi_pr_io_ended };
+    notifier_list_add(&req->cancel_notifiers, &io->ended);
     return req;
 }

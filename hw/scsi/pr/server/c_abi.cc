@@ -120,6 +120,10 @@ void scsi_pr_leave(ScsiPrDevice* device, ScsiPrTask* task) {
   device->server->Leave(task->epoch);
 }
 
+bool scsi_pr_is_awaited(ScsiPrDevice* device, const ScsiPrTask* task) {
+  return task->entered && device->server->IsAwaited(task->epoch);
+}
+
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                      void* opaque) {

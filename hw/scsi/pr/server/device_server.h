@@ -58,6 +58,7 @@ class DeviceServer {
   // Any thread, never blocks. See GateSlot.
   std::optional<Admission::Epoch> Enter(AccessClass access) { return slot_->Enter(access); }
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
+  bool IsAwaited(Admission::Epoch epoch) const { return slot_->admission().IsDraining(epoch); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
   std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
 

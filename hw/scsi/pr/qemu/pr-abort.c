@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Persistent reservations for SCSI disks: aborting the tasks of a nexus that
+ * is being fenced (SPC-3 5.6.8.5).
+ *
+ * The library counts what is in the gate and waits for it. What runs ends by
+ * itself; here is found what does not run (parked by werror=stop, or waiting
+ * for data of the guest), for that could take for ever. Every request is
+ * looked at in the AioContext that executes it.
+ */
+#include "qemu/osdep.h"
+#include "block/aio.h"
+#include "pr-compat.h"
+#include "pr-internal.h"
+
+typedef struct SCSIPRAbort {
+    SCSIDevice *dev;            /* referenced */
+    AioContext *ctx;            /* likewise */
+} SCSIPRAbort;
+
+static GSList *scsi_pr_requests_in(SCSIDevice *dev, AioContext *ctx)
+{
+    GSList *reqs = NULL;
+    SCSIRequest *req;
+
+    pr_compat_lock_requests(dev);
+    QTAILQ_FOREACH(req, &dev->requests, next) {
+        if (pr_compat_request_context(req) == ctx) {
+            reqs = g_slist_prepend(reqs, scsi_req_ref(req));
+        }
+    }
+    pr_compat_unlock_requests(dev);
+    return reqs;
+}
+
+/* In @ctx. */
+static void scsi_pr_abort_in_context_bh(void *opaque)
+{
+    g_autofree SCSIPRAbort *abort = opaque;
+    GSList *reqs;
+
+    pr_compat_enter_context(abort->ctx);
+    reqs = scsi_pr_requests_in(abort->dev, abort->ctx);
+    for (GSList *each = reqs; each; each = each->next) {
+        scsi_pr_io_abort(each->data);
+        scsi_req_unref(each->data);
+    }
+    pr_compat_leave_context(abort->ctx);
+    g_slist_free(reqs);
+    aio_context_unref(abort->ctx);
+    object_unref(OBJECT(abort->dev));
+}
+
+static void scsi_pr_abort_in_context(gpointer key, gpointer value,
+                                     gpointer opaque)
+{
+    SCSIPRAbort *abort = g_new(SCSIPRAbort, 1);
+
+    abort->dev = SCSI_DEVICE(object_ref(OBJECT(opaque)));
+    abort->ctx = key;
+    aio_context_ref(abort->ctx);
+    aio_bh_schedule_oneshot(abort->ctx, scsi_pr_abort_in_context_bh, abort);
+}
+
+/* In the main loop, which owns the list of requests' contexts. */
+static void scsi_pr_abort_bh(void *opaque)
+{
+    SCSIDevice *dev = opaque;
+    g_autoptr(GHashTable) contexts = g_hash_table_new(NULL, NULL);
+    SCSIRequest *req;
+
+    pr_compat_lock_requests(dev);
+    QTAILQ_FOREACH(req, &dev->requests, next) {
+        g_hash_table_add(contexts, pr_compat_request_context(req));
+    }
+    pr_compat_unlock_requests(dev);
+    g_hash_table_foreach(contexts, scsi_pr_abort_in_context, dev);
+    object_unref(OBJECT(dev));
+}
+
+void scsi_pr_abort_tasks(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_abort_bh,
+                            object_ref(OBJECT(s->dev)));
+}

@@ -13,8 +13,7 @@
  * otherwise. scsi_pr_admit and scsi_pr_take_unit_attention neither block nor
  * take locks. Callbacks run on a thread of the library, one at a time for a
  * device; they must hand over to the emulator's own thread and return. They
- * may call scsi_pr_admit, scsi_pr_take_unit_attention and scsi_pr_last_failure,
- * nothing else.
+ * may call scsi_pr_admit and scsi_pr_take_unit_attention, nothing else.
  *
  * Ownership: the library copies what it is given. What it returns is freed
  * with the function that its declaration names.
@@ -40,6 +39,18 @@ typedef struct ScsiPrError {
 
 void scsi_pr_error_clear(ScsiPrError *error);
 
+/* A command that the emulator carries out itself (SPC-4 6.35). */
+typedef struct ScsiPrSupportedCommand {
+    /*
+     * CDB usage data: the operation code; the service action, if there is one,
+     * in bits 4-0 of byte 1; else one bits where the emulator looks at the CDB.
+     * Bytes beyond the CDB are zero.
+     */
+    uint8_t usage[16];
+    uint8_t cdb_length;         /* bytes: 6, 10, 12 or 16 */
+    bool has_service_action;    /* all commands of one code or none */
+} ScsiPrSupportedCommand;
+
 typedef struct ScsiPrConfig {
     /* "memory:", "memory:NAME" or "file:/PATH" */
     const char *store;
@@ -52,6 +63,12 @@ typedef struct ScsiPrConfig {
     uint16_t target_port;
     /* who this is, for the error messages of others: "VM a, device disk0" */
     const char *owner;
+    /*
+     * For REPORT SUPPORTED OPERATION CODES: the emulator's own commands, without
+     * those of scsi_pr_execute(). NULL and 0: none.
+     */
+    const ScsiPrSupportedCommand *commands;
+    size_t command_count;
 } ScsiPrConfig;
 
 /*
@@ -99,6 +116,12 @@ typedef struct ScsiPrResult {
     ScsiPrSense sense;      /* with CHECK CONDITION (02h) */
     const uint8_t *data;    /* data-in, already cut to the allocation length */
     size_t data_length;     /* bytes; valid during the callback */
+    /*
+     * For the host's log: why the store failed, or NULL. A failure is told once,
+     * until an operation succeeds or fails differently: initiators can repeat
+     * commands at will. Valid during the callback.
+     */
+    const char *store_failure;
 } ScsiPrResult;
 
 typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
@@ -111,7 +134,9 @@ typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
 
 /*
  * Carries out PERSISTENT RESERVE IN and OUT (SPC-3 6.11, 6.12), RESERVE and
- * RELEASE (SPC-2). @data is the data-out that was really transferred,
+ * RELEASE (SPC-2), and MAINTENANCE IN, of which there is only REPORT SUPPORTED
+ * OPERATION CODES (SPC-4 6.35): scsi_pr_admit() answers SCSI_PR_ADMITTED for
+ * it. @data is the data-out that was really transferred,
  * @data_length in bytes; both are copied.
  *
  * Returns at once. The callback runs exactly once. When it says GOOD for a
@@ -141,10 +166,6 @@ typedef void ScsiPrInspectCallback(void *opaque, const char *json);
 
 void scsi_pr_inspect(ScsiPrDevice *device,
                      ScsiPrInspectCallback *callback, void *opaque);
-
-/* Why the last store operation of this device failed; NULL if it did not.
- * Free with free(). For logs. */
-char *scsi_pr_last_failure(ScsiPrDevice *device);
 
 #ifdef __cplusplus
 }

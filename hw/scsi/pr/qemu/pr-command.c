@@ -2,10 +2,10 @@
 /*
  * Persistent reservations for SCSI disks: reservation commands.
  *
- * They never reach the device model: the library carries them out.
+ * They never reach the device model: the library carries them out, and REPORT
+ * SUPPORTED OPERATION CODES as well.
  */
 #include "qemu/osdep.h"
-#include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
@@ -23,7 +23,7 @@ typedef struct SCSIPRCommand {
     size_t buf_len;
     uint8_t status;
     SCSISense sense;
-    char *store_failure;        /* why the store failed, if it did */
+    char *store_failure;        /* for the host's log, or NULL */
 } SCSIPRCommand;
 
 static void scsi_pr_command_free(SCSIRequest *req)
@@ -31,25 +31,21 @@ static void scsi_pr_command_free(SCSIRequest *req)
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
 
     g_free(r->buf);
-    free(r->store_failure);
+    g_free(r->store_failure);
 }
 
 /*
  * The initiator learns from the status that the store failed; whoever runs the
- * host must learn why. Once a failure: guests can repeat commands at will.
+ * host must learn why.
  */
 static void scsi_pr_report_store(SCSIPRCommand *r)
 {
-    SCSIPRState *s = r->pr;
+    SCSIDevice *dev = r->req.dev;
 
-    if (!r->store_failure) {
-        qatomic_set(&s->store_failure_reported, false);
-        return;
-    }
-    trace_scsi_pr_store_failed(s->dev->id, s->dev->lun, r->store_failure);
-    if (!qatomic_xchg(&s->store_failure_reported, true)) {
-        warn_report("%s: %s", object_get_canonical_path_component(
-                        OBJECT(s->dev)), r->store_failure);
+    if (r->store_failure) {
+        trace_scsi_pr_store_failed(dev->id, dev->lun, r->store_failure);
+        warn_report("%s: %s", object_get_canonical_path_component(OBJECT(dev)),
+                    r->store_failure);
     }
 }
 
@@ -96,7 +92,7 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .asc = result->sense.asc,
         .ascq = result->sense.ascq,
     };
-    r->store_failure = scsi_pr_last_failure(r->pr->handle);
+    r->store_failure = g_strdup(result->store_failure);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }
 
@@ -177,7 +173,7 @@ static const SCSIReqOps scsi_pr_command_ops = {
     .get_buf      = scsi_pr_command_get_buf,
 };
 
-bool scsi_pr_is_reservation_command(uint8_t opcode)
+bool scsi_pr_is_library_command(uint8_t opcode)
 {
     switch (opcode) {
     case PERSISTENT_RESERVE_IN:
@@ -186,6 +182,7 @@ bool scsi_pr_is_reservation_command(uint8_t opcode)
     case RESERVE_10:
     case RELEASE:
     case RELEASE_10:
+    case MAINTENANCE_IN:
         return true;
     default:
         return false;

@@ -65,7 +65,6 @@ static SCSIPRState *scsi_pr_state_for_set(Object *obj, const char *name,
         s->dev = dev;
         s->target_port = 1;
         s->admission_epoch = 1;
-        qemu_mutex_init(&s->unit_attention_lock);
         qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
     }
     return s;
@@ -138,7 +137,6 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
         return;
     }
     qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
-    qemu_mutex_destroy(&s->unit_attention_lock);
     g_free(s->store);
     g_free(s->initiator);
     g_free(s);
@@ -231,12 +229,17 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     g_autofree char *owner = scsi_pr_owner(s->dev);
     g_autofree char *initiator = s->initiator && *s->initiator
         ? g_strdup(s->initiator) : scsi_pr_default_initiator(s->dev, errp);
+    size_t command_count;
+    g_autofree ScsiPrSupportedCommand *commands =
+        scsi_pr_device_commands(s->dev, &command_count);
     ScsiPrError error = {};
     ScsiPrConfig config = {
         .store = s->store,
         .initiator = initiator,
         .target_port = s->target_port,
         .owner = owner,
+        .commands = commands,
+        .command_count = command_count,
     };
 
     if (!initiator) {
@@ -325,6 +328,7 @@ void scsi_pr_realize(SCSIDevice *dev, Error **errp)
     if (*errp) {
         scsi_pr_close(s);
     } else {
+        s->attention_ops = scsi_pr_find_attention_ops(dev);
         QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
     }
 }

@@ -5,6 +5,7 @@
 // memory ends the process, as it does everywhere in QEMU.
 #include "scsi-pr/scsi-pr.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,16 @@ Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   return Status();
 }
 
+std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
+  std::vector<scsi_pr::SupportedCommand> commands(config.command_count);
+  std::transform(config.commands, config.commands + config.command_count, commands.begin(),
+                 [](const ScsiPrSupportedCommand& from) {
+                   return scsi_pr::SupportedCommand{std::to_array(from.usage), from.cdb_length,
+                                                    from.has_service_action};
+                 });
+  return commands;
+}
+
 Status Open(const ScsiPrConfig& config, std::unique_ptr<scsi_pr::DeviceServer>* server) try {
   scsi_pr::Nexus nexus;
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
@@ -49,7 +60,8 @@ Status Open(const ScsiPrConfig& config, std::unique_ptr<scsi_pr::DeviceServer>* 
   Status status =
       scsi_pr::Store::Open(config.store, scsi_pr::Store::OpenMode::kCreate, &store);
   if (!status.ok()) return status;
-  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, server);
+  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, server,
+                                     Commands(config));
 } catch (const std::exception& e) {
   return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());
 }
@@ -92,7 +104,9 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
         const ScsiPrResult result{static_cast<uint8_t>(response.status),
                                   {response.sense.key, response.sense.asc, response.sense.ascq},
                                   response.data.data(),
-                                  response.data.size()};
+                                  response.data.size(),
+                                  response.store_failure.empty() ? nullptr
+                                                                 : response.store_failure.c_str()};
         callback(opaque, &result);
       });
 }
@@ -107,11 +121,6 @@ void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void
   device->server->Inspect([callback, opaque](const nlohmann::json& info) {
     callback(opaque, info.dump().c_str());
   });
-}
-
-char* scsi_pr_last_failure(ScsiPrDevice* device) {
-  const Status status = device->server->last_status();
-  return status.ok() ? nullptr : strdup(status.message().c_str());
 }
 
 }  // extern "C"

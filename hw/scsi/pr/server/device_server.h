@@ -12,14 +12,17 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/access.h"
 #include "core/status.h"
 #include "spc/sense.h"
+#include "spc/supported_commands.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -29,14 +32,19 @@ struct Response {
   ScsiStatus status = ScsiStatus::kGood;
   Sense sense = sense::kNone;
   ByteVector data;
+  // Why the store failed, when this command is the first to find it so.
+  std::string store_failure;
 };
 
 class DeviceServer {
  public:
-  // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
-  // std::system_error, with nothing attached, if there are no more threads.
+  // Attaches `nexus` to `store`; `owner` as in Store::Attach(). `commands` are
+  // those that the emulator carries out, for REPORT SUPPORTED OPERATION CODES.
+  // Throws std::system_error, with nothing attached, if there are no more
+  // threads.
   static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
-                     std::unique_ptr<DeviceServer>* server);
+                     std::unique_ptr<DeviceServer>* server,
+                     std::span<const SupportedCommand> commands = {});
   // Finishes what was submitted, then detaches.
   ~DeviceServer();
   DeviceServer(const DeviceServer&) = delete;
@@ -53,32 +61,31 @@ class DeviceServer {
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   void Inspect(std::function<void(const nlohmann::json&)> done);
 
-  // Of the last operation on the store.
-  Status last_status() const;
-
  private:
   using Job = std::function<void()>;
 
-  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot);
+  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot,
+               std::span<const SupportedCommand> commands);
 
   void Submit(Job job);
   void Run();
   Response Process(ByteSpan cdb, ByteSpan data_out);
   Response ProcessIn(ByteSpan cdb);
   Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
+  Response ProcessMaintenanceIn(ByteSpan cdb) const;
   Response Update(const Store::Transition& transition);
   Response Failed(const Status& status);
-  void Remember(const Status& status);
 
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
   GateSlot* const slot_;
+  const std::vector<SupportedCommand> commands_;
+  std::string store_failure_;  // while the store fails; only on the server's thread
 
-  mutable std::mutex mutex_;  // all below
+  std::mutex mutex_;  // all below
   std::condition_variable wake_;
   std::deque<Job> jobs_;
   bool stopping_ = false;
-  Status last_status_;
   std::thread thread_;
 };
 

@@ -15,7 +15,7 @@
  * otherwise. scsi_pr_enter, scsi_pr_leave and scsi_pr_take_unit_attention
  * neither block nor take locks. Callbacks run on threads of the library; they
  * must hand over to the emulator's own thread and return. They may call the
- * three named and scsi_pr_last_failure, nothing else.
+ * three named, nothing else.
  *
  * Ownership: the library copies what it is given. What it returns is freed
  * with the function that its declaration names.
@@ -61,6 +61,18 @@ typedef struct ScsiPrEvents {
     void (*drain_late)(void *opaque, const char *json);
 } ScsiPrEvents;
 
+/* A command that the emulator carries out itself (SPC-4 6.35). */
+typedef struct ScsiPrSupportedCommand {
+    /*
+     * CDB usage data: the operation code; the service action, if there is one,
+     * in bits 4-0 of byte 1; else one bits where the emulator looks at the CDB.
+     * Bytes beyond the CDB are zero.
+     */
+    uint8_t usage[16];
+    uint8_t cdb_length;         /* bytes: 6, 10, 12 or 16 */
+    bool has_service_action;    /* all commands of one code or none */
+} ScsiPrSupportedCommand;
+
 typedef struct ScsiPrConfig {
     /* "memory:", "memory:NAME" or "file:/PATH" */
     const char *store;
@@ -81,6 +93,12 @@ typedef struct ScsiPrConfig {
     /* copied; NULL for none. @opaque is handed to them */
     const ScsiPrEvents *events;
     void *opaque;
+    /*
+     * For REPORT SUPPORTED OPERATION CODES: the emulator's own commands, without
+     * those of scsi_pr_execute(). NULL and 0: none.
+     */
+    const ScsiPrSupportedCommand *commands;
+    size_t command_count;
 } ScsiPrConfig;
 
 /*
@@ -149,6 +167,12 @@ typedef struct ScsiPrResult {
     ScsiPrSense sense;      /* with CHECK CONDITION (02h) */
     const uint8_t *data;    /* data-in, already cut to the allocation length */
     size_t data_length;     /* bytes; valid during the callback */
+    /*
+     * For the host's log: why the store failed, or NULL. A failure is told once,
+     * until an operation succeeds or fails differently: initiators can repeat
+     * commands at will. Valid during the callback.
+     */
+    const char *store_failure;
 } ScsiPrResult;
 
 typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
@@ -161,15 +185,17 @@ typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
 
 /*
  * Carries out PERSISTENT RESERVE IN and OUT (SPC-3 6.11, 6.12), RESERVE and
- * RELEASE (SPC-2). @data is the data-out that was really transferred,
- * @data_length in bytes; both are copied.
+ * RELEASE (SPC-2), and MAINTENANCE IN, of which there is only REPORT SUPPORTED
+ * OPERATION CODES (SPC-4 6.35); scsi_pr_enter() answers SCSI_PR_ADMITTED for
+ * it. @data is the data-out that was really transferred, @data_length in
+ * bytes; both are copied.
  *
  * Returns at once. The callback runs exactly once. When it says GOOD for a
  * command that changed something, the change is committed and in force for
  * every nexus, and for PREEMPT AND ABORT no command of the preempted ones is on
  * its way. When the store failed nothing has changed: BUSY (another process
- * did not let go in time, or commands did not end within abort_timeout_ms) or CHECK CONDITION, HARDWARE ERROR,
- * INTERNAL TARGET FAILURE.
+ * did not let go in time, or commands did not end within abort_timeout_ms) or
+ * CHECK CONDITION, HARDWARE ERROR, INTERNAL TARGET FAILURE.
  */
 void scsi_pr_execute(ScsiPrDevice *device,
                      const uint8_t *cdb, size_t cdb_length,
@@ -192,10 +218,6 @@ typedef void ScsiPrInspectCallback(void *opaque, const char *json);
 
 void scsi_pr_inspect(ScsiPrDevice *device,
                      ScsiPrInspectCallback *callback, void *opaque);
-
-/* Why the last store operation of this device failed; NULL if it did not.
- * Free with free(). For logs. */
-char *scsi_pr_last_failure(ScsiPrDevice *device);
 
 #ifdef __cplusplus
 }

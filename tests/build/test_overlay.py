@@ -29,9 +29,14 @@ def tree(tmp_path):
 
 
 def test_each_entry_follows_its_neighbour(tree):
+    """Directly, or with other entries of ours in between; and once."""
     assert overlay(tree).returncode == 0
-    for _, name, neighbour, entry in ENTRIES:
-        assert f"{neighbour}\n{entry}\n" in (tree / name).read_text()
+    for name, neighbour in {(name, neighbour) for _, name, neighbour, _ in ENTRIES}:
+        ours = sorted(e for _, n, at, e in ENTRIES if (n, at) == (name, neighbour))
+        lines = (tree / name).read_text().split("\n")
+        below = lines.index(neighbour) + 1
+        assert sorted(lines[below : below + len(ours)]) == ours
+        assert lines[below + len(ours)] == "after"
 
 
 def test_twice_changes_and_touches_nothing(tree):

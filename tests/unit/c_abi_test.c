@@ -22,6 +22,7 @@ static const uint8_t kWrite10[10] = {0x2A};
 static const uint8_t kReadKeys[10] = {0x5E, 0, 0, 0, 0, 0, 0, 0, 12, 0};
 static const uint8_t kRegister[10] = {0x5F, 0, 0, 0, 0, 0, 0, 0, 24, 0};
 static const uint8_t kReserve[10] = {0x5F, 1, 1, 0, 0, 0, 0, 0, 24, 0};
+static const uint8_t kReportOpcodes[12] = {0xA3, 0x0C, 1, 0x12, 0, 0, 0, 0, 0, 64, 0, 0};
 static const uint8_t kPreempt[10] = {0x5F, 4, 1, 0, 0, 0, 0, 0, 24, 0};
 
 typedef struct Waiter {
@@ -29,6 +30,7 @@ typedef struct Waiter {
     pthread_cond_t done;
     int calls;
     uint8_t status;
+    bool store_failed;
     ScsiPrSense sense;
     uint8_t data[64];
     size_t data_length;
@@ -40,6 +42,7 @@ static void on_result(void *opaque, const ScsiPrResult *result)
     pthread_mutex_lock(&waiter->mutex);
     waiter->calls++;
     waiter->status = result->status;
+    waiter->store_failed = result->store_failure != NULL;
     waiter->sense = result->sense;
     waiter->data_length = result->data_length;
     if (result->data_length > 0) {
@@ -72,7 +75,7 @@ static Waiter execute(ScsiPrDevice *device, const uint8_t *cdb, uint8_t key, uin
     data[7] = key;
     data[15] = action_key;
     const size_t length = cdb[0] == 0x5F ? sizeof data : 0;
-    scsi_pr_execute(device, cdb, 10, length != 0 ? data : NULL, length, on_result, &waiter);
+    scsi_pr_execute(device, cdb, cdb[0] == 0xA3 ? 12 : 10, length != 0 ? data : NULL, length, on_result, &waiter);
     memset(data, 0xFF, sizeof data); /* the library copied it */
     wait_for(&waiter);
     return waiter;
@@ -80,8 +83,13 @@ static Waiter execute(ScsiPrDevice *device, const uint8_t *cdb, uint8_t key, uin
 
 static ScsiPrDevice *open_device(const char *store, const char *initiator, ScsiPrError *error)
 {
-    const ScsiPrConfig config = {
-        .store = store, .initiator = initiator, .target_port = 1, .owner = "C test"};
+    static const ScsiPrSupportedCommand kInquiry = {{0x12, 1, 0xFF, 0xFF, 0xFF}, 6, false};
+    const ScsiPrConfig config = {.store = store,
+                                 .initiator = initiator,
+                                 .target_port = 1,
+                                 .owner = "C test",
+                                 .commands = &kInquiry,
+                                 .command_count = 1};
     return scsi_pr_device_new(&config, error);
 }
 
@@ -119,17 +127,20 @@ static const char *read_back(ScsiPrDevice *device)
 {
     static const uint8_t kExpected[12] = {0, 0, 0, 3, 0, 0, 0, 8, 0, 0, 0, 0};
     const Waiter keys = execute(device, kReadKeys, 0, 0);
-    CHECK(keys.status == 0 && keys.calls == 1);
+    CHECK(keys.status == 0 && keys.calls == 1 && !keys.store_failed);
     CHECK(keys.data_length == 12 && memcmp(keys.data, kExpected, 12) == 0);
     const uint8_t reserved[10] = {0x5E, 0x1F};
     const Waiter refused = execute(device, reserved, 0, 0);
     CHECK(refused.status == 0x02 && refused.data_length == 0);
     CHECK(refused.sense.key == 5 && refused.sense.asc == 0x24 && refused.sense.ascq == 0);
+    static const uint8_t kInquiry[10] = {0, 3, 0, 6, 0x12, 1, 0xFF, 0xFF, 0xFF, 0};
+    const Waiter opcodes = execute(device, kReportOpcodes, 0, 0);
+    CHECK(opcodes.status == 0 && opcodes.data_length == sizeof kInquiry);
+    CHECK(memcmp(opcodes.data, kInquiry, sizeof kInquiry) == 0);
     Waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
     scsi_pr_inspect(device, on_json, &waiter);
     wait_for(&waiter);
     CHECK(waiter.status == 0);
-    CHECK(scsi_pr_last_failure(device) == NULL);
     return NULL;
 }
 

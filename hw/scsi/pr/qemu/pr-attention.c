@@ -2,15 +2,115 @@
 /*
  * Persistent reservations for SCSI disks: unit attention conditions.
  *
- * A pending condition turns the next request into one of QEMU's own for that
- * purpose.
+ * They wait in the library, and are reported after QEMU's own: with CHECK
+ * CONDITION instead of the next command, or as the answer to REQUEST SENSE.
+ * Taking one there is atomic; QEMU's slot for conditions, which a reset may
+ * overwrite at any time, is not involved. Resets leave ours alone.
  */
 #include "qemu/osdep.h"
-#include "qemu/lockable.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "pr-internal.h"
 #include "trace.h"
+
+/*
+ * REQUEST SENSE (SPC-3 6.27): the condition is the parameter data
+ */
+
+typedef struct SCSIPRSenseRequest {
+    SCSIRequest req;            /* must be first */
+    SCSISense sense;
+    uint8_t buf[SCSI_SENSE_LEN];
+    int len;                    /* still to be transferred */
+} SCSIPRSenseRequest;
+
+static int32_t scsi_pr_sense_send(SCSIRequest *req, uint8_t *buf)
+{
+    SCSIPRSenseRequest *r = DO_UPCAST(SCSIPRSenseRequest, req, req);
+    bool fixed = (req->cmd.buf[1] & 1) == 0;
+
+    r->len = scsi_build_sense_buf(r->buf, MIN(req->cmd.xfer, sizeof(r->buf)),
+                                  r->sense, fixed);
+    if (!r->len) {
+        scsi_req_complete(req, GOOD);
+    }
+    return r->len;
+}
+
+static void scsi_pr_sense_read_data(SCSIRequest *req)
+{
+    SCSIPRSenseRequest *r = DO_UPCAST(SCSIPRSenseRequest, req, req);
+    int len = r->len;
+
+    r->len = 0;
+    if (len) {
+        scsi_req_data(req, len);
+    } else {
+        scsi_req_complete(req, GOOD);
+    }
+}
+
+static uint8_t *scsi_pr_sense_get_buf(SCSIRequest *req)
+{
+    return DO_UPCAST(SCSIPRSenseRequest, req, req)->buf;
+}
+
+static const SCSIReqOps scsi_pr_sense_ops = {
+    .size         = sizeof(SCSIPRSenseRequest),
+    .send_command = scsi_pr_sense_send,
+    .read_data    = scsi_pr_sense_read_data,
+    .get_buf      = scsi_pr_sense_get_buf,
+};
+
+static SCSIRequest *scsi_pr_sense_alloc(SCSIPRState *s, uint32_t tag,
+                                        uint32_t lun, void *hba_private,
+                                        SCSISense sense)
+{
+    SCSIRequest *req = scsi_req_alloc(&scsi_pr_sense_ops, s->dev, tag, lun,
+                                      hba_private);
+
+    DO_UPCAST(SCSIPRSenseRequest, req, req)->sense = sense;
+    return req;
+}
+
+/*
+ * Every other command: CHECK CONDITION
+ */
+
+/*
+ * QEMU tells sense data of a unit attention condition from others by the
+ * operations of the request, and keeps only the others for REQUEST SENSE once
+ * an adapter has reported them by autosense. So it has to be those, which have
+ * no name outside scsi-bus.c: they are those of a request that it makes while a
+ * condition is pending.
+ */
+const SCSIReqOps *scsi_pr_find_attention_ops(SCSIDevice *dev)
+{
+    uint8_t cdb[6] = { TEST_UNIT_READY };
+    SCSISense before = dev->unit_attention;
+    const SCSIReqOps *ops;
+    SCSIRequest *req;
+
+    dev->unit_attention = SENSE_CODE(RESET);
+    req = scsi_req_new(dev, 0, dev->lun, cdb, sizeof(cdb), NULL);
+    ops = req->ops;
+    scsi_req_unref(req);
+    dev->unit_attention = before;
+    return ops;
+}
+
+static SCSIRequest *scsi_pr_attention_alloc(SCSIPRState *s, uint32_t tag,
+                                            uint32_t lun, void *hba_private,
+                                            SCSISense sense)
+{
+    /* Not those of QEMU yet: they would look for a condition in its slot. */
+    static const SCSIReqOps ops = { .size = sizeof(SCSIRequest) };
+    SCSIRequest *req = scsi_req_alloc(&ops, s->dev, tag, lun, hba_private);
+
+    req->ops = s->attention_ops;
+    scsi_req_build_sense(req, sense);
+    return req;
+}
 
 SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,
@@ -19,11 +119,7 @@ SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
     ScsiPrSense taken;
     SCSISense sense;
 
-    if (buf[0] == INQUIRY || buf[0] == REPORT_LUNS || buf[0] == REQUEST_SENSE) {
-        return NULL;
-    }
-    QEMU_LOCK_GUARD(&s->unit_attention_lock);
-    if (s->dev->unit_attention.key == UNIT_ATTENTION ||
+    if (buf[0] == INQUIRY || buf[0] == REPORT_LUNS ||
         !scsi_pr_take_unit_attention(s->handle, &taken)) {
         return NULL;
     }
@@ -31,7 +127,7 @@ SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
         .key = taken.key, .asc = taken.asc, .ascq = taken.ascq,
     };
     trace_scsi_pr_unit_attention(s->dev->id, lun, sense.asc, sense.ascq);
-    scsi_device_set_ua(s->dev, sense);
-    return scsi_req_new(s->dev, tag, lun, buf, scsi_cdb_length(buf),
-                        hba_private);
+    return buf[0] == REQUEST_SENSE
+        ? scsi_pr_sense_alloc(s, tag, lun, hba_private, sense)
+        : scsi_pr_attention_alloc(s, tag, lun, hba_private, sense);
 }

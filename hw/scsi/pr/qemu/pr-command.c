@@ -2,10 +2,10 @@
 /*
  * Persistent reservations for SCSI disks: reservation commands.
  *
- * They never reach the device model: the library carries them out.
+ * They never reach the device model: the library carries them out, and REPORT
+ * SUPPORTED OPERATION CODES as well.
  */
 #include "qemu/osdep.h"
-#include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
@@ -23,7 +23,7 @@ typedef struct SCSIPRCommand {
     size_t buf_len;
     uint8_t status;
     SCSISense sense;
-    char *store_failure;        /* why the store failed, if it did */
+    char *store_failure;        /* for the host's log, or NULL */
 } SCSIPRCommand;
 
 static void scsi_pr_command_free(SCSIRequest *req)
@@ -31,25 +31,21 @@ static void scsi_pr_command_free(SCSIRequest *req)
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
 
     g_free(r->buf);
-    free(r->store_failure);
+    g_free(r->store_failure);
 }
 
 /*
  * The initiator learns from the status that the store failed; whoever runs the
- * host must learn why. Once a failure: guests can repeat commands at will.
+ * host must learn why.
  */
 static void scsi_pr_report_store(SCSIPRCommand *r)
 {
-    SCSIPRState *s = r->pr;
+    SCSIDevice *dev = r->req.dev;
 
-    if (!r->store_failure) {
-        qatomic_set(&s->store_failure_reported, false);
-        return;
-    }
-    trace_scsi_pr_store_failed(s->dev->id, s->dev->lun, r->store_failure);
-    if (!qatomic_xchg(&s->store_failure_reported, true)) {
-        warn_report("%s: %s", object_get_canonical_path_component(
-                        OBJECT(s->dev)), r->store_failure);
+    if (r->store_failure) {
+        trace_scsi_pr_store_failed(dev->id, dev->lun, r->store_failure);
+        warn_report("%s: %s", object_get_canonical_path_component(OBJECT(dev)),
+                    r->store_failure);
     }
 }
 
@@ -96,7 +92,7 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .asc = result->sense.asc,
         .ascq = result->sense.ascq,
     };
-    r->store_failure = scsi_pr_last_failure(r->pr->handle);
+    r->store_failure = g_strdup(result->store_failure);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }
 
@@ -115,13 +111,22 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
                     r->buf, data_out, scsi_pr_command_done, r);
 }
 
+/* It does not stay: nothing of it goes to the medium. */
+static bool scsi_pr_command_may_enter(SCSIPRCommand *r)
+{
+    ScsiPrTask task = {};
+    ScsiPrAdmission admission = scsi_pr_enter(
+        r->pr->handle, r->req.cmd.buf, r->req.cmd.len, &task);
+
+    scsi_pr_leave(r->pr->handle, &task);
+    return admission != SCSI_PR_CONFLICT;
+}
+
 static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
 {
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
-    ScsiPrTask none = {};       /* it never goes to the medium */
 
-    if (scsi_pr_enter(r->pr->handle, req->cmd.buf, req->cmd.len, &none) ==
-        SCSI_PR_CONFLICT) {
+    if (!scsi_pr_command_may_enter(r)) {
         scsi_pr_complete_conflict(req);
         return 0;
     }
@@ -178,7 +183,7 @@ static const SCSIReqOps scsi_pr_command_ops = {
     .get_buf      = scsi_pr_command_get_buf,
 };
 
-bool scsi_pr_is_reservation_command(uint8_t opcode)
+bool scsi_pr_is_library_command(uint8_t opcode)
 {
     switch (opcode) {
     case PERSISTENT_RESERVE_IN:
@@ -187,6 +192,7 @@ bool scsi_pr_is_reservation_command(uint8_t opcode)
     case RESERVE_10:
     case RELEASE:
     case RELEASE_10:
+    case MAINTENANCE_IN:
         return true;
     default:
         return false;

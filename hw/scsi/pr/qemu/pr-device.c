@@ -69,7 +69,6 @@ static SCSIPRState *scsi_pr_state_for_set(Object *obj, const char *name,
         s->target_port = 1;
         s->abort_timeout = SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS;
         s->admission_epoch = 1;
-        qemu_mutex_init(&s->unit_attention_lock);
         qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
     }
     return s;
@@ -186,7 +185,6 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
         return;
     }
     qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
-    qemu_mutex_destroy(&s->unit_attention_lock);
     g_free(s->store);
     g_free(s->initiator);
     g_free(s);
@@ -297,6 +295,9 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .preempted = scsi_pr_event_preempted,
         .drain_late = scsi_pr_event_drain_late,
     };
+    size_t command_count;
+    g_autofree ScsiPrSupportedCommand *commands =
+        scsi_pr_device_commands(s->dev, &command_count);
     ScsiPrError error = {};
     ScsiPrConfig config = {
         .store = s->store,
@@ -306,6 +307,8 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .abort_timeout_ms = s->abort_timeout,
         .events = &events,
         .opaque = s,
+        .commands = commands,
+        .command_count = command_count,
     };
 
     if (!initiator) {
@@ -396,6 +399,7 @@ void scsi_pr_realize(SCSIDevice *dev, Error **errp)
     if (*errp) {
         scsi_pr_close(s);
     } else {
+        s->attention_ops = scsi_pr_find_attention_ops(dev);
         QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
     }
 }

@@ -46,16 +46,13 @@ typedef struct SCSIPRState {
     ScsiPrDevice *handle;
     VMChangeStateEntry *vmsentry;
     Error *migration_blocker;
-    /* Taking and reporting a unit attention condition is one step. */
-    QemuMutex unit_attention_lock;
+    const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
      * Changes whenever the VM stops or continues: a request that was admitted
      * before must be admitted again before it goes on. Never 0. Atomic.
      */
     uint32_t admission_epoch;
     SCSIPREvents events;
-    /* The host's log has the present failure of the store. Atomic. */
-    bool store_failure_reported;
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;
@@ -107,18 +104,31 @@ void scsi_pr_complete_conflict(SCSIRequest *req);
 
 /* pr-command.c */
 
-bool scsi_pr_is_reservation_command(uint8_t opcode);
+/* Whether the library carries the command out, not the device model. */
+bool scsi_pr_is_library_command(uint8_t opcode);
 
 /* A request for the library. */
 SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
                                    void *hba_private);
 
+/* pr-opcodes.c */
+
+/* The commands of the device model itself; free with g_free(). */
+ScsiPrSupportedCommand *scsi_pr_device_commands(SCSIDevice *dev,
+                                                size_t *count);
+
 /* pr-attention.c */
 
 /*
- * Lets QEMU report the oldest condition that waits in the library: a request
- * that does so, or NULL. QEMU has room for one condition only; here it is
- * free, or the request would not have come this far.
+ * The operations of QEMU's requests that report a unit attention condition.
+ * While @dev is being realized: nobody else sends a request then.
+ */
+const SCSIReqOps *scsi_pr_find_attention_ops(SCSIDevice *dev);
+
+/*
+ * The request that reports the oldest condition that waits in the library
+ * instead of doing what @buf asks for (with REQUEST SENSE: by doing it), or
+ * NULL.
  */
 SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,

@@ -18,7 +18,7 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
     if (req) {
         return req;
     }
-    if (scsi_pr_is_reservation_command(buf[0])) {
+    if (scsi_pr_is_library_command(buf[0])) {
         return scsi_pr_command_alloc(s, tag, lun, hba_private);
     }
     req = scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);

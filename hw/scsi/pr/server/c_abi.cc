@@ -5,6 +5,7 @@
 // memory ends the process, as it does everywhere in QEMU.
 #include "scsi-pr/scsi-pr.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -61,6 +62,16 @@ void TellLate(const ScsiPrDevice& device, const std::vector<scsi_pr::Attachment>
   device.events.drain_late(device.opaque, json.c_str());
 }
 
+std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
+  std::vector<scsi_pr::SupportedCommand> commands(config.command_count);
+  std::transform(config.commands, config.commands + config.command_count, commands.begin(),
+                 [](const ScsiPrSupportedCommand& from) {
+                   return scsi_pr::SupportedCommand{std::to_array(from.usage), from.cdb_length,
+                                                    from.has_service_action};
+                 });
+  return commands;
+}
+
 Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   scsi_pr::Nexus nexus;
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
@@ -72,6 +83,7 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   if (config.abort_timeout_ms != 0) {
     options.abort_timeout = std::chrono::milliseconds(config.abort_timeout_ms);
   }
+  options.commands = Commands(config);
   options.listener = device;
   options.drain_late = [device](const auto& pending) { TellLate(*device, pending); };
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, std::move(options),
@@ -134,7 +146,9 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
         const ScsiPrResult result{static_cast<uint8_t>(response.status),
                                   {response.sense.key, response.sense.asc, response.sense.ascq},
                                   response.data.data(),
-                                  response.data.size()};
+                                  response.data.size(),
+                                  response.store_failure.empty() ? nullptr
+                                                                 : response.store_failure.c_str()};
         callback(opaque, &result);
       });
 }
@@ -149,11 +163,6 @@ void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void
   device->server->Inspect([callback, opaque](const nlohmann::json& info) {
     callback(opaque, info.dump().c_str());
   });
-}
-
-char* scsi_pr_last_failure(ScsiPrDevice* device) {
-  const Status status = device->server->last_status();
-  return status.ok() ? nullptr : strdup(status.message().c_str());
 }
 
 }  // extern "C"

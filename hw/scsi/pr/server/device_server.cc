@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "server/device_server.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
 #include "core/report.h"
+#include "server/reservation_commands.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
 #include "store/quiet_thread.h"
@@ -13,7 +15,21 @@ namespace scsi_pr {
 
 namespace {
 
-Response CheckCondition(Sense sense) { return {ScsiStatus::kCheckCondition, sense, {}}; }
+Response CheckCondition(Sense sense) { return {ScsiStatus::kCheckCondition, sense, {}, {}}; }
+
+// The lengths within the data stay as they are (SPC-3 4.3.4.6).
+Response Data(ByteVector data, size_t allocation_length) {
+  if (data.size() > allocation_length) data.resize(allocation_length);
+  return {ScsiStatus::kGood, sense::kNone, std::move(data), {}};
+}
+
+// With the reservation commands, by operation code.
+std::vector<SupportedCommand> AllCommands(std::vector<SupportedCommand> commands) {
+  const auto ours = ReservationCommands();
+  commands.insert(commands.end(), ours.begin(), ours.end());
+  std::ranges::stable_sort(commands, {}, &SupportedCommand::operation_code);
+  return commands;
+}
 
 }  // namespace
 
@@ -37,6 +53,7 @@ DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* 
     : store_(std::move(store)),
       nexus_(std::move(nexus)),
       slot_(slot),
+      commands_(AllCommands(std::move(options.commands))),
       options_(std::move(options)) {
   thread_ = StartQuietThread([this] { Run(); });
 }
@@ -101,6 +118,8 @@ Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
     case opcode::kRelease6:
     case opcode::kRelease10:
       return Update([this](const State& state) { return ApplyLegacy(state, nexus_); });
+    case opcode::kMaintenanceIn:
+      return ProcessMaintenanceIn(cdb);
     default:
       return CheckCondition(sense::kInvalidCommandOperationCode);
   }
@@ -112,13 +131,9 @@ Response DeviceServer::ProcessIn(ByteSpan cdb) {
   const auto& command = std::get<PersistentReserveIn>(parsed);
   Snapshot snapshot;
   if (Status status = store_->Read(&snapshot); !status.ok()) return Failed(status);
-  Remember(Status());
-  Response response;
-  response.data = Report(command.action, snapshot.state, store_->capabilities());
-  if (response.data.size() > command.allocation_length) {
-    response.data.resize(command.allocation_length);
-  }
-  return response;
+  store_failure_.clear();
+  return Data(Report(command.action, snapshot.state, store_->capabilities()),
+              command.allocation_length);
 }
 
 Response DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out) {
@@ -130,31 +145,36 @@ Response DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out) {
   });
 }
 
+Response DeviceServer::ProcessMaintenanceIn(ByteSpan cdb) const {
+  if (cdb.size() < 2 || (cdb[1] & 0x1F) != service_action::kReportSupportedOperationCodes) {
+    return CheckCondition(sense::kInvalidFieldInCdb);
+  }
+  const auto parsed = ParseReportSupportedOperationCodes(cdb);
+  if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
+  const auto& request = std::get<ReportSupportedOperationCodes>(parsed);
+  auto report = Report(request, commands_);
+  if (const Sense* sense = std::get_if<Sense>(&report)) return CheckCondition(*sense);
+  return Data(std::get<ByteVector>(std::move(report)), request.allocation_length);
+}
+
 Response DeviceServer::Update(const Store::Transition& transition) {
   const Store::Waiting waiting{options_.abort_timeout, [this] { return closing_.load(); },
                                options_.drain_late};
   Outcome outcome;
   const Status status = store_->Update(transition, waiting, &outcome);
   if (!status.ok()) return Failed(status);
-  Remember(Status());
-  return {outcome.status, outcome.sense, {}};
+  store_failure_.clear();
+  return {outcome.status, outcome.sense, {}, {}};
 }
 
 // Truth over liveness: not GOOD, and nothing has changed.
 Response DeviceServer::Failed(const Status& status) {
-  Remember(status);
-  if (status.code() == Status::Code::kBusy) return {ScsiStatus::kBusy, sense::kNone, {}};
-  return CheckCondition(sense::kInternalTargetFailure);
-}
-
-void DeviceServer::Remember(const Status& status) {
-  const std::lock_guard lock(mutex_);
-  last_status_ = status;
-}
-
-Status DeviceServer::last_status() const {
-  const std::lock_guard lock(mutex_);
-  return last_status_;
+  Response response = status.code() == Status::Code::kBusy
+                          ? Response{ScsiStatus::kBusy, sense::kNone, {}, {}}
+                          : CheckCondition(sense::kInternalTargetFailure);
+  if (store_failure_ != status.message()) response.store_failure = status.message();
+  store_failure_ = status.message();
+  return response;
 }
 
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot) {

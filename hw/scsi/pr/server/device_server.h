@@ -13,14 +13,17 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/access.h"
 #include "core/status.h"
 #include "spc/sense.h"
+#include "spc/supported_commands.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -30,12 +33,16 @@ struct Response {
   ScsiStatus status = ScsiStatus::kGood;
   Sense sense = sense::kNone;
   ByteVector data;
+  // Why the store failed, when this command is the first to find it so.
+  std::string store_failure;
 };
 
 class DeviceServer {
  public:
   struct Options {
     std::chrono::milliseconds abort_timeout = Store::Waiting().abort_timeout;
+    // Those that the emulator carries out, for REPORT SUPPORTED OPERATION CODES.
+    std::vector<SupportedCommand> commands = {};
     // Outlives the server; may be null.
     NexusListener* listener = nullptr;
     // On the server's thread: whose commands a PREEMPT AND ABORT of this nexus
@@ -66,9 +73,6 @@ class DeviceServer {
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   void Inspect(std::function<void(const nlohmann::json&)> done);
 
-  // Of the last operation on the store.
-  Status last_status() const;
-
  private:
   using Job = std::function<void()>;
 
@@ -79,21 +83,22 @@ class DeviceServer {
   Response Process(ByteSpan cdb, ByteSpan data_out);
   Response ProcessIn(ByteSpan cdb);
   Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
+  Response ProcessMaintenanceIn(ByteSpan cdb) const;
   Response Update(const Store::Transition& transition);
   Response Failed(const Status& status);
-  void Remember(const Status& status);
 
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
   GateSlot* const slot_;
+  const std::vector<SupportedCommand> commands_;
   const Options options_;
   std::atomic<bool> closing_{false};
+  std::string store_failure_;  // while the store fails; only on the server's thread
 
-  mutable std::mutex mutex_;  // all below
+  std::mutex mutex_;  // all below
   std::condition_variable wake_;
   std::deque<Job> jobs_;
   bool stopping_ = false;
-  Status last_status_;
   std::thread thread_;
 };
 

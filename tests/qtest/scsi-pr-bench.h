@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QTest bench for SCSI persistent reservations (SPC-3)
+ *
+ * Two scsi-hd devices behind one virtio-scsi adapter show the same medium and
+ * share a store: two I_T nexuses, A and B, of one logical unit.
+ */
+#ifndef TESTS_QTEST_SCSI_PR_BENCH_H
+#define TESTS_QTEST_SCSI_PR_BENCH_H
+
+#include "libqtest-single.h"
+#include "qemu/bswap.h"
+#include "scsi/constants.h"
+#include "libqos/virtio.h"
+#include "standard-headers/linux/virtio_scsi.h"
+#include "libqos/virtio-scsi.h"
+#include "libqos/qgraph.h"
+
+#define TIMEOUT_US (30 * 1000 * 1000)
+#define REQUEST_QUEUE 2
+#define SCSI_PR_MAX_DATA_OUT 65536
+#define DATA_MAX 1024
+
+/* SCSI targets of the two nexuses */
+enum { A = 1, B = 2 };
+
+enum { KEY_A = 0xa, KEY_B = 0xb };
+
+/* PERSISTENT RESERVE OUT service actions (SPC-3 table 106) */
+enum { REGISTER, PR_RESERVE, PR_RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT,
+       REGISTER_AND_IGNORE };
+
+/* PERSISTENT RESERVE IN service actions (SPC-3 table 97) */
+enum { READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS };
+
+enum { WRITE_EXCLUSIVE = 1, EXCLUSIVE_ACCESS = 3, WRITE_EXCLUSIVE_RO = 5 };
+
+typedef struct Bench {
+    QVirtioDevice *dev;
+    QGuestAllocator *alloc;
+    QVirtQueue *vq[REQUEST_QUEUE + 1];
+} Bench;
+
+/* How a command ended. */
+typedef struct Result {
+    uint8_t response;           /* of virtio-scsi */
+    uint8_t status;
+    uint8_t key, asc, ascq;
+    uint8_t data[DATA_MAX];     /* data-in */
+} Result;
+
+static inline uint64_t bench_copy(Bench *b, size_t len, const void *data)
+{
+    uint64_t addr = guest_alloc(b->alloc, len);
+
+    qtest_memwrite(global_qtest, addr, data, len);
+    return addr;
+}
+
+static inline Result command(Bench *b, int target, const uint8_t *cdb,
+                             const void *out, size_t out_len, size_t in_len)
+{
+    static const uint8_t zeroes[DATA_MAX];
+    QVirtQueue *vq = b->vq[REQUEST_QUEUE];
+    struct virtio_scsi_cmd_req req = { .lun = { 1, target } };
+    struct virtio_scsi_cmd_resp resp = { .response = 0xff, .status = 0xff };
+    uint64_t resp_addr, in_addr = 0;
+    uint32_t head;
+    Result r = {};
+
+    memcpy(req.cdb, cdb, VIRTIO_SCSI_CDB_SIZE);
+    head = qvirtqueue_add(global_qtest, vq, bench_copy(b, sizeof(req), &req),
+                          sizeof(req), false, true);
+    if (out_len) {
+        qvirtqueue_add(global_qtest, vq, bench_copy(b, out_len, out), out_len,
+                       false, true);
+    }
+    resp_addr = bench_copy(b, sizeof(resp), &resp);
+    qvirtqueue_add(global_qtest, vq, resp_addr, sizeof(resp), true, !!in_len);
+    if (in_len) {
+        g_assert_cmpuint(in_len, <=, DATA_MAX);
+        in_addr = bench_copy(b, in_len, zeroes);
+        qvirtqueue_add(global_qtest, vq, in_addr, in_len, true, false);
+    }
+    qvirtqueue_kick(global_qtest, b->dev, vq, head);
+    qvirtio_wait_used_elem(global_qtest, b->dev, vq, head, NULL, TIMEOUT_US);
+
+    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
+    if (in_len) {
+        qtest_memread(global_qtest, in_addr, r.data, in_len);
+    }
+    r.response = resp.response;
+    r.status = resp.status;
+    r.key = resp.sense[2] & 0xf;
+    r.asc = resp.sense[12];
+    r.ascq = resp.sense[13];
+    return r;
+}
+
+static inline Result pr_out_list(Bench *b, int target, int action, int type,
+                                 uint32_t list_len, const uint8_t *list,
+                                 size_t len)
+{
+    uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
+        PERSISTENT_RESERVE_OUT, action, type
+    };
+
+    stl_be_p(&cdb[5], list_len);
+    return command(b, target, cdb, list, len, 0);
+}
+
+static inline Result pr_out(Bench *b, int target, int action, int type,
+                            uint64_t key, uint64_t action_key)
+{
+    uint8_t list[24] = {};
+
+    stq_be_p(&list[0], key);
+    stq_be_p(&list[8], action_key);
+    return pr_out_list(b, target, action, type, sizeof(list),
+                       list, sizeof(list));
+}
+
+static inline Result pr_in(Bench *b, int target, int action,
+                           uint16_t allocation)
+{
+    uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = { PERSISTENT_RESERVE_IN, action };
+
+    stw_be_p(&cdb[7], allocation);
+    return command(b, target, cdb, NULL, 0, allocation);
+}
+
+static inline Result request_sense(Bench *b, int target, bool desc,
+                                   uint8_t allocation)
+{
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
+        REQUEST_SENSE, desc, 0, 0, allocation
+    };
+
+    return command(b, target, cdb, NULL, 0, allocation);
+}
+
+static inline Result test_unit_ready(Bench *b, int target)
+{
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = { TEST_UNIT_READY };
+
+    return command(b, target, cdb, NULL, 0, 0);
+}
+
+static inline Result write_block(Bench *b, int target, uint8_t lba,
+                                 uint8_t fill)
+{
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
+        WRITE_10, 0, 0, 0, 0, lba, 0, 0, 1
+    };
+    uint8_t data[512];
+
+    memset(data, fill, sizeof(data));
+    return command(b, target, cdb, data, sizeof(data), 0);
+}
+
+static inline Result read_block(Bench *b, int target, uint8_t lba)
+{
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
+        READ_10, 0, 0, 0, 0, lba, 0, 0, 1
+    };
+
+    return command(b, target, cdb, NULL, 0, 512);
+}
+
+#define assert_good(r) do {                                     \
+    Result r_ = (r);                                            \
+    g_assert_cmphex(r_.response, ==, VIRTIO_SCSI_S_OK);         \
+    g_assert_cmphex(r_.status, ==, GOOD);                       \
+} while (0)
+
+#define assert_conflict(r) do {                                 \
+    Result r_ = (r);                                            \
+    g_assert_cmphex(r_.response, ==, VIRTIO_SCSI_S_OK);         \
+    g_assert_cmphex(r_.status, ==, RESERVATION_CONFLICT);       \
+} while (0)
+
+#define assert_check(r, key_, asc_, ascq_) do {                 \
+    Result r_ = (r);                                            \
+    g_assert_cmphex(r_.status, ==, CHECK_CONDITION);            \
+    g_assert_cmphex(r_.key, ==, key_);                          \
+    g_assert_cmphex(r_.asc, ==, asc_);                          \
+    g_assert_cmphex(r_.ascq, ==, ascq_);                        \
+} while (0)
+
+static inline Bench *bench_new(QVirtioSCSI *scsi, QGuestAllocator *alloc)
+{
+    Bench *b = g_new0(Bench, 1);
+    uint64_t features;
+
+    b->dev = scsi->vdev;
+    b->alloc = alloc;
+    features = qvirtio_get_features(b->dev);
+    qvirtio_set_features(b->dev, features & ~(QVIRTIO_F_BAD_FEATURE |
+                                 (1ull << VIRTIO_RING_F_EVENT_IDX)));
+    for (int i = 0; i <= REQUEST_QUEUE; i++) {
+        b->vq[i] = qvirtqueue_setup(b->dev, alloc, i);
+    }
+    qvirtio_set_driver_ok(b->dev);
+    return b;
+}
+
+/* With both nexuses past POWER ON OCCURRED. */
+static inline Bench *bench_new_pair(void *obj, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x00);
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x29, 0x00);
+    return b;
+}
+
+static inline void bench_free(Bench *b)
+{
+    for (int i = 0; i <= REQUEST_QUEUE; i++) {
+        qvirtqueue_cleanup(b->dev->bus, b->vq[i], b->alloc);
+    }
+    g_free(b);
+}
+
+/* Past what plugging made: POWER ON, REPORTED LUNS DATA HAS CHANGED. */
+static inline void settle(Bench *b, int target)
+{
+    for (int i = 0; i < 2; i++) {
+        test_unit_ready(b, target);
+    }
+    assert_good(test_unit_ready(b, target));
+}
+
+/* A holds Write Exclusive - Registrants Only, B is not registered. */
+static inline void reserve_for_a(Bench *b)
+{
+    assert_good(pr_out(b, A, REGISTER, 0, 0, KEY_A));
+    assert_good(pr_out(b, A, PR_RESERVE, WRITE_EXCLUSIVE_RO, KEY_A, 0));
+}
+
+static inline void *setup_medium(GString *cmd_line, void *arg)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("scsi-pr-XXXXXX", &path, NULL);
+
+    g_assert(fd >= 0 && ftruncate(fd, 1024 * 1024) == 0);
+    close(fd);
+    g_string_append_printf(cmd_line, " -nodefaults -blockdev driver=file,"
+                           "filename=%s,node-name=medium", path);
+    qtest_add_abrt_handler((void (*)(void *))unlink, g_strdup(path));
+    g_test_queue_destroy((GDestroyNotify)unlink, g_strdup(path));
+    return arg;
+}
+
+static inline void *setup_pair(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    for (int i = A; i <= B; i++) {
+        char id = i == A ? 'a' : 'b';
+
+        g_string_append_printf(cmd_line, " -device scsi-hd,id=%c,scsi-id=%d,"
+                               "drive=medium,share-rw=on,"
+                               "wwn=0x5000000000000000,pr-store=memory:quorum,"
+                               "pr-initiator=iqn.2026-01.org.example:%c",
+                               id, i, id);
+    }
+    return arg;
+}
+
+static inline void *setup_plain(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    g_string_append(cmd_line, " -device scsi-hd,id=a,scsi-id=1,drive=medium,"
+                    "share-rw=on,serial=plain");
+    return arg;
+}
+
+#endif /* TESTS_QTEST_SCSI_PR_BENCH_H */

@@ -121,7 +121,7 @@ TEST_F(BarrierTest, KilledVictim) {
     EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
     const auto start = Clock::now();
     b().Signal(signal);
-    b().AwaitDeath();
+    b().Wait();
     EXPECT_EQ(a().ReadLine(), kGood);
     EXPECT_LT(Clock::now() - start, 2s);
     EXPECT_EQ(c().Ask("keys"), "1,3");
@@ -193,7 +193,7 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
     EXPECT_EQ(a().Ask("crash " + std::string(point.name) + " " + std::to_string(point.hit) + " 9"),
               "ok");
     a().Write(PreemptAndAbort(1, 2));
-    a().AwaitDeath();
+    a().Wait();
     const std::string expected = point.committed ? "no" : "yes";
     EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == expected; }));
     EXPECT_TRUE(!point.committed || Eventually([&] { return b().Ask("attention") == "42 5"; }));
@@ -219,7 +219,7 @@ TEST_F(BarrierTest, FencerDiesWhileTheVictimHasCommandsOnTheirWay) {
     EXPECT_EQ(a().Ask("patience 50"), "ok");
     EXPECT_EQ(a().Ask("crash " + std::string(name) + " 1 9"), "ok");
     a().Write(PreemptAndAbort(1, 2));
-    a().AwaitDeath();
+    a().Wait();
     EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "yes"; }));
     EXPECT_EQ(c().Ask("keys"), "1,2,3");
     EXPECT_EQ(b().Ask(leave), "ok");

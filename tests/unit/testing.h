@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "command_bytes.h"
 #include "core/state.h"
 #include "core/status.h"
 #include "core/transition.h"
@@ -216,30 +217,6 @@ inline Command Move(uint64_t key, uint64_t new_key, const Nexus& destination) {
   command.transport_ids = {destination.initiator};
   command.target_port = destination.target_port;
   return command;
-}
-
-// The CDB and the parameter list (tables 105 and 107) as bytes.
-inline ByteVector OutCdb(const PersistentReserveOut& command, uint32_t length = 24) {
-  ByteVector cdb(10);
-  cdb[0] = opcode::kPersistentReserveOut;
-  cdb[1] = static_cast<uint8_t>(command.action);
-  cdb[2] = static_cast<uint8_t>(command.scope << 4 | command.type);
-  StoreBE(std::span<uint8_t>(cdb), 5, length);
-  return cdb;
-}
-inline ByteVector OutData(const PersistentReserveOut& command) {
-  ByteVector data(24);
-  StoreBE(std::span<uint8_t>(data), 0, command.reservation_key);
-  StoreBE(std::span<uint8_t>(data), 8, command.service_action_reservation_key);
-  data[20] = static_cast<uint8_t>(command.spec_i_pt << 3 | command.all_tg_pt << 2 | command.aptpl);
-  return data;
-}
-inline ByteVector InCdb(InAction action, uint16_t allocation_length) {
-  ByteVector cdb(10);
-  cdb[0] = opcode::kPersistentReserveIn;
-  cdb[1] = static_cast<uint8_t>(action);
-  StoreBE(std::span<uint8_t>(cdb), 7, allocation_length);
-  return cdb;
 }
 
 inline constexpr Capabilities kDurable{.persist_through_power_loss = true};

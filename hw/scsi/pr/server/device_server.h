@@ -32,9 +32,9 @@ namespace scsi_pr {
 struct Response {
   ScsiStatus status = ScsiStatus::kGood;
   Sense sense = sense::kNone;
-  ByteVector data;
+  ByteVector data = {};
   // Why the store failed, when this command is the first to find it so.
-  std::string store_failure;
+  std::string store_failure = {};
 };
 
 class DeviceServer {

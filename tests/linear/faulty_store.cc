@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "faulty_store.h"
+
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace scsi_pr::linear {
+
+namespace {
+
+Outcome Become(const State& state) {
+  Outcome outcome;
+  outcome.state = state;
+  return outcome;
+}
+
+// The store as it is.
+class Wrapper : public Store {
+ public:
+  explicit Wrapper(std::shared_ptr<Store> store) : Store(store->uri()), store_(std::move(store)) {}
+
+  Capabilities capabilities() const override { return store_->capabilities(); }
+  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
+                GateSlot** slot) override {
+    return store_->Attach(nexus, owner, listener, slot);
+  }
+  void Detach(GateSlot* slot) override { store_->Detach(slot); }
+  Status Read(Snapshot* snapshot) override { return store_->Read(snapshot); }
+  Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
+    return store_->Update(transition, waiting, outcome);
+  }
+
+ protected:
+  const std::shared_ptr<Store> store_;
+};
+
+// Its own changes are in the cache; what other processes do is seen late.
+class StaleRead : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+
+  Status Read(Snapshot* snapshot) override {
+    const std::lock_guard lock(mutex_);
+    if (!cache_) {
+      Snapshot fresh;
+      if (Status status = store_->Read(&fresh); !status.ok()) return status;
+      cache_ = fresh;
+    }
+    *snapshot = *cache_;
+    return Status();
+  }
+  Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
+    const std::lock_guard lock(mutex_);
+    cache_.reset();
+    return store_->Update(transition, waiting, outcome);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<Snapshot> cache_;
+};
+
+// The change is committed later, if the state is then still what the status came
+// from. This process does not notice: only others see the old state, and a kill
+// at the right time loses the change.
+class EarlyStatus : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+
+  ~EarlyStatus() override {
+    if (thread_.joinable()) thread_.join();
+  }
+  Status Read(Snapshot* snapshot) override {
+    const std::lock_guard lock(mutex_);
+    if (thread_.joinable()) thread_.join();
+    return store_->Read(snapshot);
+  }
+  Status Update(const Transition& transition, const Waiting&, Outcome* outcome) override {
+    const std::lock_guard lock(mutex_);
+    if (thread_.joinable()) thread_.join();
+    Snapshot before;
+    if (Status status = store_->Read(&before); !status.ok()) return status;
+    *outcome = transition(before.state);
+    thread_ = std::thread([this, before = before.state, after = *outcome] {
+      const auto commit = [&](const State& state) {
+        return state == before ? after : Become(state);
+      };
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+      Outcome ignored;
+      static_cast<void>(store_->Update(commit, &ignored).ok());
+    });
+    return Status();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::thread thread_;
+};
+
+class NoLock : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+
+  Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
+    Snapshot before;
+    if (Status status = store_->Read(&before); !status.ok()) return status;
+    const Outcome result = transition(before.state);
+    return store_->Update([&](const State&) { return result; }, waiting, outcome);
+  }
+};
+
+class PowerOn : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+
+  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
+                GateSlot** slot) override {
+    Status status = store_->Attach(nexus, owner, listener, slot);
+    if (!status.ok()) return status;
+    Outcome ignored;
+    return store_->Update([](const State& state) { return Become(AfterPowerOn(state)); },
+                          &ignored);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<Store> WithFault(std::shared_ptr<Store> store, const std::string& fault) {
+  if (fault == "none") return store;
+  if (fault == "stale-read") return std::make_shared<StaleRead>(std::move(store));
+  if (fault == "early-status") return std::make_shared<EarlyStatus>(std::move(store));
+  if (fault == "no-lock") return std::make_shared<NoLock>(std::move(store));
+  if (fault == "power-on") return std::make_shared<PowerOn>(std::move(store));
+  return nullptr;
+}
+
+}  // namespace scsi_pr::linear

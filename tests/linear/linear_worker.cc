@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A process of the storm: one initiator port behind some target ports.
+//
+//   linear-worker URI FAULT INITIATORS INITIATOR PORTS LIFE SEED
+//
+// It attaches at once, then obeys:
+//
+//   run COUNT   -> done    COUNT random commands of each nexus, nexuses at once
+//   barrier     -> done    a change, and all that shows the state
+//
+// Its first line is "capabilities P A" (core/transition.h, 0 or 1). Everything
+// it does is two lines, one written before and one after:
+//
+//   call ID OPERATION
+//   end ID OPERATION       (history.h)
+//
+// "unable MESSAGE" is the last line of one that cannot go on.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "faulty_store.h"
+#include "history.h"
+#include "server/device_server.h"
+#include "workload.h"
+
+namespace {
+
+using namespace scsi_pr;
+using namespace scsi_pr::linear;
+
+int64_t Now() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+// In one piece, whoever else writes and whatever kills the process meanwhile.
+void WriteLine(std::string line) {
+  line += '\n';
+  if (write(STDOUT_FILENO, line.data(), line.size()) != static_cast<ssize_t>(line.size())) _exit(3);
+}
+
+[[noreturn]] void Unable(const std::string& message) {
+  WriteLine("unable " + message);
+  _exit(1);
+}
+
+// One operation, while it lasts.
+class Recorded {
+ public:
+  explicit Recorded(Operation operation) : operation_(std::move(operation)) {
+    static std::atomic<int> ids{0};
+    id_ = std::to_string(ids++);
+    operation_.call = Now();
+    WriteLine("call " + id_ + " " + Encode(operation_));
+  }
+  void End(const Response& response) {
+    operation_.end = Now();
+    operation_.response = response;
+    WriteLine("end " + id_ + " " + Encode(operation_));
+  }
+  const Operation& operation() const { return operation_; }
+
+ private:
+  Operation operation_;
+  std::string id_;
+};
+
+// One nexus at work.
+class Device {
+ public:
+  Device(std::shared_ptr<Store> store, const Nexus& nexus, uint32_t life, uint64_t seed,
+         int initiators)
+      : nexus_(nexus), life_(life), workload_(seed, initiators) {
+    for (;;) {
+      Recorded attach({.kind = Operation::Kind::kAttach, .nexus = nexus, .life = life});
+      const Status status = DeviceServer::Open(store, nexus, "storm", {}, &server_);
+      attach.End({status.ok() ? ScsiStatus::kGood : ScsiStatus::kBusy, {}, {}});
+      if (status.ok()) return;
+      if (status.code() != Status::Code::kBusy) Unable(status.message());
+    }
+  }
+
+  // Returns at once; `finished` when the commands have ended.
+  void Run(int count, std::shared_ptr<std::promise<void>> finished) {
+    if (count == 0) {
+      finished->set_value();
+      return;
+    }
+    Send(workload_.Next(), [this, count, finished](const Response& response) {
+      workload_.Learn(response.status);
+      Run(count - 1, finished);
+    });
+  }
+  void Do(const Command& command) {
+    const auto done = std::make_shared<std::promise<void>>();
+    Send(command, [done](const Response&) { done->set_value(); });
+    done->get_future().wait();
+  }
+
+ private:
+  void Send(const Command& command, std::function<void(const Response&)> done) {
+    const auto recorded = std::make_shared<Recorded>(Operation{
+        .nexus = nexus_, .life = life_, .cdb = command.cdb, .data_out = command.data_out});
+    server_->Execute(command.cdb, command.data_out, [recorded, done](const Response& response) {
+      recorded->End(response);
+      done(response);
+    });
+  }
+
+  const Nexus nexus_;
+  const uint32_t life_;
+  Workload workload_;
+  std::unique_ptr<DeviceServer> server_;
+};
+
+std::shared_ptr<Store> OpenStore(const std::string& uri, const std::string& fault) {
+  std::shared_ptr<Store> store;
+  for (;;) {
+    const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+    if (status.ok()) break;
+    if (status.code() != Status::Code::kBusy) Unable(status.message());
+  }
+  store = WithFault(store, fault);
+  if (!store) Unable("there is no fault " + fault);
+  return store;
+}
+
+void RunAll(std::vector<std::unique_ptr<Device>>& devices, int count) {
+  std::vector<std::shared_ptr<std::promise<void>>> finished;
+  for (const auto& device : devices) {
+    finished.push_back(std::make_shared<std::promise<void>>());
+    device->Run(count, finished.back());
+  }
+  for (const auto& each : finished) each->get_future().wait();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 8) return 2;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // also when it is stopped
+  const int initiators = std::stoi(argv[3]);
+  const int initiator = std::stoi(argv[4]);
+  const auto life = static_cast<uint32_t>(std::stoul(argv[6]));
+  const auto store = OpenStore(argv[1], argv[2]);
+  const Capabilities capabilities = store->capabilities();
+  WriteLine(std::string("capabilities ") + (capabilities.persist_through_power_loss ? "1" : "0") +
+            (capabilities.abort_tasks ? " 1" : " 0"));
+  std::vector<std::unique_ptr<Device>> devices;
+  for (uint16_t port = 1; port <= std::stoi(argv[5]); port++) {
+    const uint64_t seed = std::stoull(argv[7]) + port;
+    devices.push_back(std::make_unique<Device>(store, WorkloadNexus(initiator, port), life, seed,
+                                               initiators));
+  }
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string verb;
+    int count = 0;
+    words >> verb >> count;
+    if (verb == "run") RunAll(devices, count);
+    if (verb == "barrier") {
+      devices[0]->Do(Barrier());
+      for (const Command& command : Witnesses()) devices[0]->Do(command);
+    }
+    WriteLine("done");
+  }
+  return 0;
+}

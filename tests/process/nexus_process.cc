@@ -7,6 +7,7 @@
 //   attach            -> ok | error CODE MESSAGE
 //   detach            -> ok
 //   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
+//   reserve | release -> status N | error CODE MESSAGE     (those of SPC-2)
 //   admits            -> yes | no          (a WRITE command, through the gate)
 //   attention         -> none | ASC ASCQ
 //   keys              -> one word, a comma-separated list, "-" when there is none
@@ -17,6 +18,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "core/legacy.h"
 #include "store/store.h"
 
 namespace {
@@ -32,6 +34,11 @@ struct Process {
 std::string Text(const Status& status) {
   if (status.ok()) return "ok";
   return "error " + std::to_string(static_cast<int>(status.code())) + " " + status.message();
+}
+
+std::string Text(const Status& status, const Outcome& outcome) {
+  if (!status.ok()) return Text(status);
+  return "status " + std::to_string(static_cast<int>(outcome.status));
 }
 
 Status Send(Process& process, const PersistentReserveOut& command, Outcome* outcome) {
@@ -52,8 +59,14 @@ std::string Out(Process& process, std::istream& arguments) {
   command.type = static_cast<uint8_t>(type);
   Outcome outcome;
   const Status status = Send(process, command, &outcome);
-  if (!status.ok()) return Text(status);
-  return "status " + std::to_string(static_cast<int>(outcome.status));
+  return Text(status, outcome);
+}
+
+std::string Legacy(Process& process, LegacyAction action) {
+  Outcome outcome;
+  const Status status = process.store->Update(
+      [&](const State& state) { return ApplyLegacy(state, process.nexus, action); }, &outcome);
+  return Text(status, outcome);
 }
 
 std::string Keys(Process& process) {
@@ -91,6 +104,8 @@ std::string Answer(Process& process, const std::string& line) {
   arguments >> verb;
   if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", &process.slot));
   if (verb == "out") return Out(process, arguments);
+  if (verb == "reserve") return Legacy(process, LegacyAction::kReserve);
+  if (verb == "release") return Legacy(process, LegacyAction::kRelease);
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
   if (verb == "admits") return process.slot->Admits(AccessClass::kWrite) ? "yes" : "no";

@@ -49,6 +49,8 @@ class alignas(512) GateSlot {
   bool Admits(AccessClass access) const {
     return (access_.load(std::memory_order_acquire) & Bit(access)) != 0;
   }
+  // Why a class is not admitted: kInformationLost, or a reservation.
+  AccessMask access() const { return access_.load(std::memory_order_acquire); }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
@@ -77,7 +79,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 1;
+  static constexpr uint32_t kLayout = 2;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;

@@ -78,7 +78,10 @@ void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
 ScsiPrAdmission scsi_pr_admit(ScsiPrDevice* device, const uint8_t* cdb,
                               size_t cdb_length) {
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
-  if (!device->server->Admits(access)) return SCSI_PR_CONFLICT;
+  if (!device->server->Admits(access)) {
+    device->server->Refused();
+    return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
+  }
   return access == AccessClass::kReservation ? SCSI_PR_EXECUTE : SCSI_PR_ADMITTED;
 }
 
@@ -101,6 +104,12 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
   const auto taken = device->server->TakeUnitAttention();
   if (taken) *sense = {taken->key, taken->asc, taken->ascq};
   return taken.has_value();
+}
+
+void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
+  device->server->ResetOccurred(reset == SCSI_PR_LOGICAL_UNIT_RESET
+                                    ? scsi_pr::Reset::kLogicalUnit
+                                    : scsi_pr::Reset::kNexusLoss);
 }
 
 void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void* opaque) {

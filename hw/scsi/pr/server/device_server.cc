@@ -8,6 +8,7 @@
 #include "core/report.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
+#include "spc/reserve.h"
 
 namespace scsi_pr {
 
@@ -48,6 +49,7 @@ DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* 
 }
 
 DeviceServer::~DeviceServer() {
+  ResetOccurred(Reset::kNexusLoss);
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -95,6 +97,23 @@ void DeviceServer::Inspect(std::function<void(const nlohmann::json&)> done) {
   });
 }
 
+void DeviceServer::ResetOccurred(Reset reset) {
+  Submit([this, reset] { ProcessReset(reset); });
+}
+
+void DeviceServer::Refused() {
+  // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
+  const AccessMask access = slot_->access();
+  if ((access & (Bit(AccessClass::kTestUnitReady) | kInformationLost)) != 0) return;
+  if (looking_.exchange(true)) return;
+  Submit([this] {
+    Snapshot snapshot;
+    // What fails here fails again for a command that can say so.
+    (void)store_->Read(&snapshot);
+    looking_ = false;
+  });
+}
+
 Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
   switch (cdb.empty() ? 0 : cdb[0]) {
     case opcode::kPersistentReserveIn:
@@ -105,7 +124,7 @@ Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
     case opcode::kReserve10:
     case opcode::kRelease6:
     case opcode::kRelease10:
-      return Update([this](const State& state) { return ApplyLegacy(state, nexus_); });
+      return ProcessLegacy(cdb);
     default:
       return CheckCondition(sense::kInvalidCommandOperationCode);
   }
@@ -118,6 +137,8 @@ Response DeviceServer::ProcessIn(ByteSpan cdb) {
   Snapshot snapshot;
   if (Status status = store_->Read(&snapshot); !status.ok()) return Failed(status);
   Remember(Status());
+  const Refusal refusal = RefusePersistentReserve(snapshot.state);
+  if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense, {}};
   Response response;
   response.data = Report(command.action, snapshot.state, store_->capabilities());
   if (response.data.size() > command.allocation_length) {
@@ -135,10 +156,26 @@ Response DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out) {
   });
 }
 
+Response DeviceServer::ProcessLegacy(ByteSpan cdb) {
+  const auto parsed = ParseReserve(cdb);
+  if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
+  const auto action = std::get<LegacyAction>(parsed);
+  return Update([&](const State& state) { return ApplyLegacy(state, nexus_, action); });
+}
+
+// Most resets find nothing to release: they do not touch the store, which might
+// make them wait.
+void DeviceServer::ProcessReset(Reset reset) {
+  const bool held_by_another = !Admits(AccessClass::kTestUnitReady);
+  if (!held_legacy_ && (reset == Reset::kNexusLoss || !held_by_another)) return;
+  Update([&](const State& state) { return ApplyReset(state, nexus_, reset); });
+}
+
 Response DeviceServer::Update(const Store::Transition& transition) {
   Outcome outcome;
   if (Status status = store_->Update(transition, &outcome); !status.ok()) return Failed(status);
   Remember(Status());
+  held_legacy_ = outcome.state.legacy_holder == nexus_;
   return {outcome.status, outcome.sense, {}};
 }
 

@@ -6,6 +6,7 @@
 // process.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -18,6 +19,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/access.h"
+#include "core/legacy.h"
 #include "core/status.h"
 #include "spc/sense.h"
 #include "store/store.h"
@@ -37,7 +39,7 @@ class DeviceServer {
   // std::system_error, with nothing attached, if there are no more threads.
   static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
                      std::unique_ptr<DeviceServer>* server);
-  // Finishes what was submitted, then detaches.
+  // Finishes what was submitted, releases a legacy reservation, then detaches.
   ~DeviceServer();
   DeviceServer(const DeviceServer&) = delete;
   DeviceServer& operator=(const DeviceServer&) = delete;
@@ -47,11 +49,21 @@ class DeviceServer {
 
   // Any thread, never blocks.
   bool Admits(AccessClass access) const { return slot_->Admits(access); }
+  // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
+  // class is not admitted.
+  bool InformationLost() const { return (slot_->access() & kInformationLost) != 0; }
+  // To be called for a command that was not admitted, on any thread; does not
+  // wait. A legacy reservation ends with the process of its holder, and nobody
+  // else may be there to see that: looks at the store, once at a time.
+  void Refused();
   std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
 
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   void Inspect(std::function<void(const nlohmann::json&)> done);
+  // A reset of the logical unit, or the loss of this nexus, has happened. Takes
+  // effect on the server's thread, behind what was submitted before.
+  void ResetOccurred(Reset reset);
 
   // Of the last operation on the store.
   Status last_status() const;
@@ -66,6 +78,8 @@ class DeviceServer {
   Response Process(ByteSpan cdb, ByteSpan data_out);
   Response ProcessIn(ByteSpan cdb);
   Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
+  Response ProcessLegacy(ByteSpan cdb);
+  void ProcessReset(Reset reset);
   Response Update(const Store::Transition& transition);
   Response Failed(const Status& status);
   void Remember(const Status& status);
@@ -73,6 +87,10 @@ class DeviceServer {
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
   GateSlot* const slot_;
+  std::atomic<bool> looking_{false};  // what Refused() submits is under way
+  // Whether a legacy reservation was this nexus's when the server last changed
+  // something; it may have ended since. Only on the server's thread.
+  bool held_legacy_ = false;
 
   mutable std::mutex mutex_;  // all below
   std::condition_variable wake_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "spc/persistent_reserve.h"
 
+#include "spc/control.h"
+
 namespace scsi_pr {
 
 namespace {
@@ -9,8 +11,6 @@ constexpr size_t kCdbLength = 10;
 constexpr size_t kParameterListLength = 24;
 constexpr uint8_t kServiceActionMask = 0x1F;
 constexpr size_t kControlByte = 9;
-constexpr uint8_t kNaca = 0x04;
-constexpr uint8_t kLink = 0x01;
 
 struct TypeRow {
   Type type;
@@ -38,13 +38,8 @@ const TypeRow* RowOf(uint8_t code) {
 
 const TypeRow& RowOf(Type type) { return *RowOf(static_cast<uint8_t>(type)); }
 
-// SAM-3 5.2: a device server without ACA and without linked commands (the
-// standard INQUIRY data says NormACA=0) rejects a CONTROL byte that asks for
-// either.
-bool AsksForAcaOrLink(ByteSpan cdb) { return (cdb[kControlByte] & (kNaca | kLink)) != 0; }
-
 bool IsOutAction(uint8_t code) {
-  return code <= static_cast<uint8_t>(OutAction::kRegisterAndMove);
+  return code <= static_cast<uint8_t>(OutAction::kReplaceLostReservation);
 }
 
 // The actions for which table 109 says that SPEC_I_PT is valid.
@@ -133,7 +128,7 @@ std::optional<Type> TypeFromName(std::string_view name) {
 
 std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb,
                                                                     ByteSpan parameter_list) {
-  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb)) return sense::kInvalidFieldInCdb;
+  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
   const uint8_t action = cdb[1] & kServiceActionMask;
   if (!IsOutAction(action)) return sense::kInvalidFieldInCdb;
 
@@ -154,7 +149,7 @@ std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb
 }
 
 std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb) {
-  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb)) return sense::kInvalidFieldInCdb;
+  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
   const uint8_t action = cdb[1] & kServiceActionMask;
   if (!IsInAction(action)) return sense::kInvalidFieldInCdb;
   return PersistentReserveIn{static_cast<InAction>(action), LoadBE<uint16_t>(cdb, 7)};

@@ -257,7 +257,8 @@ Status FileStore::CheckGate() {
                        "The gate file was removed. Restart the VMs that use the store.");
 }
 
-// The committed record, in force everywhere. Under the change lock.
+// The committed record, in force everywhere, without a legacy reservation that
+// nobody holds any more. Under the change lock.
 Status FileStore::LoadPublished(Record* record) {
   Status status = CheckStillThere();
   if (status.ok()) status = CheckGate();
@@ -267,7 +268,18 @@ Status FileStore::LoadPublished(Record* record) {
   if (gate.published.load() != record->version) {
     Publish(gate, record->version, record->state, record->unit_attentions);
   }
-  return Status();
+  return ReleaseForTheGone(record);
+}
+
+// A legacy reservation ends with the process of its holder. Only where there
+// is one is it worth asking the kernel who lives.
+Status FileStore::ReleaseForTheGone(Record* record) {
+  if (!record->state.legacy_holder) return Status();
+  Gate& gate = gate_file_->gate();
+  ForgetTheDead(gate, [this](size_t index) { return IsLive(index); });
+  auto outcome = LoseNexusThatIsGone(record->state, gate);
+  if (!outcome) return Status();
+  return Commit(record, std::move(outcome->state), std::move(outcome->unit_attentions));
 }
 
 // Replaces `*record` by its successor. Under the change lock.

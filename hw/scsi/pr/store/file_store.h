@@ -50,6 +50,7 @@ class FileStore : public Store {
   bool IsLive(size_t index);
   bool TakeSlot(size_t* index);
   Status LoadPublished(Record* record);
+  Status ReleaseForTheGone(Record* record);
   Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
 
   const std::string path_;

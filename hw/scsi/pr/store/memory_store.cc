@@ -11,9 +11,19 @@ namespace scsi_pr {
 
 MemoryStore::MemoryStore(std::string uri) : Store(std::move(uri)), gate_(std::make_unique<Gate>()) {}
 
+void MemoryStore::Become(const Outcome& outcome) {
+  state_ = outcome.state;
+  Publish(*gate_, ++version_, state_, outcome.unit_attentions);
+}
+
+void MemoryStore::ReleaseForTheGone() {
+  if (const auto outcome = LoseNexusThatIsGone(state_, *gate_)) Become(*outcome);
+}
+
 Status MemoryStore::Attach(const Nexus& nexus, const std::string& owner, GateSlot** slot) {
   const std::lock_guard lock(mutex_);
   const size_t attached = ForgetTheDead(*gate_, [](size_t) { return true; });
+  ReleaseForTheGone();
   if (Status status = CheckNexusFree(*gate_, nexus, uri()); !status.ok()) return status;
   if (attached == Gate::kSlots) {
     return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus");
@@ -35,17 +45,16 @@ void MemoryStore::Detach(GateSlot* slot) {
 
 Status MemoryStore::Read(Snapshot* snapshot) {
   const std::lock_guard lock(mutex_);
+  ReleaseForTheGone();
   *snapshot = {state_, ListAttached(*gate_)};
   return Status();
 }
 
 Status MemoryStore::Update(const Transition& transition, Outcome* outcome) {
   const std::lock_guard lock(mutex_);
+  ReleaseForTheGone();
   *outcome = transition(state_);
-  if (outcome->status == ScsiStatus::kGood && outcome->state != state_) {
-    state_ = outcome->state;
-    Publish(*gate_, ++version_, state_, outcome->unit_attentions);
-  }
+  if (outcome->status == ScsiStatus::kGood && outcome->state != state_) Become(*outcome);
   return Status();
 }
 

@@ -21,6 +21,10 @@ class MemoryStore : public Store {
   Status Update(const Transition& transition, Outcome* outcome) override;
 
  private:
+  // Under mutex_.
+  void Become(const Outcome& outcome);
+  void ReleaseForTheGone();
+
   std::mutex mutex_;
   State state_;
   uint64_t version_ = 1;

@@ -67,6 +67,9 @@ class Store {
   virtual Status Attach(const Nexus& nexus, const std::string& owner, GateSlot** slot) = 0;
   virtual void Detach(GateSlot* slot) = 0;
 
+  // A legacy reservation whose holder is not attached (any more: its process
+  // died, say) is released by whoever next attaches, reads or changes.
+
   // The last committed state. It is published when this returns.
   virtual Status Read(Snapshot* snapshot) = 0;
 

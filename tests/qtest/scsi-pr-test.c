@@ -33,12 +33,15 @@ enum { KEY_A = 0xa, KEY_B = 0xb };
 
 /* PERSISTENT RESERVE OUT service actions (SPC-3 table 106) */
 enum { REGISTER, PR_RESERVE, PR_RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT,
-       REGISTER_AND_IGNORE };
+       REGISTER_AND_IGNORE, REGISTER_AND_MOVE, REPLACE_LOST };
 
 /* PERSISTENT RESERVE IN service actions (SPC-3 table 97) */
 enum { READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS };
 
 enum { WRITE_EXCLUSIVE = 1, WRITE_EXCLUSIVE_RO = 5 };
+
+/* URI of the store that setup_file_pair() has named */
+static char *file_store;
 
 typedef struct Bench {
     QVirtioDevice *dev;
@@ -122,6 +125,36 @@ static Result pr_out(Bench *b, int target, int action, int type,
     stq_be_p(&list[8], action_key);
     return pr_out_list(b, target, action, type, sizeof(list),
                        list, sizeof(list));
+}
+
+/* RESERVE and RELEASE of SPC-2, (6) or (10) */
+static Result legacy(Bench *b, int target, uint8_t opcode, uint8_t byte1)
+{
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = { opcode, byte1 };
+
+    return command(b, target, cdb, NULL, 0, 0);
+}
+
+static void lun_reset(Bench *b, int target)
+{
+    struct virtio_scsi_ctrl_tmf_req req = { .lun = { 1, target } };
+    struct virtio_scsi_ctrl_tmf_resp resp = { .response = 0xff };
+    uint64_t resp_addr;
+    uint32_t head;
+
+    stl_le_p(&req.type, VIRTIO_SCSI_T_TMF);
+    stl_le_p(&req.subtype, VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET);
+    head = qvirtqueue_add(global_qtest, b->vq[0],
+                          bench_copy(b, sizeof(req), &req), sizeof(req),
+                          false, true);
+    resp_addr = bench_copy(b, sizeof(resp), &resp);
+    qvirtqueue_add(global_qtest, b->vq[0], resp_addr, sizeof(resp), true,
+                   false);
+    qvirtqueue_kick(global_qtest, b->dev, b->vq[0], head);
+    qvirtio_wait_used_elem(global_qtest, b->dev, b->vq[0], head, NULL,
+                           TIMEOUT_US);
+    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
+    g_assert_cmphex(resp.response, ==, VIRTIO_SCSI_S_OK);
 }
 
 static Result pr_in(Bench *b, int target, int action, uint16_t allocation)
@@ -333,6 +366,100 @@ static void test_bad_input(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* RESERVE and RELEASE of SPC-2, through all four operation codes */
+static void test_legacy(void *obj, void *data, QGuestAllocator *alloc)
+{
+    const uint8_t inquiry[VIRTIO_SCSI_CDB_SIZE] = { INQUIRY, 0, 0, 0, 36 };
+    const uint8_t list[VIRTIO_SCSI_CDB_SIZE] = {
+        RESERVE_10, [7] = 0xff, [8] = 0xff
+    };
+    const uint8_t third_party[VIRTIO_SCSI_CDB_SIZE] = {
+        RESERVE_10, 0x12, [8] = 8       /* 3RDPTY, LONGID */
+    };
+    const uint8_t device_id[8] = {};
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_good(legacy(b, A, RESERVE, 0));
+    assert_good(write_block(b, A, 0, 0xa0));
+    assert_conflict(legacy(b, B, RESERVE_10, 0));
+    assert_good(legacy(b, B, RELEASE, 0));
+    assert_conflict(write_block(b, B, 0, 0xb0));
+    assert_conflict(read_block(b, B, 0));
+    assert_conflict(test_unit_ready(b, B));
+    assert_good(command(b, B, inquiry, NULL, 0, 36));
+    /* SPC-2 5.5.1: the holder's own, too */
+    assert_conflict(pr_in(b, A, READ_KEYS, 64));
+    assert_conflict(pr_out(b, A, REGISTER, 0, 0, KEY_A));
+    assert_good(legacy(b, A, RELEASE_10, 0));
+    assert_good(write_block(b, B, 0, 0xb0));
+
+    /* Without 3RDPTY the length is ignored: nothing is transferred */
+    assert_good(command(b, B, list, NULL, 0, 0));
+    assert_conflict(legacy(b, A, RESERVE, 0));
+    assert_good(legacy(b, B, RELEASE, 0));
+    assert_check(legacy(b, A, RESERVE, 0x10), ILLEGAL_REQUEST, 0x24, 0x00);
+    assert_check(command(b, A, third_party, device_id, sizeof(device_id), 0),
+                 ILLEGAL_REQUEST, 0x24, 0x00);
+    bench_free(b);
+}
+
+/* 6.12.2, SPC-4 5.13.11.3: nothing is lost */
+static void test_replace_lost(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_check(pr_out(b, A, REPLACE_LOST, WRITE_EXCLUSIVE, 0, KEY_A),
+                 ILLEGAL_REQUEST, 0x26, 0x04);
+    bench_free(b);
+}
+
+/* SPC-2 5.5.1: a logical unit reset ends it, whoever asks for that */
+static void test_lun_reset(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_good(legacy(b, A, RESERVE, 0));
+    assert_conflict(write_block(b, B, 0, 0xb0));
+    lun_reset(b, B);
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x29, 0x00);
+    /* comes behind the reset */
+    assert_good(legacy(b, B, RELEASE, 0));
+    assert_good(write_block(b, B, 0, 0xb0));
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x03);
+    assert_good(test_unit_ready(b, A));
+
+    /* but takes nothing from persistent reservations */
+    reserve_for_a(b);
+    lun_reset(b, B);
+    lun_reset(b, A);
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x00);
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x29, 0x00);
+    assert_conflict(legacy(b, B, RELEASE, 0));
+    assert_conflict(write_block(b, B, 0, 0xb1));
+    assert_good(write_block(b, A, 0, 0xa1));
+    bench_free(b);
+}
+
+/* Unplugging the holder releases; plugging another nexus does not */
+static void test_legacy_unplug(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_good(legacy(b, A, RESERVE, 0));
+    qtest_qmp_device_add(global_qtest, "scsi-hd", "c",
+                         "{'drive': 'medium', 'share-rw': true,"
+                         " 'scsi-id': 3, 'wwn': 5764607523034234880,"
+                         " 'pr-store': 'memory:quorum',"
+                         " 'pr-initiator': 'iqn.2026-01.org.example:c'}");
+    test_unit_ready(b, B);      /* REPORTED LUNS DATA HAS CHANGED */
+    assert_good(legacy(b, B, RELEASE, 0));
+    assert_conflict(write_block(b, B, 0, 0xb0));
+    qtest_qmp_device_del(global_qtest, "a");
+    test_unit_ready(b, B);
+    assert_good(write_block(b, B, 0, 0xb0));
+    bench_free(b);
+}
+
 static QDict *query_device(const char *id)
 {
     QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-scsi-pr'}");
@@ -376,6 +503,52 @@ static void test_query(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpstr(qdict_get_str(holder, "initiator"), ==,
                     "iqn.2026-01.org.example:a");
     qobject_unref(info);
+    bench_free(b);
+}
+
+/* Who holds a reservation made by RESERVE, as another VM or this one sees it */
+static void assert_legacy_holder(const char *initiator)
+{
+    /* the answer comes behind resets that are under way */
+    QDict *info = query_device("a");
+    QDict *state = qdict_get_qdict(info, "state");
+    QDict *holder = qdict_get_qdict(state, "legacy-holder");
+
+    g_assert_cmpstr(holder ? qdict_get_str(holder, "initiator") : NULL, ==,
+                    initiator);
+    qobject_unref(info);
+}
+
+static void system_reset(QTestState *qts)
+{
+    qobject_unref(qtest_qmp(qts, "{'execute': 'system_reset'}"));
+    qtest_qmp_eventwait(qts, "RESET");
+}
+
+/*
+ * SAM-4 6.3.4: a reset of the machine is the loss of its own nexuses. The
+ * reservations of other VMs are none of its business.
+ */
+static void test_system_reset(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    QTestState *other;
+
+    assert_good(legacy(b, A, RESERVE, 0));
+    assert_legacy_holder("iqn.2026-01.org.example:a");
+    other = qtest_initf("-nodefaults -device virtio-scsi-pci"
+                        " -blockdev null-co,size=1048576,node-name=medium"
+                        " -device scsi-hd,drive=medium,share-rw=on,wwn=0x5,"
+                        "pr-store=%s,pr-initiator=iqn.2026-01.org.example:o",
+                        file_store);
+    assert_legacy_holder("iqn.2026-01.org.example:a");
+    system_reset(other);
+    /* its own query comes behind its reset */
+    qobject_unref(qtest_qmp(other, "{'execute': 'query-scsi-pr'}"));
+    assert_legacy_holder("iqn.2026-01.org.example:a");
+    system_reset(global_qtest);
+    assert_legacy_holder(NULL);
+    qtest_quit(other);
     bench_free(b);
 }
 
@@ -439,18 +612,52 @@ static void *setup_medium(GString *cmd_line, void *arg)
     return arg;
 }
 
-static void *setup_pair(GString *cmd_line, void *arg)
+static void add_pair(GString *cmd_line, const char *store)
 {
-    setup_medium(cmd_line, arg);
     for (int i = A; i <= B; i++) {
         char id = i == A ? 'a' : 'b';
 
         g_string_append_printf(cmd_line, " -device scsi-hd,id=%c,scsi-id=%d,"
                                "drive=medium,share-rw=on,"
-                               "wwn=0x5000000000000000,pr-store=memory:quorum,"
+                               "wwn=0x5000000000000000,pr-store=%s,"
                                "pr-initiator=iqn.2026-01.org.example:%c",
-                               id, i, id);
+                               id, i, store, id);
     }
+}
+
+static void *setup_pair(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    add_pair(cmd_line, "memory:quorum");
+    return arg;
+}
+
+static void remove_file_store(void *directory)
+{
+    static const char *const names[] = { "", "-gate", "-wal", "-shm" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *path = g_strdup_printf("%s/lu.pr%s",
+                                                (char *)directory, names[i]);
+
+        unlink(path);
+    }
+    rmdir(directory);
+    g_free(directory);
+    g_free(file_store);
+    file_store = NULL;
+}
+
+/* As setup_pair(), with a store for other processes too */
+static void *setup_file_pair(GString *cmd_line, void *arg)
+{
+    char *directory = g_dir_make_tmp("scsi-pr-XXXXXX", NULL);
+
+    g_assert(directory);
+    g_test_queue_destroy(remove_file_store, directory);
+    file_store = g_strdup_printf("file:%s/lu.pr", directory);
+    setup_medium(cmd_line, arg);
+    add_pair(cmd_line, file_store);
     return arg;
 }
 
@@ -465,6 +672,7 @@ static void *setup_plain(GString *cmd_line, void *arg)
 static void register_scsi_pr_test(void)
 {
     QOSGraphTestOptions pair = { .before = setup_pair };
+    QOSGraphTestOptions file_pair = { .before = setup_file_pair };
     QOSGraphTestOptions plain = {
         .before = setup_plain,
         .edge.extra_device_opts = "virtqueue_size=1024",
@@ -476,6 +684,14 @@ static void register_scsi_pr_test(void)
     qos_add_test("scsi-pr-bad-input", "virtio-scsi", test_bad_input, &pair);
     qos_add_test("scsi-pr-query", "virtio-scsi", test_query, &pair);
     qos_add_test("scsi-pr-unplug", "virtio-scsi", test_unplug, &pair);
+    qos_add_test("scsi-pr-legacy", "virtio-scsi", test_legacy, &pair);
+    qos_add_test("scsi-pr-replace-lost", "virtio-scsi", test_replace_lost,
+                 &pair);
+    qos_add_test("scsi-pr-lun-reset", "virtio-scsi", test_lun_reset, &pair);
+    qos_add_test("scsi-pr-legacy-unplug", "virtio-scsi", test_legacy_unplug,
+                 &pair);
+    qos_add_test("scsi-pr-system-reset", "virtio-scsi", test_system_reset,
+                 &file_pair);
     qos_add_test("scsi-pr-transcript", "virtio-scsi-pci", test_transcript,
                  &plain);
 }

@@ -22,6 +22,9 @@ typedef struct SCSIPRClass {
     void (*unrealize)(SCSIDevice *dev);
     SCSIRequest *(*alloc_req)(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                               uint8_t *buf, void *hba_private);
+    int (*parse_cdb)(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
+                     size_t buf_len, void *hba_private);
+    void (*reset)(DeviceState *qdev);
 } SCSIPRClass;
 
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
@@ -77,5 +80,14 @@ void scsi_pr_unrealize(SCSIDevice *dev);
 
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private);
+
+/* pr-cdb.c */
+
+int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
+                      size_t buf_len, void *hba_private);
+
+/* pr-reset.c */
+
+void scsi_pr_reset_device(DeviceState *qdev);
 
 #endif /* HW_SCSI_PR_INTERNAL_H */

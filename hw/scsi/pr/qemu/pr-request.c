@@ -19,11 +19,16 @@
 #include "trace.h"
 
 /* Ends a request that must not be carried out. */
-static void scsi_pr_complete_conflict(SCSIRequest *req)
+static void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
 {
-    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
     /* pvscsi would turn a residual into an error of the adapter. */
     req->residual = 0;
+    if (why == SCSI_PR_INFORMATION_LOST) {
+        scsi_req_build_sense(req, (SCSISense) { DATA_PROTECT, 0x44, 0x01 });
+        scsi_req_complete(req, CHECK_CONDITION);
+        return;
+    }
+    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
     scsi_req_complete(req, RESERVATION_CONFLICT);
 }
 
@@ -58,13 +63,14 @@ static SCSIPRIORequest *scsi_pr_io(SCSIRequest *req)
 static bool scsi_pr_io_admit(SCSIRequest *req)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
+    ScsiPrAdmission admission;
 
     io->epoch = qatomic_read(&io->pr->admission_epoch);
-    if (scsi_pr_admit(io->pr->handle, req->cmd.buf, req->cmd.len) ==
-        SCSI_PR_ADMITTED) {
+    admission = scsi_pr_admit(io->pr->handle, req->cmd.buf, req->cmd.len);
+    if (admission == SCSI_PR_ADMITTED) {
         return true;
     }
-    scsi_pr_complete_conflict(req);
+    scsi_pr_complete_refused(req, admission);
     return false;
 }
 
@@ -269,7 +275,7 @@ static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
 
     if (scsi_pr_admit(r->pr->handle, req->cmd.buf, req->cmd.len) ==
         SCSI_PR_CONFLICT) {
-        scsi_pr_complete_conflict(req);
+        scsi_pr_complete_refused(req, SCSI_PR_CONFLICT);
         return 0;
     }
     if (req->cmd.mode == SCSI_XFER_TO_DEV && req->cmd.xfer &&

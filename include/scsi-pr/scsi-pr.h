@@ -12,10 +12,10 @@
  * of the preempted ones is in its gate any more, and none can enter.
  *
  * Threads: every function may be called from any thread, if not said
- * otherwise. scsi_pr_enter, scsi_pr_leave and scsi_pr_take_unit_attention
- * neither block nor take locks. Callbacks run on threads of the library; they
- * must hand over to the emulator's own thread and return. They may call the
- * three named, nothing else.
+ * otherwise. scsi_pr_enter, scsi_pr_leave and scsi_pr_take_unit_attention do
+ * not wait for a store; they take a lock only to refuse a command. Callbacks
+ * run on threads of the library; they must hand over to the emulator's own
+ * thread and return. They may call the three named, nothing else.
  *
  * Ownership: the library copies what it is given. What it returns is freed
  * with the function that its declaration names.
@@ -113,7 +113,8 @@ typedef struct ScsiPrConfig {
 ScsiPrDevice *scsi_pr_device_new(const ScsiPrConfig *config, ScsiPrError *error);
 
 /*
- * Detaches the nexus. Its registration and reservation stay. Commands that
+ * Detaches the nexus. Its registration and persistent reservation stay, a
+ * reservation made by RESERVE (SPC-2) is released. Commands that
  * are still under way end first, and their callbacks have run when this
  * returns. No other call may be under way or follow.
  */
@@ -123,6 +124,11 @@ typedef enum ScsiPrAdmission {
     SCSI_PR_ADMITTED,   /* carry the command out */
     SCSI_PR_CONFLICT,   /* end it in RESERVATION CONFLICT status */
     SCSI_PR_EXECUTE,    /* a reservation command: scsi_pr_execute() */
+    /*
+     * SPC-4 5.13.5.3.2: end it in CHECK CONDITION status, DATA PROTECT (7h),
+     * PERSISTENT RESERVATION INFORMATION LOST (44h/01h)
+     */
+    SCSI_PR_INFORMATION_LOST,
 } ScsiPrAdmission;
 
 /*
@@ -201,6 +207,27 @@ void scsi_pr_execute(ScsiPrDevice *device,
                      const uint8_t *cdb, size_t cdb_length,
                      const uint8_t *data, size_t data_length,
                      ScsiPrCallback *callback, void *opaque);
+
+typedef enum ScsiPrReset {
+    /*
+     * LOGICAL UNIT RESET (SAM-4 7.7) came over this I_T nexus. Releases a
+     * reservation made by RESERVE, whoever holds it.
+     */
+    SCSI_PR_LOGICAL_UNIT_RESET,
+    /*
+     * The initiator is gone or starts anew (SAM-4 6.3.4): a reset of the
+     * machine or the adapter. Releases a reservation made by RESERVE if this
+     * nexus holds it.
+     */
+    SCSI_PR_NEXUS_LOSS,
+} ScsiPrReset;
+
+/*
+ * A reset has happened (SPC-2 5.5.1). Persistent reservations and
+ * registrations stay (SPC-3 5.6.1). Returns at once; takes effect behind the
+ * commands under way. A store that fails leaves the reservation as it was.
+ */
+void scsi_pr_reset(ScsiPrDevice *device, ScsiPrReset reset);
 
 /*
  * The oldest unit attention condition that waits for this nexus, if any.

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <variant>
 
+#include "core/legacy.h"
 #include "core/report.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
+#include "spc/reserve.h"
 
 namespace scsi_pr::linear {
 
@@ -24,6 +26,8 @@ Effect CarryIn(const State& state, const Capabilities& capabilities, const ByteV
   const auto parsed = ParsePersistentReserveIn(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return Refused(state, *sense);
   const auto& command = std::get<PersistentReserveIn>(parsed);
+  const Refusal refusal = RefusePersistentReserve(state);
+  if (refusal.status != ScsiStatus::kGood) return {{refusal.status, refusal.sense, {}}, state};
   ByteVector data = Report(command.action, state, capabilities);
   data.resize(std::min<size_t>(data.size(), command.allocation_length));
   return {{ScsiStatus::kGood, sense::kNone, std::move(data)}, state};
@@ -34,6 +38,12 @@ Effect CarryOut(const State& state, const Capabilities& capabilities, const Nexu
   const auto parsed = ParsePersistentReserveOut(cdb, data_out);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return Refused(state, *sense);
   return Ended(Apply(state, capabilities, nexus, std::get<PersistentReserveOut>(parsed)));
+}
+
+Effect CarryLegacy(const State& state, const Nexus& nexus, const ByteVector& cdb) {
+  const auto parsed = ParseReserve(cdb);
+  if (const Sense* sense = std::get_if<Sense>(&parsed)) return Refused(state, *sense);
+  return Ended(ApplyLegacy(state, nexus, std::get<LegacyAction>(parsed)));
 }
 
 LogicalUnit::Life* FindLife(LogicalUnit& unit, const Nexus& nexus) {
@@ -52,6 +62,7 @@ bool Attach(const Operation& operation, LogicalUnit* unit) {
 
 bool Leave(const Operation& operation, LogicalUnit* unit) {
   std::erase(unit->attached, operation.nexus);
+  unit->state = ApplyReset(unit->state, operation.nexus, Reset::kNexusLoss).state;
   if (LogicalUnit::Life* gone = FindLife(*unit, operation.nexus)) {
     gone->life = std::max(gone->life, operation.life);
   } else {
@@ -107,7 +118,7 @@ Effect Carry(const State& state, const Capabilities& capabilities, const Nexus& 
     case opcode::kReserve10:
     case opcode::kRelease6:
     case opcode::kRelease10:
-      return Ended(ApplyLegacy(state, nexus));
+      return CarryLegacy(state, nexus, cdb);
     default:
       return Refused(state, sense::kInvalidCommandOperationCode);
   }

@@ -7,6 +7,7 @@
 //   attach            -> ok | error CODE MESSAGE
 //   detach            -> ok
 //   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
+//   reserve | release -> status N | error CODE MESSAGE     (those of SPC-2)
 //   admits            -> yes | no          (a WRITE command, through the gate)
 //   enter             -> epoch N | no      (the same, and it stays on its way)
 //   leave N           -> ok
@@ -21,6 +22,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "core/legacy.h"
 #include "crash_point.h"
 #include "store/store.h"
 
@@ -38,6 +40,11 @@ struct Process {
 std::string Text(const Status& status) {
   if (status.ok()) return "ok";
   return "error " + std::to_string(static_cast<int>(status.code())) + " " + status.message();
+}
+
+std::string Text(const Status& status, const Outcome& outcome) {
+  if (!status.ok()) return Text(status);
+  return "status " + std::to_string(static_cast<int>(outcome.status));
 }
 
 Status Send(Process& process, const PersistentReserveOut& command, Outcome* outcome) {
@@ -58,8 +65,14 @@ std::string Out(Process& process, std::istream& arguments) {
   command.type = static_cast<uint8_t>(type);
   Outcome outcome;
   const Status status = Send(process, command, &outcome);
-  if (!status.ok()) return Text(status);
-  return "status " + std::to_string(static_cast<int>(outcome.status));
+  return Text(status, outcome);
+}
+
+std::string Legacy(Process& process, LegacyAction action) {
+  Outcome outcome;
+  const Status status = process.store->Update(
+      [&](const State& state) { return ApplyLegacy(state, process.nexus, action); }, &outcome);
+  return Text(status, outcome);
 }
 
 std::string Keys(Process& process) {
@@ -109,6 +122,8 @@ std::string Answer(Process& process, const std::string& line) {
   arguments >> verb;
   if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", nullptr, &process.slot));
   if (verb == "out") return Out(process, arguments);
+  if (verb == "reserve") return Legacy(process, LegacyAction::kReserve);
+  if (verb == "release") return Legacy(process, LegacyAction::kRelease);
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
   if (verb == "admits") return process.slot->admission().Admits(AccessClass::kWrite) ? "yes" : "no";

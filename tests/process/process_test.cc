@@ -81,6 +81,42 @@ TEST_F(ProcessTest, KilledLastProcessIsAPowerLoss) {
   }
 }
 
+// SPC-2 5.5.1: a reservation made by RESERVE is in force in every process, and
+// ends with the process of its holder. Whatever the next one does finds that.
+TEST_F(ProcessTest, KilledProcessLosesItsLegacyReservation) {
+  const auto b = Attached(2);
+  for (const char* next : {"keys", "reserve", "attach"}) {
+    const auto a = Attached(1);
+    ASSERT_EQ(a->Ask("reserve"), kGood);
+    ASSERT_EQ(b->Ask("reserve"), "status 24");
+    ASSERT_EQ(b->Ask("admits"), "no");
+    a->Kill();
+    EXPECT_EQ(b->Ask("admits"), "no") << "nobody has looked yet";
+    std::unique_ptr<Child> again;
+    if (next == std::string("attach")) {
+      again = Attached(1);
+    } else {
+      EXPECT_EQ(b->Ask(next), next == std::string("keys") ? "-" : kGood);
+    }
+    EXPECT_EQ(b->Ask("admits"), "yes") << next;
+    EXPECT_EQ(b->Ask("attention"), "none");
+    ASSERT_EQ(b->Ask("release"), kGood);
+  }
+}
+
+// A process that is only stopped lives.
+TEST_F(ProcessTest, StoppedProcessKeepsItsLegacyReservation) {
+  const auto a = Attached(1);
+  const auto b = Attached(2);
+  ASSERT_EQ(a->Ask("reserve"), kGood);
+  ASSERT_EQ(kill(a->pid(), SIGSTOP), 0);
+  EXPECT_EQ(b->Ask("reserve"), "status 24");
+  EXPECT_EQ(b->Ask("admits"), "no");
+  ASSERT_EQ(kill(a->pid(), SIGCONT), 0);
+  EXPECT_EQ(a->Ask("release"), kGood);
+  EXPECT_EQ(b->Ask("admits"), "yes");
+}
+
 // Killed anywhere in the middle of its updates, again and again, it leaves a
 // store that the next one repairs: sound, with one registration, in force.
 TEST_F(ProcessTest, KilledInTheMiddleOfUpdates) {

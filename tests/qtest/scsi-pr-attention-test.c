@@ -7,8 +7,6 @@
 #include "qemu/module.h"
 #include "scsi-pr-bench.h"
 
-#define CONTROL_QUEUE 0
-
 /* REGISTRATIONS PREEMPTED waits for A. */
 static void preempt_a(Bench *b)
 {
@@ -100,27 +98,6 @@ static void test_each_once(void *obj, void *data, QGuestAllocator *alloc)
     assert_sense_data(request_sense(b, B, false, 18), NO_SENSE, 0, 0);
     assert_good(test_unit_ready(b, B));
     bench_free(b);
-}
-
-static void reset_logical_unit(Bench *b, int target)
-{
-    QVirtQueue *vq = b->vq[CONTROL_QUEUE];
-    const struct virtio_scsi_ctrl_tmf_req req = {
-        .type = cpu_to_le32(VIRTIO_SCSI_T_TMF),
-        .subtype = cpu_to_le32(VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET),
-        .lun = { 1, target },
-    };
-    struct virtio_scsi_ctrl_tmf_resp resp = { .response = 0xff };
-    uint64_t resp_addr = bench_copy(b, sizeof(resp), &resp);
-    uint32_t head = qvirtqueue_add(global_qtest, vq,
-                                   bench_copy(b, sizeof(req), &req),
-                                   sizeof(req), false, true);
-
-    qvirtqueue_add(global_qtest, vq, resp_addr, sizeof(resp), true, false);
-    qvirtqueue_kick(global_qtest, b->dev, vq, head);
-    qvirtio_wait_used_elem(global_qtest, b->dev, vq, head, NULL, TIMEOUT_US);
-    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
-    g_assert_cmphex(resp.response, ==, VIRTIO_SCSI_S_OK);
 }
 
 /* A reset adds its own condition, which goes first, and clears none */

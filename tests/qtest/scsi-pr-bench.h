@@ -8,6 +8,11 @@
 #ifndef TESTS_QTEST_SCSI_PR_BENCH_H
 #define TESTS_QTEST_SCSI_PR_BENCH_H
 
+#if __has_include("qobject/qlist.h")
+#include "qobject/qlist.h"
+#else
+#include "qapi/qmp/qlist.h"
+#endif
 #include "libqtest-single.h"
 #include "qemu/bswap.h"
 #include "scsi/constants.h"
@@ -17,6 +22,7 @@
 #include "libqos/qgraph.h"
 
 #define TIMEOUT_US (30 * 1000 * 1000)
+#define CONTROL_QUEUE 0
 #define REQUEST_QUEUE 2
 #define SCSI_PR_MAX_DATA_OUT 65536
 #define DATA_MAX 1024
@@ -28,7 +34,7 @@ enum { KEY_A = 0xa, KEY_B = 0xb };
 
 /* PERSISTENT RESERVE OUT service actions (SPC-3 table 106) */
 enum { REGISTER, PR_RESERVE, PR_RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT,
-       REGISTER_AND_IGNORE };
+       REGISTER_AND_IGNORE, REGISTER_AND_MOVE, REPLACE_LOST };
 
 /* PERSISTENT RESERVE IN service actions (SPC-3 table 97) */
 enum { READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS };
@@ -222,6 +228,27 @@ static inline void bench_free(Bench *b)
     g_free(b);
 }
 
+static inline void reset_logical_unit(Bench *b, int target)
+{
+    QVirtQueue *vq = b->vq[CONTROL_QUEUE];
+    const struct virtio_scsi_ctrl_tmf_req req = {
+        .type = cpu_to_le32(VIRTIO_SCSI_T_TMF),
+        .subtype = cpu_to_le32(VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET),
+        .lun = { 1, target },
+    };
+    struct virtio_scsi_ctrl_tmf_resp resp = { .response = 0xff };
+    uint64_t resp_addr = bench_copy(b, sizeof(resp), &resp);
+    uint32_t head = qvirtqueue_add(global_qtest, vq,
+                                   bench_copy(b, sizeof(req), &req),
+                                   sizeof(req), false, true);
+
+    qvirtqueue_add(global_qtest, vq, resp_addr, sizeof(resp), true, false);
+    qvirtqueue_kick(global_qtest, b->dev, vq, head);
+    qvirtio_wait_used_elem(global_qtest, b->dev, vq, head, NULL, TIMEOUT_US);
+    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
+    g_assert_cmphex(resp.response, ==, VIRTIO_SCSI_S_OK);
+}
+
 /* Past what plugging made: POWER ON, REPORTED LUNS DATA HAS CHANGED. */
 static inline void settle(Bench *b, int target)
 {
@@ -252,18 +279,23 @@ static inline void *setup_medium(GString *cmd_line, void *arg)
     return arg;
 }
 
-static inline void *setup_pair(GString *cmd_line, void *arg)
+static inline void add_pair(GString *cmd_line, const char *store)
 {
-    setup_medium(cmd_line, arg);
     for (int i = A; i <= B; i++) {
         char id = i == A ? 'a' : 'b';
 
         g_string_append_printf(cmd_line, " -device scsi-hd,id=%c,scsi-id=%d,"
                                "drive=medium,share-rw=on,"
-                               "wwn=0x5000000000000000,pr-store=memory:quorum,"
+                               "wwn=0x5000000000000000,pr-store=%s,"
                                "pr-initiator=iqn.2026-01.org.example:%c",
-                               id, i, id);
+                               id, i, store, id);
     }
+}
+
+static inline void *setup_pair(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    add_pair(cmd_line, "memory:quorum");
     return arg;
 }
 
@@ -273,6 +305,25 @@ static inline void *setup_plain(GString *cmd_line, void *arg)
     g_string_append(cmd_line, " -device scsi-hd,id=a,scsi-id=1,drive=medium,"
                     "share-rw=on,serial=plain");
     return arg;
+}
+
+/* What query-scsi-pr says of one device; unref it. */
+static inline QDict *query_device(const char *id)
+{
+    QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-scsi-pr'}");
+    const QListEntry *entry;
+    QDict *found = NULL;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(answer, "return"), entry) {
+        QDict *info = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (g_str_equal(qdict_get_str(info, "device"), id)) {
+            found = qobject_ref(info);
+        }
+    }
+    g_assert(found);
+    qobject_unref(answer);
+    return found;
 }
 
 #endif /* TESTS_QTEST_SCSI_PR_BENCH_H */

@@ -5,11 +5,6 @@
 #include "qemu/osdep.h"
 #include "qemu/module.h"
 /* moved between the series that we build with */
-#if __has_include("qobject/qlist.h")
-#include "qobject/qlist.h"
-#else
-#include "qapi/qmp/qlist.h"
-#endif
 #include "scsi-pr-bench.h"
 
 /* Tables 33 and 34: what an unregistered nexus may do */
@@ -111,24 +106,6 @@ static void test_bad_input(void *obj, void *data, QGuestAllocator *alloc)
     assert_check(pr_in(b, A, 0x1f, 64), ILLEGAL_REQUEST, 0x24, 0x00);
     g_assert_cmpuint(ldq_be_p(pr_in(b, A, READ_KEYS, 64).data), ==, 0);
     bench_free(b);
-}
-
-static QDict *query_device(const char *id)
-{
-    QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-scsi-pr'}");
-    const QListEntry *entry;
-    QDict *found = NULL;
-
-    QLIST_FOREACH_ENTRY(qdict_get_qlist(answer, "return"), entry) {
-        QDict *info = qobject_to(QDict, qlist_entry_obj(entry));
-
-        if (g_str_equal(qdict_get_str(info, "device"), id)) {
-            found = qobject_ref(info);
-        }
-    }
-    g_assert(found);
-    qobject_unref(answer);
-    return found;
 }
 
 /* The state as QMP shows it, and that management software can find out */

@@ -20,6 +20,8 @@ struct Row {
   int action = -1;       // CDB byte 1 bits 4-0; for 7Fh bytes 8 and 9
   uint8_t byte4 = 0;
   const char* columns = nullptr;  // A or C for columns 1 ... 5
+  char legacy = 'C';  // under a legacy reservation of another nexus (SPC-2 table 10)
+  char lost = 'C';    // while reservation information is lost (SPC-4 5.13.5.2)
 };
 
 constexpr const char* kAlways = "AAAAA";
@@ -28,25 +30,25 @@ constexpr const char* kWrites = "CCACC";
 
 constexpr Row kTable[] = {
     {"TEST UNIT READY", 0x00, -1, 0, kAlways},
-    {"REQUEST SENSE", 0x03, -1, 0, kAlways},
-    {"INQUIRY", 0x12, -1, 0, kAlways},
-    {"LOG SENSE", 0x4D, -1, 0, kAlways},
-    {"PERSISTENT RESERVE IN", 0x5E, -1, 0, kAlways},
-    {"REPORT LUNS", 0xA0, -1, 0, kAlways},
+    {"REQUEST SENSE", 0x03, -1, 0, kAlways, 'A', 'A'},
+    {"INQUIRY", 0x12, -1, 0, kAlways, 'A', 'A'},
+    {"LOG SENSE", 0x4D, -1, 0, kAlways, 'A', 'A'},
+    {"PERSISTENT RESERVE IN", 0x5E, -1, 0, kAlways, 'A', 'A'},
+    {"REPORT LUNS", 0xA0, -1, 0, kAlways, 'A', 'A'},
     {"REPORT IDENTIFYING INFORMATION", 0xA3, 0x05, 0, kAlways},
-    {"REPORT TARGET PORT GROUPS", 0xA3, 0x0A, 0, kAlways},
+    {"REPORT TARGET PORT GROUPS", 0xA3, 0x0A, 0, kAlways, 'C', 'A'},
     {"REPORT ALIASES", 0xA3, 0x0B, 0, kAlways},
     {"REPORT PRIORITY", 0xA3, 0x0E, 0, kAlways},
     {"REPORT TIMESTAMP", 0xA3, 0x0F, 0, kAlways},
     {"READ CAPACITY(10)", 0x25, -1, 0, kAlways},
     {"READ CAPACITY(16)", 0x9E, 0x10, 0, kAlways},
-    {"START STOP UNIT, START=1", 0x1B, -1, 0x01, kAlways},
-    {"START STOP UNIT, START=1 LOEJ=1", 0x1B, -1, 0x03, kAlways},
+    {"START STOP UNIT, START=1", 0x1B, -1, 0x01, kAlways, 'C', 'A'},
+    {"START STOP UNIT, START=1 LOEJ=1", 0x1B, -1, 0x03, kAlways, 'C', 'A'},
     {"START STOP UNIT, START=0", 0x1B, -1, 0x00, kWrites},
     {"START STOP UNIT, START=0 LOEJ=1", 0x1B, -1, 0x02, kWrites},
     {"START STOP UNIT, START=1 POWER CONDITION=1", 0x1B, -1, 0x11, kWrites},
     {"START STOP UNIT, START=0 POWER CONDITION=3", 0x1B, -1, 0x30, kWrites},
-    {"PREVENT ALLOW, PREVENT=0", 0x1E, -1, 0x00, kAlways},
+    {"PREVENT ALLOW, PREVENT=0", 0x1E, -1, 0x00, kAlways, 'A', 'C'},
     {"PREVENT ALLOW, PREVENT=1", 0x1E, -1, 0x01, kWrites},
     {"PREVENT ALLOW, PREVENT=2", 0x1E, -1, 0x02, kWrites},
     {"PREVENT ALLOW, PREVENT=3", 0x1E, -1, 0x03, kWrites},
@@ -64,7 +66,7 @@ constexpr Row kTable[] = {
     {"GET LBA STATUS", 0x9E, 0x12, 0, kReads},
     {"READ DEFECT DATA(10)", 0x37, -1, 0, kReads},
     {"READ DEFECT DATA(12)", 0xB7, -1, 0, kReads},
-    {"READ BUFFER", 0x3C, -1, 0, kReads},
+    {"READ BUFFER", 0x3C, -1, 0, kReads, 'C', 'A'},
     {"MODE SENSE(6)", 0x1A, -1, 0, kReads},
     {"MODE SENSE(10)", 0x5A, -1, 0, kReads},
     {"RECEIVE DIAGNOSTIC RESULTS", 0x1C, -1, 0, kReads},
@@ -108,7 +110,7 @@ constexpr Row kTable[] = {
     {"MODE SELECT(10)", 0x55, -1, 0, kWrites},
     {"LOG SELECT", 0x4C, -1, 0, kWrites},
     {"SEND DIAGNOSTIC", 0x1D, -1, 0, kWrites},
-    {"WRITE BUFFER", 0x3B, -1, 0, kWrites},
+    {"WRITE BUFFER", 0x3B, -1, 0, kWrites, 'C', 'A'},
     {"WRITE ATTRIBUTE", 0x8D, -1, 0, kWrites},
     {"SET IDENTIFYING INFORMATION", 0xA4, 0x06, 0, kWrites},
     {"SET TARGET PORT GROUPS", 0xA4, 0x0A, 0, kWrites},
@@ -167,6 +169,39 @@ TEST(Access, Table33) {
   }
 }
 
+// Under a reservation made by RESERVE: everything for its holder, next to
+// nothing for any other nexus. PERSISTENT RESERVE IN reaches the transition.
+TEST(Access, LegacyReservation) {
+  const State state = Given().LegacyHolder(A());
+  EXPECT_EQ(AllowedAccess(state, A()), kFullAccess);
+  for (const Nexus& other : {B(), At(A(), 2)}) {
+    for (const Row& row : kTable) {
+      EXPECT_EQ(Allowed(state, other, Cdb(row)) ? 'A' : 'C', row.legacy) << row.command;
+    }
+  }
+}
+
+// Whoever asks.
+TEST(Access, LostInformation) {
+  const State state = Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl().Lost();
+  for (const Nexus& nexus : {A(), B()}) {
+    EXPECT_NE(AllowedAccess(state, nexus) & kInformationLost, 0u);
+    for (const Row& row : kTable) {
+      EXPECT_EQ(Allowed(state, nexus, Cdb(row)) ? 'A' : 'C', row.lost) << row.command;
+    }
+  }
+  EXPECT_EQ(kFullAccess & kInformationLost, 0u);
+}
+
+// The commands that are judged later are neither refused here.
+TEST(Access, JudgedLaterUnderLegacyAndLost) {
+  for (const State& state : {State(Given().LegacyHolder(A())), State(Given().Lost())}) {
+    for (uint8_t code : kJudgedLater) {
+      EXPECT_TRUE(Allowed(state, B(), ByteVector{code})) << int{code};
+    }
+  }
+}
+
 TEST(Access, ReservationCommandsReachTheTransition) {
   for (uint8_t code : kJudgedLater) {
     ByteVector cdb(10);
@@ -188,6 +223,8 @@ TEST(Access, EveryOtherOperationCodeIsMostRestrictive) {
     cdb[0] = static_cast<uint8_t>(code);
     SCOPED_TRACE(code);
     ExpectColumns(cdb, kWrites);
+    EXPECT_FALSE(Allowed(Given().LegacyHolder(A()), B(), cdb));
+    EXPECT_FALSE(Allowed(Given().Lost(), B(), cdb));
   }
 }
 
@@ -222,7 +259,7 @@ TEST(Access, StartStopUnitBits) {
   for (unsigned byte4 = 0; byte4 < 256; byte4++) {
     const ByteVector cdb = {0x1B, 0, 0, 0, static_cast<uint8_t>(byte4), 0};
     const bool only_starts = (byte4 & 0x01) != 0 && byte4 >> 4 == 0;
-    EXPECT_EQ(Classify(cdb), only_starts ? AccessClass::kUnrestricted : AccessClass::kWrite)
+    EXPECT_EQ(Classify(cdb), only_starts ? AccessClass::kStartUnit : AccessClass::kWrite)
         << byte4;
   }
 }
@@ -231,7 +268,7 @@ TEST(Access, PreventBits) {
   for (unsigned byte4 = 0; byte4 < 256; byte4++) {
     const ByteVector cdb = {0x1E, 0, 0, 0, static_cast<uint8_t>(byte4), 0};
     EXPECT_EQ(Classify(cdb),
-              (byte4 & 3) == 0 ? AccessClass::kUnrestricted : AccessClass::kWrite)
+              (byte4 & 3) == 0 ? AccessClass::kAllowMediumRemoval : AccessClass::kWrite)
         << byte4;
   }
 }

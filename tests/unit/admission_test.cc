@@ -97,7 +97,7 @@ TEST(Admission, EpochsRunOut) {
   const auto hung = admission.Enter(AccessClass::kWrite);
   int drains = 0;
   while (drains < 100000 && admission.BeginDrain(kFullAccess)) drains++;
-  EXPECT_EQ(drains, 4095);
+  EXPECT_EQ(drains, 1023);
   const auto late = admission.Enter(AccessClass::kWrite);
   EXPECT_NE(late, hung);
   EXPECT_FALSE(admission.Leave(*late));

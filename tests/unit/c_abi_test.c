@@ -159,6 +159,39 @@ const char *c_abi_check_devices(const char *store)
     return wrong;
 }
 
+/* SPC-2 5.5.1; what waits here comes behind the reset */
+static const char *reset(ScsiPrDevice *a, ScsiPrDevice *b)
+{
+    static const uint8_t kReserve6[10] = {0x16};
+    static const uint8_t kRelease6[10] = {0x17};
+    ScsiPrSense sense = {0};
+    CHECK(execute(a, kReserve6, 0, 0).status == 0x00);
+    CHECK(pass(a, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(pass(b, kWrite10, sizeof kWrite10) == SCSI_PR_CONFLICT);
+    CHECK(pass(b, kReserve6, 6) == SCSI_PR_EXECUTE);
+    scsi_pr_reset(b, SCSI_PR_NEXUS_LOSS);
+    CHECK(execute(b, kReserve6, 0, 0).status == 0x18);
+    scsi_pr_reset(b, SCSI_PR_LOGICAL_UNIT_RESET);
+    CHECK(execute(b, kRelease6, 0, 0).status == 0x00);
+    CHECK(pass(b, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(!scsi_pr_take_unit_attention(b, &sense));
+    CHECK(scsi_pr_take_unit_attention(a, &sense));
+    CHECK(sense.key == 0x6 && sense.asc == 0x29 && sense.ascq == 0x03);
+    return NULL;
+}
+
+const char *c_abi_check_reset(const char *store)
+{
+    ScsiPrError error = {0};
+    ScsiPrDevice *a = open_device(store, "naa.5000000000000001", &error);
+    ScsiPrDevice *b = open_device(store, "naa.5000000000000002", &error);
+    CHECK(a != NULL && b != NULL);
+    const char *wrong = reset(a, b);
+    scsi_pr_device_free(a);
+    scsi_pr_device_free(b);
+    return wrong;
+}
+
 static const char *check_error(const ScsiPrConfig *config)
 {
     ScsiPrError error = {0};

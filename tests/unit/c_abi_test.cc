@@ -14,6 +14,11 @@ TEST(CAbi, DevicesOfOneFileStore) {
   const scsi_pr::testing::TemporaryDirectory directory;
   EXPECT_STREQ(c_abi_check_devices(("file:" + (directory / "lu.pr")).c_str()), nullptr);
 }
+TEST(CAbi, Resets) {
+  EXPECT_STREQ(c_abi_check_reset("memory:c-abi-reset"), nullptr);
+  const scsi_pr::testing::TemporaryDirectory directory;
+  EXPECT_STREQ(c_abi_check_reset(("file:" + (directory / "lu.pr")).c_str()), nullptr);
+}
 TEST(CAbi, Errors) { EXPECT_STREQ(c_abi_check_errors(), nullptr); }
 TEST(CAbi, SameNexusTwice) { EXPECT_STREQ(c_abi_check_same_nexus("memory:c-abi-same"), nullptr); }
 

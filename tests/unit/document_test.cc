@@ -140,9 +140,9 @@ TEST(Document, AnotherFormat) {
 
 // A newer schema is recognized whatever else it has changed.
 TEST(Document, NewerSchema) {
-  EXPECT_EQ(Decode(R"({"format":"scsi-pr","schema":2})"), Code::kUnsupported);
+  EXPECT_EQ(Decode(R"({"format":"scsi-pr","schema":3})"), Code::kUnsupported);
   json document = json::parse(EncodeDocument(Example()));
-  for (const int64_t schema : {int64_t{2}, int64_t{1000}, int64_t{1} << 31, (int64_t{1} << 32) + 1,
+  for (const int64_t schema : {int64_t{3}, int64_t{1000}, int64_t{1} << 31, (int64_t{1} << 32) + 1,
                                INT64_MAX}) {
     document["schema"] = schema;
     EXPECT_EQ(Decode(document.dump()), Code::kUnsupported) << schema;
@@ -166,6 +166,65 @@ TEST(Document, Checksum) {
     document["checksum"] = checksum;
     EXPECT_EQ(Decode(document.dump()), Code::kCorrupt) << checksum;
   }
+}
+
+// What schema 1 can say is of schema 1, so that whoever knows no more reads it.
+TEST(Document, SchemaOfWhatItSays) {
+  const auto schema = [](const State& state) {
+    return json::parse(EncodeDocument(state)).at("schema").get<int>();
+  };
+  EXPECT_EQ(schema(State{}), 1);
+  EXPECT_EQ(schema(Example()), 1);
+  EXPECT_EQ(schema(Given().LegacyHolder(A())), 2);
+  EXPECT_EQ(schema(Given().Lost()), 2);
+}
+
+TEST(Document, LegacyHolderExactly) {
+  const std::string body =
+      R"({"aptpl":false,"legacy-holder":{"initiator":"iqn.a","target-port":2},)"
+      R"("pr-generation":3,"registrations":[]})";
+  EXPECT_EQ(EncodeDocument(Given().LegacyHolder(MakeNexus("iqn.a", 2)).Generation(3)),
+            R"({"checksum":")" + Sha256(body) + R"(","format":"scsi-pr","schema":2,"state":)" +
+                body + "}");
+}
+
+TEST(Document, Schema2RoundTrips) {
+  const State kStates[] = {Given().LegacyHolder(At(A(), 65535)).Aptpl(), Given().Lost(),
+                           Given().Registered(A(), 1).Reserved(kWE, A()).Aptpl().Lost()};
+  for (const State& state : kStates) {
+    State decoded;
+    EXPECT_TRUE(DecodeDocument(EncodeDocument(state), &decoded).ok());
+    EXPECT_EQ(decoded, state);
+  }
+}
+
+// Under schema 1 older programs would let everybody in: it never is.
+TEST(Document, Schema2UnderTheNameOfSchema1) {
+  for (const State& state : {State(Given().LegacyHolder(A())), State(Given().Lost())}) {
+    json document = json::parse(EncodeDocument(state));
+    document["schema"] = 1;
+    EXPECT_EQ(Decode(document.dump()), Code::kCorrupt);
+  }
+}
+
+TEST(Document, Schema2Invariants) {
+  const auto decode = [](void (*change)(json&)) {
+    json document = json::parse(EncodeDocument(Given().LegacyHolder(A())));
+    change(document.at("state"));
+    document["checksum"] = Sha256(document.at("state").dump());
+    return Decode(document.dump());
+  };
+  EXPECT_EQ(decode([](json&) {}), Code::kOk);
+  EXPECT_EQ(decode([](json& s) { s["legacy-holder"] = nullptr; }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) { s["legacy-holder"] = "naa.5000000000000001"; }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) { s["legacy-holder"]["target-port"] = 0; }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) { s["legacy-holder"].erase("initiator"); }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) { s["information-lost"] = true; }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) { s["information-lost"] = 1; }), Code::kCorrupt);
+  EXPECT_EQ(decode([](json& s) {
+              s["registrations"] = StateToJson(Given().Registered(A(), 1))["registrations"];
+            }),
+            Code::kCorrupt);
 }
 
 struct Change {

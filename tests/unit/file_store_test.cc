@@ -167,7 +167,7 @@ TEST_F(FileStoreTest, NewerSchema) {
 
 TEST_F(FileStoreTest, NewerDocument) {
   MakeStoreReservedByA();
-  Sql(R"(UPDATE logical_unit SET document = '{"format":"scsi-pr","schema":2}')");
+  Sql(R"(UPDATE logical_unit SET document = '{"format":"scsi-pr","schema":3}')");
   ExpectRefused(Code::kUnsupported);
 }
 

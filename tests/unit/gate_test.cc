@@ -13,7 +13,8 @@ namespace {
 using namespace testing;
 
 constexpr Sense kConditions[] = {sense::kReservationsPreempted, sense::kReservationsReleased,
-                                 sense::kRegistrationsPreempted};
+                                 sense::kRegistrationsPreempted,
+                                 sense::kBusDeviceResetFunctionOccurred};
 
 TEST(UnitAttentionQueue, StartsEmpty) {
   UnitAttentionQueue queue;
@@ -36,6 +37,16 @@ TEST(UnitAttentionQueue, OldestFirst) {
       }
     }
   }
+}
+
+// As many as there are have room at once.
+TEST(UnitAttentionQueue, AllOfThem) {
+  UnitAttentionQueue queue;
+  uint64_t version = 1;
+  for (const Sense condition : kConditions) queue.Raise(version++, condition);
+  for (const Sense condition : kConditions) queue.Raise(version++, condition);
+  for (const Sense condition : kConditions) EXPECT_EQ(queue.Take(), condition);
+  EXPECT_EQ(queue.Take(), std::nullopt);
 }
 
 TEST(UnitAttentionQueue, PendingOnesAreNotRepeated) {
@@ -75,7 +86,7 @@ TEST(UnitAttentionQueue, Reset) {
 TEST(UnitAttentionQueue, LargestVersion) {
   constexpr uint64_t kLargest = (uint64_t{1} << 40) - 1;
   UnitAttentionQueue queue;
-  for (uint64_t i = 0; i < 3; i++) queue.Raise(kLargest - 3 + i, kConditions[i]);
+  for (uint64_t i = 0; i < 4; i++) queue.Raise(kLargest - 4 + i, kConditions[i]);
   for (const Sense condition : kConditions) EXPECT_EQ(queue.Take(), condition);
   queue.Raise(kLargest, kConditions[0]);
   EXPECT_EQ(queue.Take(), kConditions[0]);

@@ -92,33 +92,17 @@ TEST(PowerOn, WithAptpl) {
   EXPECT_EQ(AfterPowerOn(state), expected);
 }
 
-// 5.6.2: GOOD and no effect for whom the reservation gives access; SPC-2 for
-// all others: a conflict while any nexus is registered.
-TEST(Legacy, Exceptions) {
-  for (Type type : kAllTypes) {
-    SCOPED_TRACE(TypeName(type));
-    const State state = ReservedByA(type);
-    ExpectUnchanged(ApplyLegacy(state, A()), state, ScsiStatus::kGood, sense::kNone);
-    const bool registrants = AllRegistrants(type) || RegistrantsOnly(type);
-    ExpectUnchanged(ApplyLegacy(state, B()), state,
-                    registrants ? ScsiStatus::kGood : ScsiStatus::kReservationConflict,
-                    sense::kNone);
-    ExpectUnchanged(ApplyLegacy(state, D()), state, ScsiStatus::kReservationConflict,
-                    sense::kNone);
-  }
+// SPC-2 5.5.1: a legacy reservation does not survive it, APTPL or not.
+TEST(PowerOn, LegacyReservation) {
+  EXPECT_EQ(AfterPowerOn(Given().LegacyHolder(A())), State{});
+  EXPECT_EQ(AfterPowerOn(Given().LegacyHolder(A()).Aptpl().Generation(7)), State(Given().Aptpl()));
 }
 
-TEST(Legacy, RegistrationsWithoutReservation) {
-  const State state = Given().Registered(A(), kKeyA);
-  for (const Nexus& nexus : {A(), B()}) {
-    ExpectUnchanged(ApplyLegacy(state, nexus), state, ScsiStatus::kReservationConflict,
-                    sense::kNone);
-  }
-}
-
-TEST(Legacy, NotImplementedOtherwise) {
-  ExpectUnchanged(ApplyLegacy(State{}, A()), State{}, ScsiStatus::kCheckCondition,
-                  sense::kInvalidCommandOperationCode);
+// SPC-4 5.13.5.3.2: only REPLACE LOST RESERVATION ends it.
+TEST(PowerOn, LostInformation) {
+  EXPECT_EQ(AfterPowerOn(Given().Lost()), State(Given().Lost()));
+  EXPECT_EQ(AfterPowerOn(Given().Registered(A(), 1).Aptpl().Lost()),
+            State(Given().Registered(A(), 1).Aptpl().Lost()));
 }
 
 // The invariants that every document and every transition is held to.
@@ -148,6 +132,11 @@ TEST(FindViolation, Finds) {
   state = ReservedByA(kWE);
   state.reservation->holder.reset();
   EXPECT_TRUE(FindViolation(state)) << "nobody holds it";
+  EXPECT_EQ(FindViolation(Given().LegacyHolder(A()).Aptpl()), std::nullopt);
+  EXPECT_TRUE(FindViolation(Given().LegacyHolder(AtAll(A())))) << "a holder is one nexus";
+  EXPECT_TRUE(FindViolation(Given().LegacyHolder(A()).Registered(A(), 1))) << "SPC-2 5.5.1";
+  EXPECT_TRUE(FindViolation(Given().LegacyHolder(A()).Lost())) << "nobody can have reserved";
+  EXPECT_EQ(FindViolation(Given().Registered(A(), 1).Lost()), std::nullopt);
   state = State{};
   for (uint64_t i = 1; i <= State::kMaxRegistrations + 1; i++) {
     state.registrations.push_back({NumberedNexus(i), i});

@@ -226,6 +226,32 @@ Answer Preempt(LogicalUnit& lu, Nexus sender, const Command& command) {
   return answer;
 }
 
+// SPC-4 5.13.11.3.
+Answer ReplaceLost(LogicalUnit& lu, Nexus sender, const Command& command) {
+  if (!lu.lost) return End(Status::kInvalidRelease);
+  if (command.key != 0 || command.action_key == 0) {
+    return End(Status::kInvalidFieldInParameterList);
+  }
+  // Table 216.
+  if (command.spec_i_pt || command.all_tg_pt) return End(Status::kInvalidFieldInParameterList);
+  if (command.aptpl && !lu.persists) return End(Status::kInvalidFieldInParameterList);
+  if (command.scope != 0 || !IsType(command.type)) return End(Status::kInvalidFieldInCdb);
+  lu.keys = {{sender, command.action_key}};
+  lu.type = command.type;
+  lu.holder = sender;
+  lu.generation = 0;
+  lu.aptpl = command.aptpl;
+  lu.lost = false;
+  return Answer{};
+}
+
+// 5.6.2 a) and b).
+bool IsException(const LogicalUnit& lu, Nexus sender) {
+  if (lu.type == 0) return false;
+  if (lu.Holds(sender)) return true;
+  return IsRegistrantsOnly(lu.type) && lu.RegistrationOf(sender).has_value();
+}
+
 // 6.12.3, tables 34, regun and regreg.
 bool KeyIsRight(const LogicalUnit& lu, Nexus sender, const Command& command) {
   if (command.action == 0x06) return true;
@@ -249,16 +275,29 @@ bool LogicalUnit::Holds(Nexus nexus) const {
   return IsAllRegistrants(type) ? RegistrationOf(nexus).has_value() : holder == nexus;
 }
 
-// Table 33: WRITE.
-bool LogicalUnit::MayWrite(Nexus nexus) const {
+bool LogicalUnit::May(Nexus nexus, Kind kind) const {
+  // SPC-4 5.13.5.2, the list.
+  if (lost) {
+    return kind == Kind::kInquiry || kind == Kind::kStartUnit || kind == Kind::kReadBuffer ||
+           kind == Kind::kWriteBuffer;
+  }
+  // SPC-2 table 10.
+  if (spc2_holder && spc2_holder != nexus) {
+    return kind == Kind::kInquiry || kind == Kind::kAllowMediumRemoval;
+  }
+  // Table 33.
   if (type == 0 || Holds(nexus)) return true;
-  return IsRegistrantsOnly(type) && RegistrationOf(nexus).has_value();
+  if (IsRegistrantsOnly(type) && RegistrationOf(nexus).has_value()) return true;
+  if (kind == Kind::kWrite || kind == Kind::kWriteBuffer) return false;
+  if (kind == Kind::kRead || kind == Kind::kReadBuffer) return IsWriteExclusive(type);
+  return true;
 }
 
-// Table 33: READ.
-bool LogicalUnit::MayRead(Nexus nexus) const { return MayWrite(nexus) || IsWriteExclusive(type); }
-
 Answer LogicalUnit::Do(Nexus sender, const Command& command) {
+  // SPC-4 5.13.5.3.2; SPC-2 5.5.1.
+  if (lost && command.action != 0x08) return End(Status::kInformationLost);
+  if (spc2_holder) return End(Status::kConflict);
+  if (command.action == 0x08) return ReplaceLost(*this, sender, command);
   if (command.action == 0x05 && !aborts) return End(Status::kInvalidFieldInCdb);
   if (!KeyIsRight(*this, sender, command)) return End(Status::kConflict);
   switch (command.action) {
@@ -278,9 +317,50 @@ Answer LogicalUnit::Do(Nexus sender, const Command& command) {
   }
 }
 
+// SPC-2 7.21, 7.22.
+Answer LogicalUnit::Reserve6(Nexus sender) {
+  if (lost) return End(Status::kInformationLost);
+  if (IsException(*this, sender)) return Answer{};
+  if (!keys.empty()) return End(Status::kConflict);
+  if (spc2_holder && spc2_holder != sender) return End(Status::kConflict);
+  spc2_holder = sender;
+  return Answer{};
+}
+
+// SPC-2 7.16, 7.17.
+Answer LogicalUnit::Release6(Nexus sender) {
+  if (lost) return End(Status::kInformationLost);
+  if (IsException(*this, sender)) return Answer{};
+  if (!keys.empty()) return End(Status::kConflict);
+  if (spc2_holder == sender) spc2_holder.reset();
+  return Answer{};
+}
+
+// SPC-2 5.5.1, SAM-4 6.3.3.
+Answer LogicalUnit::LogicalUnitReset(Nexus sender) {
+  Answer answer;
+  if (spc2_holder && spc2_holder != sender) {
+    answer.told.insert({*spc2_holder, Condition::kBusDeviceReset});
+  }
+  spc2_holder.reset();
+  return answer;
+}
+
+// SPC-2 5.5.1, SAM-4 6.3.4.
+void LogicalUnit::NexusLoss(Nexus nexus) {
+  if (spc2_holder == nexus) spc2_holder.reset();
+}
+
+// SPC-4 5.13.5.3.1.
+void LogicalUnit::LoseInformation() {
+  spc2_holder.reset();
+  lost = true;
+}
+
 // 5.6.3, 6.11.3.
 void LogicalUnit::PowerCycle() {
   generation = 0;
+  spc2_holder.reset();
   if (aptpl) return;
   keys.clear();
   type = 0;

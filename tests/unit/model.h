@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A second opinion on PERSISTENT RESERVE OUT, written from the text of the
-// standard without a look at core/, in the simplest words: initiator ports are
-// numbers, nothing is fast, nothing is shared with what it judges.
+// A second opinion on PERSISTENT RESERVE OUT, RESERVE, RELEASE and resets,
+// written from the text of the standard without a look at core/, in the simplest
+// words: initiator ports are numbers, nothing is fast, nothing is shared with
+// what it judges.
 #pragma once
 
 #include <cstdint>
@@ -40,9 +41,28 @@ enum class Status {
   kInvalidFieldInCdb,            // 24/00
   kInvalidFieldInParameterList,  // 26/00
   kInvalidRelease,               // 26/04
+  kInformationLost,              // 44/01
 };
 
-enum class Condition { kReservationsPreempted, kReservationsReleased, kRegistrationsPreempted };
+enum class Condition {
+  kReservationsPreempted,
+  kReservationsReleased,
+  kRegistrationsPreempted,
+  kBusDeviceReset,
+};
+
+// One command of each kind that the tables tell apart.
+enum class Kind {
+  kInquiry,
+  kAllowMediumRemoval,
+  kStartUnit,
+  kTestUnitReady,
+  kRead,
+  kReadBuffer,
+  kWrite,
+  kWriteBuffer,
+};
+inline constexpr int kKinds = 8;
 
 struct Answer {
   Status status = Status::kGood;
@@ -59,15 +79,22 @@ struct LogicalUnit {
   std::map<Nexus, uint64_t> keys;
   int type = 0;  // of the reservation; 0: there is none
   Nexus holder;  // meaningless for an all registrants type
+  std::optional<Nexus> spc2_holder;  // of a RESERVE of SPC-2
+  bool lost = false;                 // PERSISTENT RESERVATION INFORMATION LOST
 
   // The registration that `nexus` has, by the name it has in `keys`.
   std::optional<Nexus> RegistrationOf(Nexus nexus) const;
   bool Holds(Nexus nexus) const;
-  bool MayRead(Nexus nexus) const;
-  bool MayWrite(Nexus nexus) const;
+  bool May(Nexus nexus, Kind kind) const;
 
   Answer Do(Nexus sender, const Command& command);
+  Answer Reserve6(Nexus sender);
+  Answer Release6(Nexus sender);
+  Answer LogicalUnitReset(Nexus sender);
+  void NexusLoss(Nexus nexus);
   void PowerCycle();
+  // What a failure of the store does; no command can.
+  void LoseInformation();
 };
 
 }  // namespace scsi_pr::model

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Random histories of PERSISTENT RESERVE OUT: Apply() against the independent
-// model (model.h), after every command. A history that differs is shrunk and
-// printed.
+// Random histories of PERSISTENT RESERVE OUT, RESERVE, RELEASE and resets:
+// Apply() and its like against the independent model (model.h), after every
+// one. A history that differs is shrunk and printed.
 #include "model.h"
 
 #include <algorithm>
@@ -15,13 +15,20 @@
 
 #include "core/access.h"
 #include "core/document.h"
+#include "core/legacy.h"
 #include "testing.h"
 
 namespace scsi_pr {
 namespace {
 
 constexpr int kInitiators = 6;
-constexpr int kPowerCycle = 100;  // in place of a service action
+// In place of a service action.
+constexpr int kPowerCycle = 100;
+constexpr int kReserve6 = 101;
+constexpr int kRelease6 = 102;
+constexpr int kLogicalUnitReset = 103;
+constexpr int kNexusLoss = 104;
+constexpr int kLoseInformation = 105;  // what no command can do
 
 struct Step {
   model::Nexus sender;
@@ -89,8 +96,13 @@ std::string Text(const std::set<model::Nexus>& nexuses) {
 std::string Text(const Step& step) {
   constexpr const char* kNames[] = {
       "REGISTER", "RESERVE",           "RELEASE",             "CLEAR",
-      "PREEMPT",  "PREEMPT AND ABORT", "REGISTER AND IGNORE", "REGISTER AND MOVE"};
-  if (step.command.action == kPowerCycle) return "power cycle";
+      "PREEMPT",  "PREEMPT AND ABORT", "REGISTER AND IGNORE", "REGISTER AND MOVE",
+      "REPLACE LOST"};
+  constexpr const char* kOthers[] = {"power cycle",        "RESERVE",    "RELEASE",
+                                     "logical unit reset", "nexus loss", "loses information"};
+  if (step.command.action >= kPowerCycle) {
+    return Text(step.sender) + " " + kOthers[step.command.action - kPowerCycle];
+  }
   const model::Command& c = step.command;
   std::ostringstream out;
   out << Text(step.sender) << ' ' << kNames[c.action] << " key " << c.key << " action key "
@@ -105,7 +117,8 @@ std::string Text(const Step& step) {
 // What one side says after a command, as text: compared, and shown when it differs.
 
 const char* Text(model::Status status) {
-  constexpr const char* kNames[] = {"GOOD", "RESERVATION CONFLICT", "24/00", "26/00", "26/04"};
+  constexpr const char* kNames[] = {"GOOD", "RESERVATION CONFLICT", "24/00", "26/00",
+                                    "26/04", "44/01"};
   return kNames[static_cast<int>(status)];
 }
 
@@ -115,13 +128,15 @@ std::string StatusOf(const Outcome& outcome) {
   if (outcome.sense == sense::kInvalidFieldInCdb) return "24/00";
   if (outcome.sense == sense::kInvalidFieldInParameterList) return "26/00";
   if (outcome.sense == sense::kInvalidReleaseOfPersistentReservation) return "26/04";
+  if (outcome.sense == sense::kPersistentReservationInformationLost) return "44/01";
   return "another sense";
 }
 
+// Each by its additional sense code and qualifier.
 std::string Text(const std::set<std::pair<model::Nexus, int>>& told) {
-  std::string text;
-  for (const auto& [nexus, ascq] : told) text += " " + Text(nexus) + ":2A/0" + std::to_string(ascq);
-  return text;
+  std::ostringstream out;
+  for (const auto& [nexus, code] : told) out << ' ' << Text(nexus) << ':' << std::hex << code;
+  return out.str();
 }
 
 std::string ToldBy(const Outcome& outcome) {
@@ -131,7 +146,8 @@ std::string ToldBy(const Outcome& outcome) {
     for (int port : model::kTargetPorts) {
       bool reached = registered_port == 0 || registered_port == port;
       if (attention.but_not == CoreNexus({initiator, port})) reached = false;
-      if (reached) told.insert({{initiator, port}, attention.sense.ascq});
+      const int code = attention.sense.asc << 8 | attention.sense.ascq;
+      if (reached) told.insert({{initiator, port}, code});
     }
   }
   return Text(told);
@@ -140,8 +156,8 @@ std::string ToldBy(const Outcome& outcome) {
 std::string ToldBy(const model::Answer& answer) {
   std::set<std::pair<model::Nexus, int>> told;
   for (const auto& [nexus, condition] : answer.told) {
-    constexpr int kAscq[] = {3, 4, 5};
-    told.insert({nexus, kAscq[static_cast<int>(condition)]});
+    constexpr int kCodes[] = {0x2A03, 0x2A04, 0x2A05, 0x2903};
+    told.insert({nexus, kCodes[static_cast<int>(condition)]});
   }
   return Text(told);
 }
@@ -158,42 +174,53 @@ std::string StateText(uint32_t generation, bool aptpl, const std::map<model::Nex
 std::string StateOf(const State& state) {
   std::map<model::Nexus, uint64_t> keys;
   for (const Registration& r : state.registrations) keys[ModelNexus(r.nexus)] = r.key;
-  if (!state.reservation) return StateText(state.generation, state.aptpl, keys, 0, {});
   std::optional<model::Nexus> holder;
-  if (state.reservation->holder) holder = ModelNexus(*state.reservation->holder);
-  return StateText(state.generation, state.aptpl, keys, static_cast<int>(state.reservation->type),
-                   holder);
+  if (state.reservation && state.reservation->holder) {
+    holder = ModelNexus(*state.reservation->holder);
+  }
+  const int type = state.reservation ? static_cast<int>(state.reservation->type) : 0;
+  return StateText(state.generation, state.aptpl, keys, type, holder) +
+         (state.legacy_holder ? " RESERVE " + Text(ModelNexus(*state.legacy_holder)) : "") +
+         (state.information_lost ? " lost" : "");
 }
 
 std::string StateOf(const model::LogicalUnit& lu) {
   const bool single = lu.type != 7 && lu.type != 8;
   return StateText(lu.generation, lu.aptpl, lu.keys, lu.type,
-                   single ? std::optional(lu.holder) : std::nullopt);
+                   single ? std::optional(lu.holder) : std::nullopt) +
+         (lu.spc2_holder ? " RESERVE " + Text(*lu.spc2_holder) : "") + (lu.lost ? " lost" : "");
 }
 
-// Reads and writes for every nexus; the rest is always allowed.
-std::string AccessIn(const std::function<std::pair<bool, bool>(model::Nexus)>& allowed) {
+// What each nexus may do: a digit a kind of command, or -.
+std::string AccessIn(const std::function<bool(model::Nexus, model::Kind)>& allowed) {
   std::string text;
   for (int initiator = 0; initiator < kInitiators; initiator++) {
     for (int port : model::kTargetPorts) {
-      const auto [reads, writes] = allowed({initiator, port});
-      text += reads ? (writes ? 'w' : 'r') : (writes ? '?' : '-');
+      for (int kind = 0; kind < model::kKinds; kind++) {
+        const bool may = allowed({initiator, port}, static_cast<model::Kind>(kind));
+        text += may ? static_cast<char>('0' + kind) : '-';
+      }
+      text += ' ';
     }
   }
   return text;
 }
 
 std::string AccessIn(const State& state) {
-  return AccessIn([&](model::Nexus nexus) {
-    const AccessMask mask = AllowedAccess(state, CoreNexus(nexus));
-    EXPECT_TRUE((mask & Bit(AccessClass::kUnrestricted)) != 0);
+  static const ByteVector kCdbs[model::kKinds] = {
+      {0x12, 0, 0, 0, 36, 0}, {0x1E, 0, 0, 0, 0, 0}, {0x1B, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0},
+      ByteVector{0x28},       ByteVector{0x3C},      ByteVector{0x2A},      ByteVector{0x3B}};
+  AccessMask mask = 0;
+  model::Nexus of{-1, -1};
+  return AccessIn([&](model::Nexus nexus, model::Kind kind) {
+    if (nexus != of) mask = AllowedAccess(state, CoreNexus(of = nexus));
     EXPECT_TRUE((mask & Bit(AccessClass::kReservation)) != 0);
-    return std::pair((mask & Bit(AccessClass::kRead)) != 0, (mask & Bit(AccessClass::kWrite)) != 0);
+    return (mask & Bit(Classify(kCdbs[static_cast<int>(kind)]))) != 0;
   });
 }
 
 std::string AccessIn(const model::LogicalUnit& lu) {
-  return AccessIn([&](model::Nexus n) { return std::pair(lu.MayRead(n), lu.MayWrite(n)); });
+  return AccessIn([&](model::Nexus nexus, model::Kind kind) { return lu.May(nexus, kind); });
 }
 
 // Both sides of one logical unit.
@@ -211,14 +238,8 @@ class Pair {
 
   // Does the step on both; says where they differ, or nothing.
   std::string Do(const Step& step) {
-    if (step.command.action == kPowerCycle) {
-      state_ = AfterPowerOn(state_);
-      model_.PowerCycle();
-      return DifferenceOfStates();
-    }
-    const Outcome outcome =
-        Apply(state_, capabilities_, CoreNexus(step.sender), CoreCommand(step.command));
-    const model::Answer answer = model_.Do(step.sender, step.command);
+    const Outcome outcome = DoOnCore(CoreNexus(step.sender), step.command);
+    const model::Answer answer = DoOnModel(step.sender, step.command);
     last_ = answer.status;
     state_ = outcome.state;
     std::set<model::Nexus> aborted;
@@ -230,6 +251,49 @@ class Pair {
   model::Status last() const { return last_; }
 
  private:
+  Outcome DoOnCore(const Nexus& sender, const model::Command& command) {
+    switch (command.action) {
+      case kPowerCycle:
+        return Unchanged(AfterPowerOn(state_), ScsiStatus::kGood);
+      case kReserve6:
+        return ApplyLegacy(state_, sender, LegacyAction::kReserve);
+      case kRelease6:
+        return ApplyLegacy(state_, sender, LegacyAction::kRelease);
+      case kLogicalUnitReset:
+        return ApplyReset(state_, sender, Reset::kLogicalUnit);
+      case kNexusLoss:
+        return ApplyReset(state_, sender, Reset::kNexusLoss);
+      case kLoseInformation: {
+        State lost = state_;
+        lost.legacy_holder.reset();
+        lost.information_lost = true;
+        return Unchanged(lost, ScsiStatus::kGood);
+      }
+      default:
+        return Apply(state_, capabilities_, sender, CoreCommand(command));
+    }
+  }
+  model::Answer DoOnModel(model::Nexus sender, const model::Command& command) {
+    switch (command.action) {
+      case kPowerCycle:
+        model_.PowerCycle();
+        return {};
+      case kReserve6:
+        return model_.Reserve6(sender);
+      case kRelease6:
+        return model_.Release6(sender);
+      case kLogicalUnitReset:
+        return model_.LogicalUnitReset(sender);
+      case kNexusLoss:
+        model_.NexusLoss(sender);
+        return {};
+      case kLoseInformation:
+        model_.LoseInformation();
+        return {};
+      default:
+        return model_.Do(sender, command);
+    }
+  }
   static std::string Difference(const char* what, const std::string& core,
                                 const std::string& model) {
     if (core == model) return "";
@@ -299,21 +363,26 @@ class Generator {
     // Those that destroy what others have built are rarer.
     constexpr int kActions[] = {0, 0, 0, 0, 6, 6, 6, 1, 1, 1, 1, 2, 2, 3, 4, 4, 5, 5, 7, 7, 7};
     model::Command& c = step.command;
-    if (Below(400) == 0) {
-      c.action = kPowerCycle;
+    if (Below(300) == 0) {
+      c.action = Below(3) == 0 ? kLoseInformation : kPowerCycle;
       return step;
     }
+    // While nobody is registered, or somebody has sent RESERVE, more often.
+    const int percent = lu.spc2_holder ? 45 : lu.keys.empty() || lu.lost ? 30 : 5;
+    if (Chance(percent)) return NextOfSpc2(lu, step);
     c.action = kActions[Below(std::size(kActions))];
+    if (Chance(lu.lost ? 20 : 1)) c.action = 8;
     if (lu.type != 0 && (c.action == 7 || c.action == 2) && Chance(60)) step.sender = lu.holder;
     const auto own = lu.RegistrationOf(step.sender);
     c.key = Chance(85) ? (own ? lu.keys.at(*own) : 0) : Key();
+    if (c.action == 8) c.key = Chance(85) ? 0 : Key();
     c.action_key = Key();
     constexpr int kTypes[] = {1, 3, 5, 6, 7, 8};
     c.type = Chance(90) ? kTypes[Below(std::size(kTypes))] : Below(16);
     if (lu.type != 0 && Chance(30)) c.type = lu.type;
     c.scope = Chance(93) ? 0 : Below(16);
-    c.spec_i_pt = Chance(25);
-    c.all_tg_pt = Chance(25);
+    c.spec_i_pt = Chance(c.action == 8 ? 5 : 25);
+    c.all_tg_pt = Chance(c.action == 8 ? 5 : 25);
     c.aptpl = Chance(30);
     if (c.action == 7) {
       c.list = {Below(initiators_)};
@@ -327,6 +396,13 @@ class Generator {
   }
 
  private:
+  Step NextOfSpc2(const model::LogicalUnit& lu, Step step) {
+    constexpr int kActions[] = {kReserve6, kReserve6, kRelease6, kLogicalUnitReset, kNexusLoss};
+    step.command.action = kActions[Below(std::size(kActions))];
+    if (lu.spc2_holder && Chance(50)) step.sender = *lu.spc2_holder;
+    return step;
+  }
+
   int Below(size_t bound) { return static_cast<int>(random_() % bound); }
   int Below(int bound) { return Below(static_cast<size_t>(bound)); }
   bool Chance(int percent) { return Below(100) < percent; }
@@ -375,9 +451,14 @@ TEST(Model, RandomHistories) {
       {5, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
       {6, {S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
       {7, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
+      {8, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList,
+           S::kInvalidRelease}},
+      {kReserve6, {S::kConflict, S::kInformationLost}},
+      {kRelease6, {S::kConflict, S::kInformationLost}},
+      {kLogicalUnitReset, {}},
   };
   for (const auto& [action, refusals] : ways) {
-    EXPECT_GE((seen[{action, S::kGood}]), 1000) << "action " << action;
+    EXPECT_GE((seen[{action, S::kGood}]), action == 8 ? 100 : 1000) << "action " << action;
     for (S refusal : refusals) {
       EXPECT_GE((seen[{action, refusal}]), 50) << "action " << action << " " << Text(refusal);
     }

@@ -76,13 +76,12 @@ TEST(ParseOut, ObsoleteBytes) {
   EXPECT_EQ(OutError(OutCdb(Register(1, 2)), data), std::nullopt);
 }
 
-// Table 106: 00h - 07h are known here; all others are refused, REPLACE LOST
-// RESERVATION (08h, SPC-4) among them.
+// Table 106, and 08h of SPC-4 6.16.2; all others are refused.
 TEST(ParseOut, ServiceActions) {
   for (unsigned code = 0; code < 32; code++) {
     ByteVector cdb = OutCdb(Register(0, 1));
     cdb[1] = static_cast<uint8_t>(code);
-    auto expected = code <= 7 ? std::nullopt : std::optional(sense::kInvalidFieldInCdb);
+    auto expected = code <= 8 ? std::nullopt : std::optional(sense::kInvalidFieldInCdb);
     if (code == 7) expected = sense::kInvalidFieldInParameterList;  // zeros move nothing
     EXPECT_EQ(OutError(cdb, ByteVector(24)), expected) << code;
   }

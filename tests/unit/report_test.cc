@@ -79,7 +79,7 @@ TEST(ReadReservation, Nothing) {
   EXPECT_EQ(ReadReservation(state), expected);
 }
 
-// Table 103. Byte 2: PRE_SIP_C, PRE_ATP_C (which the seed's table both calls
+// Table 103. Byte 2: RLR_C (SPC-4 table 207), PRE_SIP_C, PRE_ATP_C (which the seed's table both calls
 // PRE_ATP_C), CRH, SIP_C, ATP_C; PTPL_C as the store can. Byte 3: TMV, ALLOW
 // COMMANDS (SPC-4), PTPL_A. Bytes 4 and 5: all six types.
 TEST(ReportCapabilities, EveryBit) {
@@ -88,9 +88,9 @@ TEST(ReportCapabilities, EveryBit) {
     uint8_t byte2, byte3;
   };
   constexpr Row kRows[] = {
-      {false, false, 0x7C, 0x80},
-      {true, false, 0x7D, 0x80},
-      {true, true, 0x7D, 0x81},
+      {false, false, 0xFC, 0x80},
+      {true, false, 0xFD, 0x80},
+      {true, true, 0xFD, 0x81},
   };
   constexpr uint8_t kAllowCommands = 0x70;
   for (const Row& row : kRows) {

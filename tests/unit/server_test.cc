@@ -114,11 +114,14 @@ TEST_F(ServerTest, Refusals) {
       {{0x5E}, {}, sense::kInvalidFieldInCdb},
       {{0x5E, 4, 0, 0, 0, 0, 0, 0, 8, 0}, {}, sense::kInvalidFieldInCdb},
       {{0x5F, 7, 0, 0, 0, 0, 0, 0, 24, 0}, ByteVector(24), sense::kInvalidFieldInParameterList},
-      {{0x5F, 8, 0, 0, 0, 0, 0, 0, 24, 0}, ByteVector(24), sense::kInvalidFieldInCdb},
+      {{0x5F, 8, 0, 0, 0, 0, 0, 0, 24, 0},
+       ByteVector(24),
+       sense::kInvalidReleaseOfPersistentReservation},
+      {{0x5F, 9, 0, 0, 0, 0, 0, 0, 24, 0}, ByteVector(24), sense::kInvalidFieldInCdb},
       {{0x5F, 0, 0, 0, 0, 0, 0, 0, 24, 0}, {}, sense::kParameterListLengthError},
       {{0x5F, 0, 0, 0, 0, 0, 0, 0, 23, 0}, ByteVector(23), sense::kParameterListLengthError},
-      {{0x16, 0, 0, 0, 0, 0}, {}, sense::kInvalidCommandOperationCode},
-      {{0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {}, sense::kInvalidCommandOperationCode},
+      {{0x16, 0x10, 0, 0, 0, 0}, {}, sense::kInvalidFieldInCdb},
+      {{0x57, 0x10, 0, 0, 0, 0, 0, 0, 0, 0}, {}, sense::kInvalidFieldInCdb},
   };
   for (const Row& row : kRows) {
     const Response response = Execute(*server, row.cdb, row.data);
@@ -140,6 +143,142 @@ TEST_F(ServerTest, ReserveAndReleaseOfSpc2) {
               ScsiStatus::kReservationConflict);
   }
   EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "RELEASE released nothing";
+}
+
+constexpr auto kConflict = ScsiStatus::kReservationConflict;
+const ByteVector kReserve6 = {0x16, 0, 0, 0, 0, 0};
+const ByteVector kRelease6 = {0x17, 0, 0, 0, 0, 0};
+
+// SPC-2, through all four operation codes.
+TEST_F(ServerTest, LegacyReservation) {
+  const ByteVector kReserves[] = {kReserve6, {0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
+  const ByteVector kReleases[] = {kRelease6, {0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
+  const auto a = Open(A());
+  const auto b = Open(B());
+  for (const ByteVector& reserve : kReserves) {
+    for (const ByteVector& release : kReleases) {
+      EXPECT_EQ(Execute(*a, reserve).status, kGood);
+      EXPECT_EQ(Execute(*b, reserve).status, kConflict);
+      EXPECT_EQ(Execute(*b, release).status, kGood);
+      EXPECT_FALSE(b->Admits(AccessClass::kTestUnitReady)) << "it released nothing";
+      EXPECT_EQ(Execute(*a, release).status, kGood);
+      EXPECT_TRUE(b->Admits(AccessClass::kWrite));
+    }
+  }
+}
+
+// SPC-2 5.5.1: from the holder too.
+TEST_F(ServerTest, PersistentReserveUnderLegacyReservation) {
+  const auto a = Open(A());
+  const auto b = Open(B());
+  Execute(*a, kReserve6);
+  for (DeviceServer* server : {a.get(), b.get()}) {
+    for (uint8_t action = 0; action < 4; action++) {
+      const Response in = Execute(*server, InCdb(static_cast<InAction>(action), 100));
+      EXPECT_EQ(in.status, kConflict);
+      EXPECT_TRUE(in.data.empty());
+    }
+    EXPECT_EQ(Send(*server, Register(0, kKeyA)), kConflict);
+  }
+}
+
+// Whoever leaves takes its reservation along, before it is gone.
+TEST_F(ServerTest, LegacyReservationEndsWithTheServer) {
+  auto a = Open(A());
+  const auto b = Open(B());
+  Execute(*a, kReserve6);
+  EXPECT_FALSE(b->Admits(AccessClass::kRead));
+  a.reset();
+  EXPECT_TRUE(b->Admits(AccessClass::kWrite));
+  EXPECT_EQ(b->TakeUnitAttention(), std::nullopt);
+}
+
+// Behind what was submitted; a reservation command is behind it in turn.
+TEST_F(ServerTest, Resets) {
+  const auto a = Open(A());
+  const auto b = Open(B());
+  Execute(*a, kReserve6);
+  b->ResetOccurred(Reset::kNexusLoss);
+  EXPECT_EQ(Execute(*b, kReserve6).status, kConflict) << "not its own";
+  a->ResetOccurred(Reset::kNexusLoss);
+  Execute(*a, kRelease6);
+  EXPECT_EQ(Execute(*b, kReserve6).status, kGood);
+  a->ResetOccurred(Reset::kLogicalUnit);
+  EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
+  EXPECT_EQ(b->TakeUnitAttention(), sense::kBusDeviceResetFunctionOccurred);
+  EXPECT_EQ(a->TakeUnitAttention(), std::nullopt);
+  a->ResetOccurred(Reset::kLogicalUnit);
+  Execute(*a, kRelease6);
+  EXPECT_EQ(a->TakeUnitAttention(), std::nullopt) << "its own reset is no news";
+}
+
+// Nothing held, nothing to do: not even a store that fails is asked.
+TEST_F(ServerTest, ResetsWithoutALegacyReservation) {
+  const auto a = Open(A());
+  Send(*a, Register(0, kKeyA));
+  std::filesystem::rename(path_, directory_ / "aside");
+  for (Reset reset : {Reset::kNexusLoss, Reset::kLogicalUnit}) a->ResetOccurred(reset);
+  EXPECT_NE(Execute(*a, InCdb(InAction::kReadKeys, 8)).store_failure, "")
+      << "what is first to find the store so";
+  std::filesystem::rename(directory_ / "aside", path_);
+  EXPECT_EQ(Send(*a, Reserve(kKeyA, kWE)), kGood) << "registrations stay";
+}
+
+// The holder's process was killed, and this one sends nothing but I/O.
+TEST_F(ServerTest, RefusedCommandsFindOutThatTheHolderIsGone) {
+  std::shared_ptr<Store> store;
+  ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
+  const auto b = Open(B());
+  GateSlot* slot = nullptr;
+  ASSERT_TRUE(store->Attach(A(), "test", nullptr, &slot).ok());
+  Outcome outcome;
+  ASSERT_TRUE(store
+                  ->Update([](const State& state) {
+                    return ApplyLegacy(state, A(), LegacyAction::kReserve);
+                  }, &outcome)
+                  .ok());
+  const auto look = [&] {
+    for (int i = 0; i < 3; i++) b->Refused();
+    std::promise<void> done;
+    b->Inspect([&](const nlohmann::json&) { done.set_value(); });
+    done.get_future().wait();
+  };
+  look();
+  EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "it lives";
+  store->Detach(slot);
+  EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "nobody has looked";
+  b->Refused();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!b->Admits(AccessClass::kWrite) && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(b->Admits(AccessClass::kWrite));
+}
+
+// SPC-4 5.13.5.3.2.
+TEST_F(ServerTest, LostInformation) {
+  std::shared_ptr<Store> store;
+  ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
+  const auto a = Open(A());
+  Send(*a, Register(0, kKeyA));
+  EXPECT_FALSE(a->InformationLost());
+  Outcome outcome;
+  const auto lose = [](State state) {
+    state.information_lost = true;
+    return Unchanged(state, ScsiStatus::kGood);
+  };
+  ASSERT_TRUE(store->Update(lose, &outcome).ok());
+  EXPECT_TRUE(a->InformationLost());
+  EXPECT_FALSE(a->Admits(AccessClass::kTestUnitReady));
+  EXPECT_TRUE(a->Admits(AccessClass::kWriteBuffer));
+  a->Refused();
+  const Response keys = Execute(*a, InCdb(InAction::kReadKeys, 100));
+  EXPECT_EQ(keys.status, ScsiStatus::kCheckCondition);
+  EXPECT_EQ(keys.sense, sense::kPersistentReservationInformationLost);
+  EXPECT_EQ(Execute(*a, kReserve6).sense, sense::kPersistentReservationInformationLost);
+  EXPECT_EQ(Send(*a, ReplaceLost(kKeyB, kWE)), kGood);
+  EXPECT_FALSE(a->InformationLost());
+  EXPECT_TRUE(a->Admits(AccessClass::kWrite));
 }
 
 TEST_F(ServerTest, Inspect) {

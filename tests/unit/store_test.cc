@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "core/legacy.h"
 #include "temporary_directory.h"
 #include "testing.h"
 
@@ -38,6 +39,13 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
         &outcome);
     EXPECT_TRUE(status.ok()) << status.message();
     return outcome;
+  }
+  ScsiStatus Send(const Nexus& nexus, LegacyAction action) {
+    Outcome outcome;
+    const Status status = store_->Update(
+        [&](const State& state) { return ApplyLegacy(state, nexus, action); }, &outcome);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return outcome.status;
   }
   State Read() {
     Snapshot snapshot;
@@ -151,6 +159,65 @@ TEST_P(StoreTest, PowerOnWithoutAptpl) {
   EXPECT_EQ(Read(), State{});
   EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
   store_->Detach(b);
+}
+
+// SPC-2 5.5.1.
+TEST_P(StoreTest, LegacyReservationIsInForceForAll) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  EXPECT_EQ(Send(A(), LegacyAction::kReserve), ScsiStatus::kGood);
+  EXPECT_EQ(Read().legacy_holder, A());
+  EXPECT_TRUE(a->admission().Admits(AccessClass::kWrite));
+  EXPECT_FALSE(b->admission().Admits(AccessClass::kTestUnitReady));
+  GateSlot* c = Attach(C());
+  EXPECT_FALSE(c->admission().Admits(AccessClass::kTestUnitReady));
+  EXPECT_EQ(Send(B(), LegacyAction::kReserve), ScsiStatus::kReservationConflict);
+  EXPECT_EQ(Send(A(), LegacyAction::kRelease), ScsiStatus::kGood);
+  EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
+  EXPECT_EQ(Read(), State{});
+  for (GateSlot* slot : {a, b, c}) store_->Detach(slot);
+}
+
+// Whoever reads, changes or attaches next releases what nobody holds any more.
+TEST_P(StoreTest, LegacyReservationEndsWithItsHolder) {
+  GateSlot* b = Attach(B());
+  const auto reserve_and_leave = [&] {
+    GateSlot* a = Attach(A());
+    EXPECT_EQ(Send(A(), LegacyAction::kReserve), ScsiStatus::kGood);
+    store_->Detach(a);
+  };
+  reserve_and_leave();
+  EXPECT_EQ(Read(), State{});
+  EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
+  EXPECT_EQ(b->unit_attentions().Take(), std::nullopt);
+
+  reserve_and_leave();
+  EXPECT_EQ(Send(B(), LegacyAction::kReserve), ScsiStatus::kGood);
+  EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
+  EXPECT_EQ(Send(B(), LegacyAction::kRelease), ScsiStatus::kGood);
+
+  reserve_and_leave();
+  GateSlot* again = Attach(A());
+  EXPECT_EQ(Read(), State{}) << "it comes back without it";
+  for (GateSlot* slot : {again, b}) store_->Detach(slot);
+}
+
+TEST_P(StoreTest, LogicalUnitResetTellsTheHolder) {
+  GateSlot* a = Attach(A());
+  GateSlot* b = Attach(B());
+  Send(A(), LegacyAction::kReserve);
+  Outcome outcome;
+  ASSERT_TRUE(store_
+                  ->Update([](const State& state) {
+                    return ApplyReset(state, B(), Reset::kLogicalUnit);
+                  }, &outcome)
+                  .ok());
+  EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
+  EXPECT_EQ(a->unit_attentions().Take(), sense::kBusDeviceResetFunctionOccurred);
+  Read();
+  EXPECT_EQ(a->unit_attentions().Take(), std::nullopt);
+  EXPECT_EQ(b->unit_attentions().Take(), std::nullopt);
+  for (GateSlot* slot : {a, b}) store_->Detach(slot);
 }
 
 // A slot is another nexus's later: nothing of the first may show.

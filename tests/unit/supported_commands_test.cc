@@ -143,7 +143,7 @@ TEST_F(SupportedByServer, All) {
       {0x00, 0}, {0x16, 0}, {0x17, 0}, {0x56, 0}, {0x57, 0},             // SPC-2
       {0x5E, 0}, {0x5E, 1}, {0x5E, 2}, {0x5E, 3},                        // table 97
       {0x5F, 0}, {0x5F, 1}, {0x5F, 2}, {0x5F, 3}, {0x5F, 4}, {0x5F, 5},  // table 106
-      {0x5F, 6}, {0x5F, 7}, {0xA0, 0}, {0xA3, 0x0C}};
+      {0x5F, 6}, {0x5F, 7}, {0x5F, 8}, {0xA0, 0}, {0xA3, 0x0C}};
   EXPECT_EQ(reported, expected);
 }
 
@@ -151,7 +151,7 @@ TEST_F(SupportedByServer, All) {
 // reservation.
 TEST_F(SupportedByServer, UsageOfPersistentReserveOut) {
   for (const auto& [action, byte2] : std::vector<std::pair<uint8_t, uint8_t>>{
-           {0, 0}, {1, 0xFF}, {2, 0xFF}, {3, 0}, {4, 0xFF}, {5, 0xFF}, {6, 0}, {7, 0}}) {
+           {0, 0}, {1, 0xFF}, {2, 0xFF}, {3, 0}, {4, 0xFF}, {5, 0xFF}, {6, 0}, {7, 0}, {8, 0xFF}}) {
     const ByteVector expected = {0, 3, 0, 10, 0x5F, action, byte2, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0};
     EXPECT_EQ(Execute(Cdb(2, 0x5F, action)).data, expected);
   }

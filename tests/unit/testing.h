@@ -61,6 +61,11 @@ inline void PrintTo(const State& state, std::ostream* out) {
     *out << " by ";
     PrintTo(*state.reservation->holder, out);
   }
+  if (state.legacy_holder) {
+    *out << "; RESERVE by ";
+    PrintTo(*state.legacy_holder, out);
+  }
+  if (state.information_lost) *out << "; lost";
 }
 
 }  // namespace scsi_pr
@@ -129,6 +134,14 @@ class Given {
   Given&& Reserved(Type type, const Nexus& who) && {
     state_.reservation = Reservation{type, std::nullopt};
     if (!AllRegistrants(type)) state_.reservation->holder = who;
+    return std::move(*this);
+  }
+  Given&& LegacyHolder(const Nexus& nexus) && {
+    state_.legacy_holder = nexus;
+    return std::move(*this);
+  }
+  Given&& Lost() && {
+    state_.information_lost = true;
     return std::move(*this);
   }
   Given&& Aptpl() && {
@@ -210,6 +223,9 @@ inline Command Preempt(uint64_t key, uint64_t victim, Type type) {
 }
 inline Command PreemptAndAbort(uint64_t key, uint64_t victim, Type type) {
   return Out(OutAction::kPreemptAndAbort, key, victim, type);
+}
+inline Command ReplaceLost(uint64_t new_key, Type type) {
+  return Out(OutAction::kReplaceLostReservation, 0, new_key, type);
 }
 // As the published parameter list gives it: with a relative target port.
 inline Command Move(uint64_t key, uint64_t new_key, const Nexus& destination) {

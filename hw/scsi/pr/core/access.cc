@@ -20,14 +20,15 @@ constexpr std::array<uint8_t, 256> MakeTable() {
   // An operation code in no row may change the medium.
   table.fill(static_cast<uint8_t>(AccessClass::kWrite));
   put(AccessClass::kUnrestricted,
-      {opcode::kInquiry, opcode::kReportLuns, opcode::kRequestSense, opcode::kLogSense,
-       opcode::kTestUnitReady, opcode::kReadCapacity10});
+      {opcode::kInquiry, opcode::kReportLuns, opcode::kRequestSense, opcode::kLogSense});
+  put(AccessClass::kTestUnitReady, {opcode::kTestUnitReady, opcode::kReadCapacity10});
   put(AccessClass::kRead,
       {opcode::kRead6, opcode::kRead10, opcode::kRead12, opcode::kRead16, opcode::kPreFetch10,
        opcode::kPreFetch16, opcode::kVerify10, opcode::kVerify12, opcode::kVerify16,
-       opcode::kReadDefectData10, opcode::kReadDefectData12, opcode::kReadBuffer,
-       opcode::kModeSense6, opcode::kModeSense10, opcode::kReceiveDiagnosticResults,
-       opcode::kReadAttribute, opcode::kSecurityProtocolIn});
+       opcode::kReadDefectData10, opcode::kReadDefectData12, opcode::kModeSense6, opcode::kModeSense10, opcode::kReceiveDiagnosticResults, opcode::kReadAttribute,
+       opcode::kSecurityProtocolIn});
+  put(AccessClass::kReadBuffer, {opcode::kReadBuffer});
+  put(AccessClass::kWriteBuffer, {opcode::kWriteBuffer});
   put(AccessClass::kReservation,
       {opcode::kPersistentReserveIn, opcode::kPersistentReserveOut, opcode::kReserve6,
        opcode::kReserve10, opcode::kRelease6, opcode::kRelease10});
@@ -44,11 +45,12 @@ constexpr std::array<uint8_t, 256> kTable = MakeTable();
 AccessClass ClassifyMaintenanceIn(uint8_t action) {
   switch (action) {
     case service_action::kReportTargetPortGroups:
+      return AccessClass::kStartUnit;
     case service_action::kReportIdentifyingInformation:
     case service_action::kReportPriority:
     case service_action::kReportTimestamp:
     case service_action::kReportAliases:
-      return AccessClass::kUnrestricted;
+      return AccessClass::kTestUnitReady;
     case service_action::kReportSupportedOperationCodes:
     case service_action::kReportSupportedTaskManagementFunctions:
       return AccessClass::kRead;
@@ -60,7 +62,7 @@ AccessClass ClassifyMaintenanceIn(uint8_t action) {
 AccessClass ClassifyServiceActionIn16(uint8_t action) {
   switch (action) {
     case service_action::kReadCapacity16:
-      return AccessClass::kUnrestricted;
+      return AccessClass::kTestUnitReady;
     case service_action::kGetLbaStatus:
       return AccessClass::kRead;
     default:
@@ -91,10 +93,10 @@ AccessClass ClassifyByServiceAction(ByteSpan cdb) {
     case opcode::kStartStopUnit: {
       // START=1 and POWER CONDITION=0 only starts what is stopped.
       const bool only_starts = (cdb[4] & 0xF1) == 0x01;
-      return only_starts ? AccessClass::kUnrestricted : conflicts;
+      return only_starts ? AccessClass::kStartUnit : conflicts;
     }
     case opcode::kPreventAllowMediumRemoval:
-      return (cdb[4] & 0x03) == 0 ? AccessClass::kUnrestricted : conflicts;
+      return (cdb[4] & 0x03) == 0 ? AccessClass::kAllowMediumRemoval : conflicts;
     default:
       return conflicts;
   }
@@ -109,12 +111,22 @@ AccessClass Classify(ByteSpan cdb) {
 }
 
 AccessMask AllowedAccess(const State& state, const Nexus& nexus) {
+  constexpr AccessMask kAlways = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kReservation);
+  constexpr AccessMask kUnderLegacy = kAlways | Bit(AccessClass::kAllowMediumRemoval);
+  constexpr AccessMask kUnderExclusiveAccess =
+      kUnderLegacy | Bit(AccessClass::kStartUnit) | Bit(AccessClass::kTestUnitReady);
+  constexpr AccessMask kUnderWriteExclusive =
+      kUnderExclusiveAccess | Bit(AccessClass::kRead) | Bit(AccessClass::kReadBuffer);
+  constexpr AccessMask kWhileLost = kAlways | Bit(AccessClass::kStartUnit) |
+                                    Bit(AccessClass::kReadBuffer) |
+                                    Bit(AccessClass::kWriteBuffer) | kInformationLost;
+
+  if (state.information_lost) return kWhileLost;
+  if (state.legacy_holder) return state.legacy_holder == nexus ? kFullAccess : kUnderLegacy;
   if (!state.reservation || state.IsHolder(nexus)) return kFullAccess;
   const Type type = state.reservation->type;
   if (RegistrantsHaveAccess(type) && state.Find(nexus) != nullptr) return kFullAccess;
-  AccessMask mask = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kReservation);
-  if (!IsExclusiveAccess(type)) mask |= Bit(AccessClass::kRead);
-  return mask;
+  return IsExclusiveAccess(type) ? kUnderExclusiveAccess : kUnderWriteExclusive;
 }
 
 }  // namespace scsi_pr

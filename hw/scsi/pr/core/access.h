@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Which commands a reservation admits (SPC-3 tables 33 and 34, SBC-3 table 13).
+// Which commands a reservation admits (SPC-3 tables 33 and 34, SBC-3 table 13;
+// for a legacy reservation SPC-2 table 10).
 //
 // Split in two so that admission costs O(1): Classify() puts a command into an
 // access class by its CDB alone; AllowedAccess() says which classes a nexus
@@ -15,20 +16,30 @@
 
 namespace scsi_pr {
 
+// Commands that are always allowed or refused together. "Lost" is PERSISTENT
+// RESERVATION INFORMATION LOST (SPC-4 5.13.5.3.2); while it lasts, the commands
+// of 5.13.5.2 are allowed and no others.
 enum class AccessClass : uint8_t {
-  kUnrestricted,    // allowed in every column of table 33
-  kRead,            // conflicts with exclusive access
-  kWrite,           // conflicts with any reservation; also every unknown command
-  kReservation,     // PERSISTENT RESERVE IN/OUT, RESERVE, RELEASE: judged by the transition
+  kUnrestricted,        // nothing stops it
+  kAllowMediumRemoval,  // PREVENT=0: no reservation stops it; lost does
+  kStartUnit,           // and the like: only a legacy reservation stops it
+  kTestUnitReady,       // and the like: a legacy reservation and lost stop it
+  kRead,                // conflicts with exclusive access
+  kReadBuffer,          // likewise, but lost does not stop it
+  kWrite,               // conflicts with any reservation; also every unknown command
+  kWriteBuffer,         // likewise, but lost does not stop it
+  kReservation,         // PERSISTENT RESERVE IN/OUT, RESERVE, RELEASE: judged by the transition
 };
+inline constexpr unsigned kAccessClasses = 9;
 
 // One bit for each AccessClass.
 using AccessMask = uint32_t;
 
 constexpr AccessMask Bit(AccessClass access) { return AccessMask{1} << static_cast<unsigned>(access); }
 
-inline constexpr AccessMask kFullAccess = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kRead) |
-                                          Bit(AccessClass::kWrite) | Bit(AccessClass::kReservation);
+inline constexpr AccessMask kFullAccess = (AccessMask{1} << kAccessClasses) - 1;
+// No class, but why others are refused: not in RESERVATION CONFLICT status.
+inline constexpr AccessMask kInformationLost = AccessMask{1} << kAccessClasses;
 
 // `cdb` may be shorter than its operation code demands: missing bytes count
 // as what conflicts most.

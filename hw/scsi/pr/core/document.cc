@@ -17,6 +17,14 @@ using nlohmann::json;
 
 constexpr std::string_view kFormat = "scsi-pr";
 constexpr std::string_view kScope = "logical-unit";
+constexpr const char* kLegacyHolder = "legacy-holder";
+constexpr const char* kInformationLost = "information-lost";
+
+// Members that schema 1 does not know. A program that knows only that must
+// refuse them: ignored, they would let everybody in.
+bool NeedsSchema2(const json& state) {
+  return state.contains(kLegacyHolder) || state.contains(kInformationLost);
+}
 
 std::string Checksum(const json& state) {
   const std::string text = state.dump();
@@ -69,6 +77,10 @@ State StateFromJson(const json& object) {
   if (object.contains("reservation")) {
     state.reservation = ReservationFromJson(object.at("reservation"));
   }
+  if (object.contains(kLegacyHolder)) state.legacy_holder = NexusFromJson(object.at(kLegacyHolder));
+  if (object.contains(kInformationLost)) {
+    state.information_lost = object.at(kInformationLost).get<bool>();
+  }
   return state;
 }
 
@@ -90,6 +102,7 @@ Status Decode(std::string_view text, State* state) {
   if (document.at("checksum").get<std::string>() != Checksum(body)) {
     return Corrupt("its checksum does not match");
   }
+  if (schema < 2 && NeedsSchema2(body)) return Corrupt("it has members of a later schema");
   State decoded = StateFromJson(body);
   if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
   *state = std::move(decoded);
@@ -132,14 +145,17 @@ json StateToJson(const State& state) {
     reservation = {{"type", TypeName(state.reservation->type)}, {"scope", kScope}};
     if (state.reservation->holder) reservation["holder"] = NexusToJson(*state.reservation->holder);
   }
+  if (state.legacy_holder) object[kLegacyHolder] = NexusToJson(*state.legacy_holder);
+  if (state.information_lost) object[kInformationLost] = true;
   return object;
 }
 
 std::string EncodeDocument(const State& state) {
   json body = StateToJson(state);
   const std::string checksum = Checksum(body);
+  const int schema = NeedsSchema2(body) ? 2 : 1;
   return json{{"format", kFormat},
-              {"schema", kDocumentSchema},
+              {"schema", schema},
               {"checksum", checksum},
               {"state", std::move(body)}}
       .dump();

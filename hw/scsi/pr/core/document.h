@@ -14,7 +14,8 @@
 // Keys are text: 64-bit numbers do not survive JSON readers that use doubles.
 // Target port 0 in a registration means all target ports (ALL_TG_PT).
 // "reservation" is absent when there is none, "holder" for the all registrants
-// types. The checksum covers "state" as nlohmann-json dumps it without spaces
+// types. Schema 2 adds "legacy-holder" (a nexus) and "information-lost" (true) to
+// "state"; a document without them is of schema 1. The checksum covers "state" as nlohmann-json dumps it without spaces
 // (members in alphabetical order), in UTF-8.
 #pragma once
 
@@ -28,7 +29,7 @@
 
 namespace scsi_pr {
 
-inline constexpr int kDocumentSchema = 1;
+inline constexpr int kDocumentSchema = 2;  // the latest
 
 // 16 hexadecimal digits after 0x.
 std::string KeyToText(uint64_t key);

@@ -61,6 +61,7 @@ ByteVector ReadReservation(const State& state) {
 }
 
 ByteVector ReportCapabilities(const State& state, const Capabilities& capabilities) {
+  constexpr uint8_t kReplaceLostReservationCapable = 0x80;  // SPC-4 table 207
   constexpr uint8_t kCompatibleReservationHandling = 0x10;
   // The seed's PRE_SIP_C and PRE_ATP_C take bits 6 and 5, which SPC-3 reserves.
   constexpr uint8_t kPreemptTakesSpecIPt = 0x40;
@@ -77,8 +78,8 @@ ByteVector ReportCapabilities(const State& state, const Capabilities& capabiliti
 
   ByteVector data;
   AppendBE(data, uint16_t{8});
-  data.push_back(kCompatibleReservationHandling | kPreemptTakesSpecIPt | kPreemptTakesAllTgPt |
-                 kTakesSpecIPt | kTakesAllTgPt |
+  data.push_back(kReplaceLostReservationCapable | kCompatibleReservationHandling |
+                 kPreemptTakesSpecIPt | kPreemptTakesAllTgPt | kTakesSpecIPt | kTakesAllTgPt |
                  (capabilities.persist_through_power_loss ? kPersistThroughPowerLossCapable : 0));
   data.push_back(kTypeMaskValid | kAllowCommands |
                  (state.aptpl ? kPersistThroughPowerLossActivated : 0));

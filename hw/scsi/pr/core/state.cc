@@ -40,11 +40,23 @@ std::optional<std::string> FindBadRegistration(const State& state) {
   return std::nullopt;
 }
 
+std::optional<std::string> FindBadLegacyReservation(const State& state) {
+  if (!state.legacy_holder) return std::nullopt;
+  if (state.legacy_holder->target_port == Nexus::kAllTargetPorts) {
+    return "the holder of the legacy reservation is not one I_T nexus";
+  }
+  if (state.information_lost || !state.registrations.empty() || state.reservation) {
+    return "a legacy reservation is not all there is";
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::string> FindViolation(const State& state) {
   if (state.registrations.size() > State::kMaxRegistrations) return "too many registrations";
   if (auto violation = FindBadRegistration(state)) return violation;
+  if (auto violation = FindBadLegacyReservation(state)) return violation;
   if (!state.reservation) return std::nullopt;
   const bool all_registrants = IsAllRegistrants(state.reservation->type);
   if (all_registrants == state.reservation->holder.has_value()) {
@@ -60,9 +72,10 @@ std::optional<std::string> FindViolation(const State& state) {
 }
 
 State AfterPowerOn(const State& state) {
-  if (!state.aptpl) return State{};
-  State kept = state;
+  State kept = state.aptpl ? state : State{};
   kept.generation = 0;
+  kept.legacy_holder.reset();
+  kept.information_lost = state.information_lost;
   return kept;
 }
 

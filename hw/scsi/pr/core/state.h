@@ -62,6 +62,13 @@ struct State {
   bool aptpl = false;       // the last valid APTPL bit (5.6.3)
   std::vector<Registration> registrations;  // oldest first; at most one covers a nexus
   std::optional<Reservation> reservation;
+  // Who holds a legacy reservation, one made by RESERVE of SPC-2. It excludes
+  // registrations and the reservation above (SPC-2 5.5.1).
+  std::optional<Nexus> legacy_holder;
+  // PERSISTENT RESERVATION INFORMATION LOST (SPC-4 5.13.5.3): the above cannot
+  // be relied on, until REPLACE LOST RESERVATION. Nothing sets it yet: that is
+  // for a store that learns to repair what it has lost.
+  bool information_lost = false;
 
   const Registration* Find(const Nexus& nexus) const;
   bool IsHolder(const Nexus& nexus) const;
@@ -73,11 +80,13 @@ struct State {
 
 // What holds for every state: no key is 0, no nexus has two registrations, a
 // holder is registered, exactly the all registrants types have no single holder, no
-// more than kMaxRegistrations. Returns what is wrong, or nothing.
+// more than kMaxRegistrations; a legacy reservation is held by one nexus and is
+// all there is. Returns what is wrong, or nothing.
 std::optional<std::string> FindViolation(const State& state);
 
-// Power on of the logical unit (5.6.3): without APTPL nothing survives;
-// PRgeneration starts from 0 in any case (6.11.3).
+// Power on of the logical unit (5.6.3): without APTPL nothing survives, a
+// legacy reservation never does (SPC-2 5.5.1); PRgeneration starts from 0 in any
+// case (6.11.3). That information is lost stays (SPC-4 5.13.5.3.2).
 State AfterPowerOn(const State& state);
 
 }  // namespace scsi_pr

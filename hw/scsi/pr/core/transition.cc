@@ -262,6 +262,23 @@ void Preempt(Transition& t) {
   return SpecifiesHolder(t) ? PreemptReservation(t) : PreemptRegistrations(t);
 }
 
+// Replacing lost reservations (SPC-4 5.13.11.3). What was known before goes,
+// without a unit attention condition, and PRgeneration starts anew. Nothing here
+// may end in RESERVATION CONFLICT (5.13.5.3.2), not even another RESERVATION KEY
+// than 0. Table 216: SPEC_I_PT and ALL_TG_PT are invalid.
+void ReplaceLostReservation(Transition& t) {
+  if (!t.before.information_lost) return t.Check(sense::kInvalidReleaseOfPersistentReservation);
+  const uint64_t key = t.command.service_action_reservation_key;
+  if (t.command.reservation_key != 0 || key == 0 || t.command.spec_i_pt || t.command.all_tg_pt) {
+    return t.Check(sense::kInvalidFieldInParameterList);
+  }
+  if (!t.CheckAptpl() || !t.CheckScopeAndType()) return;
+  t.after() = State{};
+  t.after().aptpl = t.command.aptpl;
+  t.after().registrations.push_back({t.nexus, key});
+  t.Establish(t.type());
+}
+
 // RESERVATION KEY (6.12.3) before anything else of the command is looked at.
 enum class KeyRule : uint8_t {
   kMatch,           // the nexus is registered, with this key
@@ -286,6 +303,7 @@ constexpr Row kRows[] = {
     {OutAction::kPreemptAndAbort, KeyRule::kMatch, true, Preempt},
     {OutAction::kRegisterAndIgnoreExistingKey, KeyRule::kIgnored, true, Register},
     {OutAction::kRegisterAndMove, KeyRule::kMatch, true, RegisterAndMove},
+    {OutAction::kReplaceLostReservation, KeyRule::kIgnored, false, ReplaceLostReservation},
 };
 
 bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
@@ -301,14 +319,15 @@ bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
   return false;
 }
 
-Outcome Unchanged(const State& state, ScsiStatus status, Sense sense = sense::kNone) {
-  return Outcome{status, sense, state, {}, {}};
-}
-
 }  // namespace
 
 Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus& nexus,
               const PersistentReserveOut& command) {
+  const Refusal refusal = RefusePersistentReserve(state);
+  const bool replaces = command.action == OutAction::kReplaceLostReservation;
+  if (refusal.status != ScsiStatus::kGood && !(replaces && state.information_lost)) {
+    return Unchanged(state, refusal.status, refusal.sense);
+  }
   if (command.action == OutAction::kPreemptAndAbort && !capabilities.abort_tasks) {
     return Unchanged(state, ScsiStatus::kCheckCondition, sense::kInvalidFieldInCdb);
   }
@@ -325,13 +344,12 @@ Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus&
   return std::move(t.outcome);
 }
 
-Outcome ApplyLegacy(const State& state, const Nexus& nexus) {
-  const bool compatible =
-      state.IsHolder(nexus) || (state.reservation && state.Find(nexus) != nullptr &&
-                                RegistrantsHaveAccess(state.reservation->type));
-  if (compatible) return Unchanged(state, ScsiStatus::kGood);
-  if (!state.registrations.empty()) return Unchanged(state, ScsiStatus::kReservationConflict);
-  return Unchanged(state, ScsiStatus::kCheckCondition, sense::kInvalidCommandOperationCode);
+Refusal RefusePersistentReserve(const State& state) {
+  if (state.information_lost) {
+    return {ScsiStatus::kCheckCondition, sense::kPersistentReservationInformationLost};
+  }
+  if (state.legacy_holder) return {ScsiStatus::kReservationConflict, sense::kNone};
+  return {};
 }
 
 }  // namespace scsi_pr

@@ -23,7 +23,7 @@ struct Capabilities {
 };
 
 // An effect: the unit attention condition that a command establishes for
-// another nexus (SPC-3 5.6).
+// another nexus (SPC-3 5.6), or a logical unit reset (SAM-4 5.14).
 struct UnitAttention {
   Nexus nexus;  // of a registration: it may be for all target ports
   Sense sense;
@@ -45,13 +45,23 @@ struct Outcome {
   std::vector<Nexus> preempted;
 };
 
+// The outcome of a command that changes nothing.
+inline Outcome Unchanged(const State& state, ScsiStatus status, Sense sense = sense::kNone) {
+  return Outcome{status, sense, state, {}, {}};
+}
+
 Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus& nexus,
               const PersistentReserveOut& command);
 
-// RESERVE and RELEASE of SPC-2, (6) and (10). 5.6.2 says the same of all four
-// for a nexus that a persistent reservation gives access: GOOD, no effect.
-// Any other registration makes them conflict. Without one they are not
-// implemented: INVALID COMMAND OPERATION CODE.
-Outcome ApplyLegacy(const State& state, const Nexus& nexus);
+// What ends a reservation command whoever sends it. GOOD: nothing does.
+struct Refusal {
+  ScsiStatus status = ScsiStatus::kGood;
+  Sense sense = sense::kNone;  // with kCheckCondition
+};
+
+// Of every PERSISTENT RESERVE IN and OUT, but for REPLACE LOST RESERVATION:
+// RESERVATION CONFLICT under a legacy reservation, its holder's own too (SPC-2
+// 5.5.1); DATA PROTECT while information is lost (SPC-4 5.13.5.3.2).
+Refusal RefusePersistentReserve(const State& state);
 
 }  // namespace scsi_pr

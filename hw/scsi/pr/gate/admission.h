@@ -73,7 +73,7 @@ class Admission {
  private:
   // From the lowest bit: access classes, epoch, commands of this epoch,
   // commands of earlier ones.
-  static constexpr unsigned kEpochShift = 8;
+  static constexpr unsigned kEpochShift = 10;
   static constexpr unsigned kCurrentShift = 20;
   static constexpr unsigned kDrainingShift = 42;
   static constexpr uint64_t kAccessMask = (uint64_t{1} << kEpochShift) - 1;
@@ -81,7 +81,7 @@ class Admission {
   static constexpr uint64_t kCountMask = (uint64_t{1} << (kDrainingShift - kCurrentShift)) - 1;
   static constexpr uint64_t kOneCurrent = uint64_t{1} << kCurrentShift;
   static constexpr uint64_t kOneDraining = uint64_t{1} << kDrainingShift;
-  static_assert((kFullAccess & ~kAccessMask) == 0);
+  static_assert(((kFullAccess | kInformationLost) & ~kAccessMask) == 0);
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
   static constexpr Epoch EpochOf(uint64_t word) {

@@ -21,6 +21,7 @@ constexpr Sense kConditions[] = {
     sense::kReservationsPreempted,
     sense::kReservationsReleased,
     sense::kRegistrationsPreempted,
+    sense::kBusDeviceResetFunctionOccurred,
 };
 static_assert(std::size(kConditions) <= kPlaces);
 

@@ -112,22 +112,23 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
 }
 
 /* It does not stay: nothing of it goes to the medium. */
-static bool scsi_pr_command_may_enter(SCSIPRCommand *r)
+static ScsiPrAdmission scsi_pr_command_admit(SCSIPRCommand *r)
 {
     ScsiPrTask task = {};
     ScsiPrAdmission admission = scsi_pr_enter(
         r->pr->handle, r->req.cmd.buf, r->req.cmd.len, &task);
 
     scsi_pr_leave(r->pr->handle, &task);
-    return admission != SCSI_PR_CONFLICT;
+    return admission;
 }
 
 static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
 {
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
+    ScsiPrAdmission admission = scsi_pr_command_admit(r);
 
-    if (!scsi_pr_command_may_enter(r)) {
-        scsi_pr_complete_conflict(req);
+    if (admission != SCSI_PR_ADMITTED && admission != SCSI_PR_EXECUTE) {
+        scsi_pr_complete_refused(req, admission);
         return 0;
     }
     if (req->cmd.mode == SCSI_XFER_TO_DEV && req->cmd.xfer &&

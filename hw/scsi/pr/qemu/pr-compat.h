@@ -8,6 +8,7 @@
 
 #include "qapi/error.h"
 #include "migration/blocker.h"
+#include "hw/qdev-core.h"
 #include "hw/scsi/scsi.h"
 
 #if QEMU_VERSION_MAJOR >= 10
@@ -23,6 +24,26 @@
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif
+
+/* A device class's reset method, where it is not one of three phases. */
+static inline DeviceReset pr_compat_class_reset(DeviceClass *dc)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return dc->legacy_reset;
+#else
+    return dc->reset;
+#endif
+}
+
+static inline void pr_compat_set_class_reset(DeviceClass *dc,
+                                             DeviceReset reset)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    device_class_set_legacy_reset(dc, reset);
+#else
+    dc->reset = reset;
+#endif
+}
 
 /* The context in which a request is completed. */
 static inline AioContext *pr_compat_request_context(SCSIRequest *req)

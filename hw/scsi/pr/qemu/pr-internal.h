@@ -23,6 +23,9 @@ typedef struct SCSIPRClass {
     void (*unrealize)(SCSIDevice *dev);
     SCSIRequest *(*alloc_req)(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                               uint8_t *buf, void *hba_private);
+    int (*parse_cdb)(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
+                     size_t buf_len, void *hba_private);
+    void (*reset)(DeviceState *qdev);
 } SCSIPRClass;
 
 /* News of a device that may come faster than QMP clients like; see pr-event.c. */
@@ -99,8 +102,8 @@ SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
  */
 void scsi_pr_io_abort(SCSIRequest *req);
 
-/* Ends a request that must not be carried out: RESERVATION CONFLICT. */
-void scsi_pr_complete_conflict(SCSIRequest *req);
+/* Ends a request that must not be carried out. */
+void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why);
 
 /* pr-command.c */
 
@@ -147,5 +150,13 @@ void scsi_pr_events_cleanup(SCSIPRState *s);
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
 void scsi_pr_event_preempted(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
+/* pr-cdb.c */
+
+int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
+                      size_t buf_len, void *hba_private);
+
+/* pr-reset.c */
+
+void scsi_pr_reset_device(DeviceState *qdev);
 
 #endif /* HW_SCSI_PR_INTERNAL_H */

@@ -13,11 +13,16 @@
 #include "pr-internal.h"
 #include "trace.h"
 
-void scsi_pr_complete_conflict(SCSIRequest *req)
+void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
 {
-    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
     /* pvscsi would turn a residual into an error of the adapter. */
     req->residual = 0;
+    if (why == SCSI_PR_INFORMATION_LOST) {
+        scsi_req_build_sense(req, (SCSISense) { DATA_PROTECT, 0x44, 0x01 });
+        scsi_req_complete(req, CHECK_CONDITION);
+        return;
+    }
+    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
     scsi_req_complete(req, RESERVATION_CONFLICT);
 }
 
@@ -81,6 +86,7 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
     uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
+    ScsiPrAdmission admission;
 
     if (io->aborted) {
         scsi_pr_io_end_aborted(req);
@@ -90,11 +96,12 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
         scsi_pr_io_leave(io);
         io->epoch = epoch;
     }
-    if (scsi_pr_enter(io->pr->handle, req->cmd.buf, req->cmd.len,
-                      &io->task) == SCSI_PR_ADMITTED) {
+    admission = scsi_pr_enter(io->pr->handle, req->cmd.buf, req->cmd.len,
+                              &io->task);
+    if (admission == SCSI_PR_ADMITTED) {
         return true;
     }
-    scsi_pr_complete_conflict(req);
+    scsi_pr_complete_refused(req, admission);
     return false;
 }
 

@@ -117,11 +117,15 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t c
                               ScsiPrTask* task) {
   if (task->entered) return SCSI_PR_ADMITTED;
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
+  const auto refuse = [device] {
+    device->server->Refused();
+    return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
+  };
   if (access == AccessClass::kReservation) {
-    return device->server->Admits(access) ? SCSI_PR_EXECUTE : SCSI_PR_CONFLICT;
+    return device->server->Admits(access) ? SCSI_PR_EXECUTE : refuse();
   }
   const auto epoch = device->server->Enter(access);
-  if (!epoch) return SCSI_PR_CONFLICT;
+  if (!epoch) return refuse();
   *task = {true, *epoch};
   return SCSI_PR_ADMITTED;
 }
@@ -157,6 +161,12 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
   const auto taken = device->server->TakeUnitAttention();
   if (taken) *sense = {taken->key, taken->asc, taken->ascq};
   return taken.has_value();
+}
+
+void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
+  device->server->ResetOccurred(reset == SCSI_PR_LOGICAL_UNIT_RESET
+                                    ? scsi_pr::Reset::kLogicalUnit
+                                    : scsi_pr::Reset::kNexusLoss);
 }
 
 void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void* opaque) {

@@ -9,6 +9,7 @@
 #include "server/reservation_commands.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
+#include "spc/reserve.h"
 #include "store/quiet_thread.h"
 
 namespace scsi_pr {
@@ -59,6 +60,7 @@ DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* 
 }
 
 DeviceServer::~DeviceServer() {
+  ResetOccurred(Reset::kNexusLoss);
   closing_ = true;
   {
     const std::lock_guard lock(mutex_);
@@ -107,6 +109,23 @@ void DeviceServer::Inspect(std::function<void(const nlohmann::json&)> done) {
   });
 }
 
+void DeviceServer::ResetOccurred(Reset reset) {
+  Submit([this, reset] { ProcessReset(reset); });
+}
+
+void DeviceServer::Refused() {
+  // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
+  const AccessMask access = slot_->admission().access();
+  if ((access & (Bit(AccessClass::kTestUnitReady) | kInformationLost)) != 0) return;
+  if (looking_.exchange(true)) return;
+  Submit([this] {
+    Snapshot snapshot;
+    // What fails here fails again for a command that can say so.
+    static_cast<void>(store_->Read(&snapshot).ok());
+    looking_ = false;
+  });
+}
+
 Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
   switch (cdb.empty() ? 0 : cdb[0]) {
     case opcode::kPersistentReserveIn:
@@ -117,7 +136,7 @@ Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
     case opcode::kReserve10:
     case opcode::kRelease6:
     case opcode::kRelease10:
-      return Update([this](const State& state) { return ApplyLegacy(state, nexus_); });
+      return ProcessLegacy(cdb);
     case opcode::kMaintenanceIn:
       return ProcessMaintenanceIn(cdb);
     default:
@@ -132,6 +151,8 @@ Response DeviceServer::ProcessIn(ByteSpan cdb) {
   Snapshot snapshot;
   if (Status status = store_->Read(&snapshot); !status.ok()) return Failed(status);
   store_failure_.clear();
+  const Refusal refusal = RefusePersistentReserve(snapshot.state);
+  if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense, {}, {}};
   return Data(Report(command.action, snapshot.state, store_->capabilities()),
               command.allocation_length);
 }
@@ -157,6 +178,21 @@ Response DeviceServer::ProcessMaintenanceIn(ByteSpan cdb) const {
   return Data(std::get<ByteVector>(std::move(report)), request.allocation_length);
 }
 
+Response DeviceServer::ProcessLegacy(ByteSpan cdb) {
+  const auto parsed = ParseReserve(cdb);
+  if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
+  const auto action = std::get<LegacyAction>(parsed);
+  return Update([&](const State& state) { return ApplyLegacy(state, nexus_, action); });
+}
+
+// Most resets find nothing to release: they do not touch the store, which might
+// make them wait.
+void DeviceServer::ProcessReset(Reset reset) {
+  const bool held_by_another = !Admits(AccessClass::kTestUnitReady);
+  if (!held_legacy_ && (reset == Reset::kNexusLoss || !held_by_another)) return;
+  Update([&](const State& state) { return ApplyReset(state, nexus_, reset); });
+}
+
 Response DeviceServer::Update(const Store::Transition& transition) {
   const Store::Waiting waiting{options_.abort_timeout, [this] { return closing_.load(); },
                                options_.drain_late};
@@ -164,6 +200,7 @@ Response DeviceServer::Update(const Store::Transition& transition) {
   const Status status = store_->Update(transition, waiting, &outcome);
   if (!status.ok()) return Failed(status);
   store_failure_.clear();
+  held_legacy_ = outcome.state.legacy_holder == nexus_;
   return {outcome.status, outcome.sense, {}, {}};
 }
 

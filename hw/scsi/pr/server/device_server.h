@@ -21,6 +21,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/access.h"
+#include "core/legacy.h"
 #include "core/status.h"
 #include "spc/sense.h"
 #include "spc/supported_commands.h"
@@ -54,7 +55,8 @@ class DeviceServer {
   // std::system_error, with nothing attached, if there are no more threads.
   static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
                      Options options, std::unique_ptr<DeviceServer>* server);
-  // Ends what was submitted, in BUSY if it waits for others; then detaches.
+  // Ends what was submitted, in BUSY if it waits for others; releases a legacy
+  // reservation, then detaches.
   ~DeviceServer();
   DeviceServer(const DeviceServer&) = delete;
   DeviceServer& operator=(const DeviceServer&) = delete;
@@ -67,11 +69,21 @@ class DeviceServer {
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
   bool IsAwaited(Admission::Epoch epoch) const { return slot_->admission().IsDraining(epoch); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
+  // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
+  // class is not admitted.
+  bool InformationLost() const { return (slot_->admission().access() & kInformationLost) != 0; }
+  // To be called for a command that was not admitted, on any thread; does not
+  // wait. A legacy reservation ends with the process of its holder, and nobody
+  // else may be there to see that: looks at the store, once at a time.
+  void Refused();
   std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
 
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   void Inspect(std::function<void(const nlohmann::json&)> done);
+  // A reset of the logical unit, or the loss of this nexus, has happened. Takes
+  // effect on the server's thread, behind what was submitted before.
+  void ResetOccurred(Reset reset);
 
  private:
   using Job = std::function<void()>;
@@ -84,6 +96,8 @@ class DeviceServer {
   Response ProcessIn(ByteSpan cdb);
   Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
   Response ProcessMaintenanceIn(ByteSpan cdb) const;
+  Response ProcessLegacy(ByteSpan cdb);
+  void ProcessReset(Reset reset);
   Response Update(const Store::Transition& transition);
   Response Failed(const Status& status);
 
@@ -93,7 +107,11 @@ class DeviceServer {
   const std::vector<SupportedCommand> commands_;
   const Options options_;
   std::atomic<bool> closing_{false};
-  std::string store_failure_;  // while the store fails; only on the server's thread
+  std::atomic<bool> looking_{false};  // what Refused() submits is under way
+  // Only on the server's thread. Whether a legacy reservation was this nexus's
+  // when the server last changed something; it may have ended since.
+  bool held_legacy_ = false;
+  std::string store_failure_;  // while the store fails
 
   std::mutex mutex_;  // all below
   std::condition_variable wake_;

@@ -46,6 +46,7 @@ constexpr SupportedCommand kCommands[] = {
     Out(OutAction::kPreemptAndAbort, true),
     Out(OutAction::kRegisterAndIgnoreExistingKey, false),
     Out(OutAction::kRegisterAndMove, false),
+    Out(OutAction::kReplaceLostReservation, true),
     {{opcode::kMaintenanceIn, service_action::kReportSupportedOperationCodes, 0x87, 0xFF, 0xFF,
       0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
      12,

@@ -23,6 +23,7 @@ inline constexpr uint8_t kRead10 = 0x28;
 inline constexpr uint8_t kVerify10 = 0x2F;
 inline constexpr uint8_t kPreFetch10 = 0x34;
 inline constexpr uint8_t kReadDefectData10 = 0x37;
+inline constexpr uint8_t kWriteBuffer = 0x3B;
 inline constexpr uint8_t kReadBuffer = 0x3C;
 inline constexpr uint8_t kLogSense = 0x4D;
 inline constexpr uint8_t kReserve10 = 0x56;

@@ -39,7 +39,7 @@ const TypeRow* RowOf(uint8_t code) {
 const TypeRow& RowOf(Type type) { return *RowOf(static_cast<uint8_t>(type)); }
 
 bool IsOutAction(uint8_t code) {
-  return code <= static_cast<uint8_t>(OutAction::kRegisterAndMove);
+  return code <= static_cast<uint8_t>(OutAction::kReplaceLostReservation);
 }
 
 // The actions for which table 109 says that SPEC_I_PT is valid.

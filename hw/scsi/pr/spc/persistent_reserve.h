@@ -27,6 +27,7 @@ enum class OutAction : uint8_t {
   kPreemptAndAbort = 0x05,
   kRegisterAndIgnoreExistingKey = 0x06,
   kRegisterAndMove = 0x07,
+  kReplaceLostReservation = 0x08,  // SPC-4 6.16.2
 };
 
 // Table 97.

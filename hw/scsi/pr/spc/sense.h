@@ -34,12 +34,16 @@ inline constexpr Sense kInvalidFieldInCdb{0x5, 0x24, 0x00};
 inline constexpr Sense kInvalidFieldInParameterList{0x5, 0x26, 0x00};
 inline constexpr Sense kInvalidReleaseOfPersistentReservation{0x5, 0x26, 0x04};
 inline constexpr Sense kInsufficientRegistrationResources{0x5, 0x55, 0x04};
+// A logical unit reset (SAM-4 5.14), to whom it concerns.
+inline constexpr Sense kBusDeviceResetFunctionOccurred{0x6, 0x29, 0x03};
 inline constexpr Sense kReservationsPreempted{0x6, 0x2A, 0x03};
 inline constexpr Sense kReservationsReleased{0x6, 0x2A, 0x04};
 inline constexpr Sense kRegistrationsPreempted{0x6, 0x2A, 0x05};
 // A store that fails is a failing part of the target: the initiator may
 // retry, and nothing has changed.
 inline constexpr Sense kInternalTargetFailure{0x4, 0x44, 0x00};
+// DATA PROTECT (SPC-4 5.13.5.3).
+inline constexpr Sense kPersistentReservationInformationLost{0x7, 0x44, 0x01};
 
 }  // namespace sense
 

@@ -82,7 +82,8 @@ size_t LocalStore::ForgetTheDead() {
   return scsi_pr::ForgetTheDead(backing_->gate(), [this](size_t i) { return backing_->IsLive(i); });
 }
 
-// The committed record, in force everywhere.
+// The committed record, in force everywhere, without a legacy reservation that
+// nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
   Status status = backing_->Check();
   if (status.ok()) status = backing_->Load(record);
@@ -92,7 +93,17 @@ Status LocalStore::LoadPublished(Record* record) {
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);
   }
-  return Status();
+  return ReleaseForTheGone(record);
+}
+
+// A legacy reservation ends with the process of its holder. Only where there
+// is one is it worth asking the kernel who lives.
+Status LocalStore::ReleaseForTheGone(Record* record) {
+  if (!record->state.legacy_holder) return Status();
+  ForgetTheDead();
+  auto outcome = LoseNexusThatIsGone(record->state, backing_->gate());
+  if (!outcome) return Status();
+  return Commit(record, std::move(outcome->state), std::move(outcome->unit_attentions));
 }
 
 // Replaces `*record` by its successor.
@@ -170,7 +181,9 @@ Status LocalStore::Read(Snapshot* snapshot) {
     Status status = backing_->Check();
     if (status.ok()) status = backing_->Load(&record);
     if (!status.ok()) return status;
-    if (backing_->gate().published.load() == record.version) {
+    // Unless somebody is gone whose legacy reservation has to end first.
+    const bool in_force = backing_->gate().published.load() == record.version;
+    if (in_force && !record.state.legacy_holder) {
       *snapshot = {std::move(record.state), ListAttached(backing_->gate())};
       return Status();
     }

@@ -39,6 +39,7 @@ class LocalStore : public Store {
   size_t ForgetTheDead();
   Status PowerOn(Record* record);
   Status LoadPublished(Record* record);
+  Status ReleaseForTheGone(Record* record);
   Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
   Status FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;

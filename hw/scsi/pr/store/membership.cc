@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/membership.h"
 
+#include <algorithm>
 #include <numeric>
+
+#include "core/legacy.h"
 
 namespace scsi_pr {
 
@@ -17,6 +20,15 @@ size_t ForgetTheDead(Gate& gate, const IsLive& is_live) {
     }
   }
   return attached;
+}
+
+std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate) {
+  if (!state.legacy_holder) return std::nullopt;
+  const bool attached = std::ranges::any_of(gate.slots, [&](const GateSlot& slot) {
+    return slot.attached() && slot.nexus() == state.legacy_holder;
+  });
+  if (attached) return std::nullopt;
+  return ApplyReset(state, *state.legacy_holder, Reset::kNexusLoss);
 }
 
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri) {

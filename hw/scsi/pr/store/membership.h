@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "gate/gate.h"
@@ -17,6 +18,11 @@ using IsLive = std::function<bool(size_t index)>;
 
 // Frees the slots of processes that are gone. Returns how many are attached.
 size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
+
+// The I_T nexus loss of whoever holds a legacy reservation and is not attached
+// (any more): nobody else would ever release it. Nothing if that is nobody. After
+// ForgetTheDead().
+std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate);
 
 // kInUse, naming the other, if a slot has this nexus.
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);

@@ -94,6 +94,9 @@ class Store {
   // No command of the nexus is on its way any more.
   virtual void Detach(GateSlot* slot) = 0;
 
+  // A legacy reservation whose holder is not attached (any more: its process
+  // died, say) is released by whoever next attaches, reads or changes.
+
   // The last committed state. It is in force when this returns.
   virtual Status Read(Snapshot* snapshot) = 0;
 

@@ -26,6 +26,14 @@ std::string NexusText(const json& nexus) {
 }
 
 void PrintReservation(const json& state) {
+  if (state.contains("information-lost")) {
+    std::cout << "Reservation   information lost, waits for REPLACE LOST RESERVATION\n";
+  }
+  if (state.contains("legacy-holder")) {
+    std::cout << "Reservation   made by RESERVE (SPC-2)\n"
+              << "  holder      " << NexusText(state.at("legacy-holder")) << "\n";
+    return;
+  }
   if (!state.contains("reservation")) {
     std::cout << "Reservation   none\n";
     return;

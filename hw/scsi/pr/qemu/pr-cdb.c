@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Persistent reservations for SCSI disks: what the CDBs of reservation commands
+ * say about data.
+ */
+#include "qemu/osdep.h"
+#include "scsi/constants.h"
+#include "pr-internal.h"
+
+/*
+ * QEMU takes RESERVE(10) and RELEASE(10) for commands that send data to the
+ * initiator. They have a parameter list only with a third-party reservation,
+ * which we refuse; else its length shall be ignored (SPC-2 r20 7.16, 7.21).
+ */
+int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
+                      size_t buf_len, void *hba_private)
+{
+    const SCSIPRClass *wrapped = scsi_pr_class(dev);
+    int ret = wrapped->parse_cdb
+        ? wrapped->parse_cdb(dev, cmd, buf, buf_len, hba_private)
+        : scsi_req_parse_cdb(dev, cmd, buf, buf_len);
+
+    if (ret == 0 && scsi_pr_state(dev) &&
+        (cmd->buf[0] == RESERVE_10 || cmd->buf[0] == RELEASE_10)) {
+        cmd->xfer = 0;
+        cmd->mode = SCSI_XFER_NONE;
+    }
+    return ret;
+}

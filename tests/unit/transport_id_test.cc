@@ -216,6 +216,13 @@ TEST(TransportId, IscsiForbiddenCharacters) {
     EXPECT_FALSE(Decodes(Iscsi(0, name, 20))) << name;
     EXPECT_FALSE(Parses(name)) << name;
   }
+  // The prefix alone names nobody, however it comes.
+  for (const char* name : {"iqn.", "eui.", "EUI."}) {
+    EXPECT_FALSE(Decodes(Iscsi(0, name, 20))) << name;
+    EXPECT_FALSE(Decodes(Iscsi(1, std::string(name) + ",i,0x00023d000001", 24))) << name;
+    EXPECT_FALSE(Parses("iscsi:" + std::string(name))) << name;
+    EXPECT_FALSE(Parses("iscsi:" + std::string(name) + ",i,0x00023d000001")) << name;
+  }
   EXPECT_TRUE(Decodes(Iscsi(0, "iqn.\xC3\xA4", 20))) << "UTF-8 is allowed";
   EXPECT_FALSE(Parses(std::string_view("iqn.a\0b", 7))) << "a null in the text";
 }

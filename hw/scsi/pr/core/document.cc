@@ -76,8 +76,16 @@ Status Corrupt(const std::string& what) {
   return Status::Error(Status::Code::kCorrupt, "the reservation state document is damaged: " + what);
 }
 
+// A document is four levels deep. Much deeper ones would overflow the stack in
+// nlohmann-json's dump(), which is recursive.
+bool RefuseDepth(int depth, json::parse_event_t, json&) {
+  constexpr int kMost = 64;
+  if (depth > kMost) throw std::invalid_argument("it is nested too deeply");
+  return true;
+}
+
 Status Decode(std::string_view text, State* state) {
-  const json document = json::parse(text);
+  const json document = json::parse(text, RefuseDepth);
   if (document.at("format").get<std::string>() != kFormat) return Corrupt("it is of another format");
   const auto schema = GetUnsigned<uint64_t>(document, "schema", 1);
   if (schema > kDocumentSchema) {
@@ -92,6 +100,8 @@ Status Decode(std::string_view text, State* state) {
   }
   State decoded = StateFromJson(body);
   if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
+  // One state, one document: nothing that a reader has passed over.
+  if (StateToJson(decoded) != body) return Corrupt("it is not in its canonical form");
   *state = std::move(decoded);
   return Status();
 }

@@ -162,6 +162,7 @@ void ExpectColumns(ByteSpan cdb, const char* expected) {
 
 TEST(Access, Table33) {
   for (const Row& row : kTable) {
+    Clause(std::string("table 33: ") + row.command);
     SCOPED_TRACE(row.command);
     ExpectColumns(Cdb(row), row.columns);
   }

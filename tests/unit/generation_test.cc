@@ -16,7 +16,7 @@ State Generation(uint32_t generation) {
 }
 
 struct Row {
-  const char* name;
+  const char* name;  // and what of it, after a comma
   Command command;
   uint32_t increment;
 };
@@ -24,13 +24,13 @@ struct Row {
 std::vector<Row> Table106() {
   return {
       {"REGISTER", Register(kKeyA, kKeyD), 1},
-      {"REGISTER the same key", Register(kKeyA, kKeyA), 1},
+      {"REGISTER, the same key", Register(kKeyA, kKeyA), 1},
       {"REGISTER, unregister", Register(kKeyA, 0), 1},
       {"RESERVE", Reserve(kKeyA, kWERO), 0},
       {"RELEASE", Release(kKeyA, kWERO), 0},
       {"CLEAR", Clear(kKeyA), 1},
       {"PREEMPT", Preempt(kKeyA, kKeyB, kWERO), 1},
-      {"PREEMPT the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
+      {"PREEMPT, the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
       {"REGISTER AND IGNORE EXISTING KEY", RegisterIgnore(kKeyD), 1},
       {"REGISTER AND IGNORE EXISTING KEY, unregister", RegisterIgnore(0), 1},
       {"PREEMPT AND ABORT", PreemptAndAbort(kKeyA, kKeyB, kWERO), 1},
@@ -41,6 +41,8 @@ std::vector<Row> Table106() {
 
 TEST(Generation, Table106) {
   for (const Row& row : Table106()) {
+    const std::string name = row.name;
+    Clause("table 106: " + name.substr(0, name.find(',')));
     const Outcome outcome = Apply(Generation(41), kAborts, A(), row.command);
     EXPECT_EQ(outcome.status, ScsiStatus::kGood) << row.name;
     EXPECT_EQ(outcome.state.generation, 41 + row.increment) << row.name;

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // REGISTER AND MOVE (the seed's 5.6.rm, SPC-3 r23 5.6.8).
-#include "core/access.h"
-#include "testing.h"
+#include "register_tables.h"
 
 namespace scsi_pr {
 namespace {
 
 using namespace testing;
 
-constexpr uint64_t kNew = 0x1234567890ABCDEF;
-constexpr uint64_t kWrong = 0xBAD;
 constexpr Type kSingleHolder[] = {kWE, kEA, kWERO, kEARO};
 
-bool MayWrite(const State& state, const Nexus& nexus) {
-  return (AllowedAccess(state, nexus) & Bit(AccessClass::kWrite)) != 0;
+// After A's registration and reservation have been moved to D, or the
+// reservation alone.
+State MovedToD(Type type, bool with_registration) {
+  State state = ReservedByA(type);
+  if (with_registration) state.registrations.erase(state.registrations.begin());
+  state.registrations.push_back({D(), kNew});
+  state.reservation->holder = D();
+  state.generation = 1;
+  return state;
 }
 
 // The seed's layout: SPEC_I_PT, and the target port is the command's.
@@ -28,13 +32,7 @@ TEST(Move, RegistersAndMoves) {
   for (Type type : kSingleHolder) {
     for (const Command& command : {Move(kKeyA, kNew, D()), SeedMove(kKeyA, kNew, D())}) {
       const Outcome outcome = Good(ReservedByA(type), A(), command);
-      EXPECT_EQ(outcome.state, State(Given()
-                                         .Registered(A(), kKeyA)
-                                         .Registered(B(), kKeyB)
-                                         .Registered(C(), kKeyC)
-                                         .Registered(D(), kNew)
-                                         .Reserved(type, D())
-                                         .Generation(1)));
+      EXPECT_EQ(outcome.state, MovedToD(type, false));
       EXPECT_TRUE(outcome.unit_attentions.empty());
       EXPECT_TRUE(outcome.preempted.empty());
     }
@@ -57,12 +55,7 @@ TEST(Move, Access) {
 TEST(Move, Unreg) {
   for (Type type : kSingleHolder) {
     const Outcome outcome = Good(ReservedByA(type), A(), Move(kKeyA, kNew, D()).Unreg());
-    EXPECT_EQ(outcome.state, State(Given()
-                                       .Registered(B(), kKeyB)
-                                       .Registered(C(), kKeyC)
-                                       .Registered(D(), kNew)
-                                       .Reserved(type, D())
-                                       .Generation(1)));
+    EXPECT_EQ(outcome.state, MovedToD(type, true));
     EXPECT_TRUE(outcome.unit_attentions.empty());
   }
 }

@@ -2,29 +2,14 @@
 //
 // REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-3 5.6.5, 5.6.8.3) for the
 // sender's own nexus. With SPEC_I_PT and ALL_TG_PT: third_party_test.cc.
-#include "testing.h"
+#include "register_tables.h"
 
 namespace scsi_pr {
 namespace {
 
 using namespace testing;
 
-constexpr uint64_t kNew = 0x1234567890ABCDEF;
-constexpr uint64_t kWrong = 0xBAD;
-
-enum class Result { kGoodAlone, kRegisters, kUnregisters, kConflict };
-
-struct Row {
-  OutAction action;
-  uint64_t key;
-  uint64_t action_key;
-  Result result;
-};
-
-constexpr auto kReg = OutAction::kRegister;
-constexpr auto kIgn = OutAction::kRegisterAndIgnoreExistingKey;
-
-void ExpectRow(const State& state, const Nexus& nexus, const Row& row) {
+void ExpectRow(const State& state, const Nexus& nexus, const RegisterRow& row) {
   const Command command = Out(row.action, row.key, row.action_key);
   if (row.result == Result::kConflict) return ExpectConflict(state, nexus, command);
   const State after = Good(state, nexus, command).state;
@@ -34,15 +19,9 @@ void ExpectRow(const State& state, const Nexus& nexus, const Row& row) {
 
 // Table regun: from a nexus that is not registered.
 TEST(Register, FromUnregisteredNexus) {
-  constexpr Row kRegun[] = {
-      {kReg, 0, 0, Result::kGoodAlone},     {kReg, 0, kNew, Result::kRegisters},
-      {kReg, kWrong, 0, Result::kConflict}, {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, kKeyB, kNew, Result::kConflict},
-      {kIgn, 0, 0, Result::kGoodAlone},     {kIgn, kWrong, 0, Result::kGoodAlone},
-      {kIgn, 0, kNew, Result::kRegisters},  {kIgn, kWrong, kNew, Result::kRegisters},
-  };
-  for (const Row& row : kRegun) {
-    SCOPED_TRACE(&row - kRegun);
+  for (const RegisterRow& row : kRegun) {
+    Clause(std::string("table regun: ") + row.row);
+    SCOPED_TRACE(row.row);
     ExpectRow(State{}, A(), row);
     ExpectRow(Given().Registered(B(), kKeyB), A(), row);
     // 5.6.5 a): regardless of any persistent reservation.
@@ -64,17 +43,9 @@ TEST(Register, GoodAloneChangesNothing) {
 
 // Table regreg, rows of a single nexus.
 TEST(Register, FromRegisteredNexus) {
-  constexpr Row kRegreg[] = {
-      {kReg, kWrong, 0, Result::kConflict},    {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, 0, 0, Result::kConflict},         {kReg, 0, kNew, Result::kConflict},
-      {kReg, kKeyA, 0, Result::kUnregisters},  {kReg, kKeyA, kNew, Result::kRegisters},
-      {kReg, kKeyA, kKeyA, Result::kRegisters},
-      {kIgn, kKeyA, 0, Result::kUnregisters},  {kIgn, kWrong, 0, Result::kUnregisters},
-      {kIgn, kKeyA, kNew, Result::kRegisters}, {kIgn, kWrong, kNew, Result::kRegisters},
-      {kIgn, 0, kKeyB, Result::kRegisters},
-  };
-  for (const Row& row : kRegreg) {
-    SCOPED_TRACE(&row - kRegreg);
+  for (const RegisterRow& row : kRegregSingle) {
+    Clause(std::string("table regreg: ") + row.row);
+    SCOPED_TRACE(row.row);
     ExpectRow(Given().Registered(A(), kKeyA).Registered(B(), kKeyB), A(), row);
     for (Type type : kAllTypes) {
       ExpectRow(ReservedByA(type), A(), row);

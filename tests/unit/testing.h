@@ -66,6 +66,14 @@ inline void PrintTo(const State& state, std::ostream* out) {
 
 namespace scsi_pr::testing {
 
+// Says which clauses of the standard, or rows of its tables, the running test
+// is about; each is a line of tests/clauses.txt. scripts/clauses makes a page of
+// them (docs/testing.md).
+template <typename... Text>
+void Clause(const Text&... clauses) {
+  (::testing::Test::RecordProperty(std::string("clause ") + clauses, "tested"), ...);
+}
+
 // An initiator port by its text, or a failed test.
 inline TransportId Port(std::string_view text) {
   std::string error;
@@ -218,7 +226,8 @@ inline Command Move(uint64_t key, uint64_t new_key, const Nexus& destination) {
   return command;
 }
 
-// The CDB and the parameter list (tables 105 and 107) as bytes.
+// The CDB and the parameter list (tables 105, 107 and 108) as bytes. The length
+// is 24 without SPEC_I_PT.
 inline ByteVector OutCdb(const PersistentReserveOut& command, uint32_t length = 24) {
   ByteVector cdb(10);
   cdb[0] = opcode::kPersistentReserveOut;
@@ -232,6 +241,14 @@ inline ByteVector OutData(const PersistentReserveOut& command) {
   StoreBE(std::span<uint8_t>(data), 0, command.reservation_key);
   StoreBE(std::span<uint8_t>(data), 8, command.service_action_reservation_key);
   data[20] = static_cast<uint8_t>(command.spec_i_pt << 3 | command.all_tg_pt << 2 | command.aptpl);
+  if (!command.spec_i_pt) return data;
+  ByteVector ids;  // table 108
+  for (const TransportId& id : command.transport_ids) {
+    const ByteVector encoded = id.Encode();
+    ids.insert(ids.end(), encoded.begin(), encoded.end());
+  }
+  AppendBE(data, static_cast<uint32_t>(ids.size()));
+  data.insert(data.end(), ids.begin(), ids.end());
   return data;
 }
 inline ByteVector InCdb(InAction action, uint16_t allocation_length) {

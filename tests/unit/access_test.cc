@@ -169,6 +169,7 @@ TEST(Access, Table33) {
 }
 
 TEST(Access, ReservationCommandsReachTheTransition) {
+  Clause("table 33: PERSISTENT RESERVE OUT, RESERVE, RELEASE");
   for (uint8_t code : kJudgedLater) {
     ByteVector cdb(10);
     cdb[0] = code;
@@ -181,6 +182,7 @@ TEST(Access, ReservationCommandsReachTheTransition) {
 
 // An operation code in no row may change the medium.
 TEST(Access, EveryOtherOperationCodeIsMostRestrictive) {
+  Clause("table 33: every other operation code");
   std::set<unsigned> known(std::begin(kJudgedLater), std::end(kJudgedLater));
   for (const Row& row : kTable) known.insert(row.code);
   for (unsigned code = 0; code < 256; code++) {
@@ -194,6 +196,7 @@ TEST(Access, EveryOtherOperationCodeIsMostRestrictive) {
 
 // The same for each service action in no row, reserved bits of its byte set or not.
 TEST(Access, EveryOtherServiceActionIsMostRestrictive) {
+  Clause("table 33: every other service action");
   for (uint8_t code : {0x9E, 0xA3}) {
     std::set<int> known;
     for (const Row& row : kTable) {
@@ -210,6 +213,7 @@ TEST(Access, EveryOtherServiceActionIsMostRestrictive) {
 }
 
 TEST(Access, EveryOtherVariableLengthServiceActionIsMostRestrictive) {
+  Clause("table 33: every other service action");
   for (unsigned action = 0; action < 65536; action++) {
     ByteVector cdb(32);
     cdb[0] = 0x7F;
@@ -239,6 +243,7 @@ TEST(Access, PreventBits) {
 
 // 5.6.1: commands from a holder complete normally, as do all without a reservation.
 TEST(Access, HolderMayDoEverything) {
+  Clause("5.6.1: holder");
   for (Type type : kAllTypes) {
     EXPECT_EQ(AllowedAccess(ReservedByA(type), A()), kFullAccess) << TypeName(type);
   }
@@ -246,6 +251,7 @@ TEST(Access, HolderMayDoEverything) {
 
 // 5.6.7: any registered nexus holds an all registrants reservation.
 TEST(Access, EveryRegistrantMayDoEverything) {
+  Clause("5.6.1: registrants");
   for (Type type : {kWERO, kEARO, kWEAR, kEAAR}) {
     for (const Nexus& nexus : {A(), B(), C()}) {
       EXPECT_EQ(AllowedAccess(ReservedByA(type), nexus), kFullAccess) << TypeName(type);
@@ -254,6 +260,7 @@ TEST(Access, EveryRegistrantMayDoEverything) {
 }
 
 TEST(Access, WithoutReservation) {
+  Clause("5.6.1: no reservation");
   const State state = Given().Registered(A(), kKeyA);
   EXPECT_EQ(AllowedAccess(state, A()), kFullAccess);
   EXPECT_EQ(AllowedAccess(state, D()), kFullAccess);
@@ -262,6 +269,7 @@ TEST(Access, WithoutReservation) {
 
 // One initiator port at another target port is another nexus (3.1.48).
 TEST(Access, TargetPortsAreApart) {
+  Clause("5.6.1: nexus");
   Nexus other = A();
   other.target_port = 2;
   EXPECT_EQ(AllowedAccess(ReservedByA(kEA), other), AllowedAccess(ReservedByA(kEA), D()));

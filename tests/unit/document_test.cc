@@ -66,6 +66,7 @@ TEST(Document, Exactly) {
 }
 
 TEST(Document, RoundTrip) {
+  Clause("5.6.3: what is kept");
   std::vector<State> states = {State{}, Example()};
   for (Type type : kAllTypes) states.push_back(ReservedByA(type));
   states.push_back(

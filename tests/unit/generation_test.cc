@@ -51,6 +51,7 @@ TEST(Generation, Table106) {
 
 // 6.11.3: once a command, however many nexuses it registers.
 TEST(Generation, OnceACommand) {
+  Clause("6.12.2", "6.11.3: PRGENERATION");
   const State state = Generation(41);
   EXPECT_EQ(Good(state, D(), Register(0, kKeyD).List({NumberedNexus(1), NumberedNexus(2)}))
                 .state.generation,
@@ -63,6 +64,7 @@ TEST(Generation, OnceACommand) {
 
 // 6.11.3: a 32-bit counter that wraps.
 TEST(Generation, Wraps) {
+  Clause("6.11.3: PRGENERATION");
   for (const Row& row : Table106()) {
     EXPECT_EQ(Apply(Generation(0xFFFFFFFF), kAborts, A(), row.command).state.generation,
               row.increment == 0 ? 0xFFFFFFFF : 0)
@@ -72,6 +74,7 @@ TEST(Generation, Wraps) {
 
 // 6.11.3: not by a command that ends in an error or a reservation conflict.
 TEST(Generation, NotOnError) {
+  Clause("6.11.3: PRGENERATION");
   const State state = Generation(41);
   ExpectConflict(state, D(), Register(kKeyA, kKeyD));
   ExpectConflict(state, D(), Clear(0));
@@ -87,6 +90,7 @@ TEST(Generation, NotOnError) {
 TEST(PowerOn, WithoutAptpl) { EXPECT_EQ(AfterPowerOn(Generation(41)), State{}); }
 
 TEST(PowerOn, WithAptpl) {
+  Clause("5.6.3: power cycle with APTPL", "6.12.3: APTPL", "6.11.3: PRGENERATION");
   State state = Generation(41);
   state.aptpl = true;
   State expected = ReservedByA(kWERO);
@@ -97,6 +101,7 @@ TEST(PowerOn, WithAptpl) {
 // 5.6.2: GOOD and no effect for whom the reservation gives access; SPC-2 for
 // all others: a conflict while any nexus is registered.
 TEST(Legacy, Exceptions) {
+  Clause("5.6.2: holder", "5.6.2: registrant");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const State state = ReservedByA(type);
@@ -111,6 +116,7 @@ TEST(Legacy, Exceptions) {
 }
 
 TEST(Legacy, RegistrationsWithoutReservation) {
+  Clause("5.6.2: all other cases");
   const State state = Given().Registered(A(), kKeyA);
   for (const Nexus& nexus : {A(), B()}) {
     ExpectUnchanged(ApplyLegacy(state, nexus), state, ScsiStatus::kReservationConflict,
@@ -119,6 +125,7 @@ TEST(Legacy, RegistrationsWithoutReservation) {
 }
 
 TEST(Legacy, NotImplementedOtherwise) {
+  Clause("5.6.2: all other cases");
   ExpectUnchanged(ApplyLegacy(State{}, A()), State{}, ScsiStatus::kCheckCondition,
                   sense::kInvalidCommandOperationCode);
 }

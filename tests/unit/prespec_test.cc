@@ -169,6 +169,7 @@ void ExpectRemoved(const State& state, const Row& row, Type wanted) {
 }
 
 TEST(Prespec, WithoutReservation) {
+  Clause("5.6.8.4.4: nobody");
   for (const Row& row : WithAKey()) {
     SCOPED_TRACE(row.name);
     ExpectRemoved(Registered(), row, kWE);

@@ -19,6 +19,7 @@ void ExpectRow(const State& state, const Nexus& nexus, const RegisterRow& row) {
 
 // Table regun: from a nexus that is not registered.
 TEST(Register, FromUnregisteredNexus) {
+  Clause("5.6.5: a", "5.6.5: new");
   for (const RegisterRow& row : kRegun) {
     Clause(std::string("table regun: ") + row.row);
     SCOPED_TRACE(row.row);
@@ -43,6 +44,7 @@ TEST(Register, GoodAloneChangesNothing) {
 
 // Table regreg, rows of a single nexus.
 TEST(Register, FromRegisteredNexus) {
+  Clause("5.6.5: change");
   for (const RegisterRow& row : kRegregSingle) {
     Clause(std::string("table regreg: ") + row.row);
     SCOPED_TRACE(row.row);
@@ -57,6 +59,7 @@ TEST(Register, FromRegisteredNexus) {
 
 // 5.6.5: a changed key has no effect on the reservation.
 TEST(Register, ChangingTheHoldersKeyKeepsTheReservation) {
+  Clause("5.6.5: e");
   for (Type type : kAllTypes) {
     for (const Command& command : {Register(kKeyA, kNew), RegisterIgnore(kNew)}) {
       const State before = ReservedByA(type);
@@ -70,6 +73,7 @@ TEST(Register, ChangingTheHoldersKeyKeepsTheReservation) {
 
 // 5.6.5: multiple nexuses may use one key, and the ports of one initiator differ.
 TEST(Register, OneKeyForManyNexuses) {
+  Clause("5.6.5: one key", "5.6.5: d", "5.6.1: keys");
   Nexus other_port = A();
   other_port.target_port = 2;
   State state = Good(State{}, A(), Register(0, kNew)).state;
@@ -91,6 +95,7 @@ TEST(Register, RegistrationsAreListedInTheirOrder) {
 
 // 5.6.5 c), table 109: SCOPE and TYPE are ignored.
 TEST(Register, IgnoresScopeAndType) {
+  Clause("5.6.5: c");
   for (uint8_t code = 0; code < 16; code++) {
     const State plain = Good(State{}, A(), Register(0, kNew)).state;
     EXPECT_EQ(Good(State{}, A(), Register(0, kNew).Scope(code)).state, plain);
@@ -101,6 +106,7 @@ TEST(Register, IgnoresScopeAndType) {
 
 // 5.6.3: the last successfully completed one counts, from any nexus.
 TEST(Register, Aptpl) {
+  Clause("5.6.5: b", "5.6.3: the last APTPL", "6.12.3: APTPL");
   State state = Good(State{}, A(), Register(0, kKeyA).Aptpl()).state;
   EXPECT_TRUE(state.aptpl);
   state = Good(state, B(), RegisterIgnore(kKeyB)).state;
@@ -114,6 +120,7 @@ TEST(Register, Aptpl) {
 
 // Table 109: the other service actions ignore the bit.
 TEST(Register, OthersDoNotTouchAptpl) {
+  Clause("6.12.3: APTPL");
   State on = ReservedByA(kWERO);
   on.aptpl = true;
   for (const Command& command :
@@ -130,6 +137,7 @@ TEST(Register, OthersDoNotTouchAptpl) {
 
 // 6.12.3: who does not support APTPL says so.
 TEST(Register, AptplWithoutMemoryIsRefused) {
+  Clause("6.12.3: APTPL not supported");
   for (const Command& command : {Register(0, kNew).Aptpl(), RegisterIgnore(kNew).Aptpl()}) {
     ExpectUnchanged(Apply(State{}, kVolatile, A(), command), State{}, ScsiStatus::kCheckCondition,
                     sense::kInvalidFieldInParameterList);
@@ -147,6 +155,7 @@ State Full() {
 
 // 6.12.1, table regerr: INSUFFICIENT REGISTRATION RESOURCES.
 TEST(Register, Limit) {
+  Clause("6.12.1: resources", "table regerr: resources");
   const State full = Full();
   ASSERT_EQ(FindViolation(full), std::nullopt);
   ExpectCheck(full, A(), Register(0, kNew), sense::kInsufficientRegistrationResources);
@@ -159,6 +168,7 @@ TEST(Register, Limit) {
 
 // 5.6.7, 5.6.8.3: without its holder's registration a reservation is released.
 TEST(Unregister, HolderReleases) {
+  Clause("5.6.8.3: holder", "5.6.7: automatic release", "5.6.8.1.1: e", "5.6.8.1.4");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     for (const Command& command : {Register(kKeyA, 0), RegisterIgnore(0)}) {
@@ -170,6 +180,7 @@ TEST(Unregister, HolderReleases) {
 }
 
 TEST(Unregister, OthersDoNotRelease) {
+  Clause("5.6.8.3: another nexus");
   for (Type type : kAllTypes) {
     const State before = ReservedByA(type);
     const Outcome outcome = Good(before, B(), Register(kKeyB, 0));
@@ -180,6 +191,7 @@ TEST(Unregister, OthersDoNotRelease) {
 
 // 5.6.8.3: an all registrants reservation goes with the last registrant.
 TEST(Unregister, LastRegistrantReleases) {
+  Clause("5.6.8.3: last registrant", "5.6.7: last registrant", "5.6.8.1.3");
   for (Type type : {kWEAR, kEAAR}) {
     State state = ReservedByA(type);
     state = Good(state, A(), Register(kKeyA, 0)).state;
@@ -194,6 +206,7 @@ TEST(Unregister, LastRegistrantReleases) {
 // 5.6.8.3: RESERVATIONS RELEASED for every nexus still registered, and for
 // nobody else; only when a registrants only reservation went.
 TEST(Unregister, UnitAttentions) {
+  Clause("5.6.8.3: unit attentions", "5.6.8.1.2");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const Outcome outcome = Good(ReservedByA(type), A(), Register(kKeyA, 0));

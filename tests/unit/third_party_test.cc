@@ -116,6 +116,7 @@ TEST(ThirdParty, TableRegreg) {
 // Table regerr: any specified nexus is invalid. SPC-3 r23 table 33, note a: a
 // listed initiator port that is registered is. Wherever it stands in the list.
 TEST(ThirdParty, RegisterDoesNotTakeOver) {
+  Clause("table regerr: invalid nexus");
   const Sense expected = sense::kInvalidFieldInParameterList;
   for (Type type : kAllTypes) {
     const State state = ReservedByB(type);
@@ -144,6 +145,7 @@ TEST(ThirdParty, RegisterAtAnotherTargetPort) {
 
 // REGISTER AND IGNORE EXISTING KEY supersedes (5.6.5); reservations stay.
 TEST(ThirdParty, RegisterAndIgnoreTakesOver) {
+  Clause("5.6.5: ignore");
   for (Type type : kAllTypes) {
     const State state = ReservedByA(type);
     const Outcome outcome = Good(state, D(), RegisterIgnore(kNew).List({B(), A()}));
@@ -211,6 +213,7 @@ State AlmostFull(size_t room) {
 
 // Table regerr: insufficient resources for any of them, and none is made.
 TEST(ThirdParty, Limit) {
+  Clause("table regerr: resources", "6.12.3: all or none");
   const Sense expected = sense::kInsufficientRegistrationResources;
   for (OutAction action : {kReg, kIgn}) {
     for (bool all_tg_pt : {false, true}) {
@@ -235,6 +238,7 @@ TEST(ThirdParty, Limit) {
 }
 
 TEST(ThirdParty, LongListOrNothing) {
+  Clause("6.12.3: all or none");
   std::vector<Nexus> many;
   for (uint64_t i = 1; i < State::kMaxRegistrations; i++) many.push_back(NumberedNexus(i));
   EXPECT_EQ(Good(State{}, A(), Register(0, kNew).List(many)).state.registrations.size(),
@@ -250,6 +254,7 @@ TEST(ThirdParty, LongListOrNothing) {
 State AForAllPorts() { return Good(State{}, A(), Register(0, kKeyA).AllTgPt()).state; }
 
 TEST(AllTargetPorts, IsOneRegistration) {
+  Clause("6.12.3: ALL_TG_PT");
   const State state = AForAllPorts();
   EXPECT_EQ(state.registrations, (std::vector<Registration>{{AtAll(A()), kKeyA}}));
   for (uint16_t port : {uint16_t{1}, uint16_t{2}, uint16_t{65535}}) {
@@ -261,6 +266,7 @@ TEST(AllTargetPorts, IsOneRegistration) {
 // Changed and removed as a whole, through whichever port, with the bit or
 // without (table regreg).
 TEST(AllTargetPorts, ChangesAsAWhole) {
+  Clause("6.12.3: ALL_TG_PT");
   for (bool all_tg_pt : {false, true}) {
     for (uint16_t port : {uint16_t{1}, uint16_t{9}}) {
       const Nexus sender = At(A(), port);
@@ -322,6 +328,7 @@ TEST(AllTargetPorts, InAList) {
 
 // 5.6.7: the holder is the nexus that reserved, not the initiator port.
 TEST(AllTargetPorts, TheHolderIsOneNexus) {
+  Clause("5.6.7: b");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const State state = Good(AForAllPorts(), At(A(), 2), Reserve(kKeyA, type)).state;
@@ -356,6 +363,7 @@ TEST(AllTargetPorts, UnregisteringReleases) {
 // SPC-3 r23 5.6.10.2, 5.6.10.4, 5.6.10.6: every registered nexus but the one
 // that sent the command. That of the sender's port 2 is another one.
 TEST(AllTargetPorts, UnitAttentionsReachTheSendersOtherPorts) {
+  Clause("5.6.8.2: unit attentions", "5.6.8.6: e");
   struct Case {
     const char* name;
     Command command;

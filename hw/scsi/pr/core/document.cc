@@ -116,7 +116,10 @@ std::string KeyToText(uint64_t key) {
 }
 
 json NexusToJson(const Nexus& nexus) {
-  return {{"initiator", nexus.initiator.ToText()}, {"target-port", nexus.target_port}};
+  json object;
+  object["initiator"] = nexus.initiator.ToText();
+  object["target-port"] = nexus.target_port;
+  return object;
 }
 
 Nexus NexusFromJson(const json& object) {
@@ -128,31 +131,31 @@ Nexus NexusFromJson(const json& object) {
 }
 
 json StateToJson(const State& state) {
-  json registrations = json::array();
+  json object;
+  object["pr-generation"] = state.generation;
+  object["aptpl"] = state.aptpl;
+  json& registrations = object["registrations"] = json::array();
   for (const Registration& registration : state.registrations) {
     json item = NexusToJson(registration.nexus);
     item["key"] = KeyToText(registration.key);
     registrations.push_back(std::move(item));
   }
-  json object = {{"pr-generation", state.generation},
-                 {"aptpl", state.aptpl},
-                 {"registrations", std::move(registrations)}};
   if (state.reservation) {
     json& reservation = object["reservation"];
-    reservation = {{"type", TypeName(state.reservation->type)}, {"scope", kScope}};
+    reservation["type"] = TypeName(state.reservation->type);
+    reservation["scope"] = kScope;
     if (state.reservation->holder) reservation["holder"] = NexusToJson(*state.reservation->holder);
   }
   return object;
 }
 
 std::string EncodeDocument(const State& state) {
-  json body = StateToJson(state);
-  const std::string checksum = Checksum(body);
-  return json{{"format", kFormat},
-              {"schema", kDocumentSchema},
-              {"checksum", checksum},
-              {"state", std::move(body)}}
-      .dump();
+  json document;
+  document["format"] = kFormat;
+  document["schema"] = kDocumentSchema;
+  document["state"] = StateToJson(state);
+  document["checksum"] = Checksum(document["state"]);
+  return document.dump();
 }
 
 Status DecodeDocument(std::string_view text, State* state) {

@@ -101,7 +101,8 @@ const TransportId& Initiator(unsigned number) {
   static const std::vector<TransportId> kPorts = [] {
     std::vector<TransportId> ports;
     std::string error;
-    for (const char* text : {"naa.5000000000000001", "iqn.b", "iqn.b,i,0x00023d000001", "spi.7,1"}) {
+    for (const char* text :
+         {"naa.5000000000000001", "iqn.b", "iqn.b,i,0x00023d000001", "spi.7,1"}) {
       ports.push_back(TransportId::FromText(text, &error).value());
     }
     return ports;

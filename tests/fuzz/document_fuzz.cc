@@ -53,7 +53,9 @@ std::string Forge(json state) {
                                                 static_cast<gssize>(body.size()));
   const std::string checksum = std::string("sha256:") + digest;
   g_free(digest);
-  return json{{"format", "scsi-pr"}, {"schema", 1}, {"checksum", checksum}, {"state", state}}.dump();
+  const json document = {
+      {"format", "scsi-pr"}, {"schema", 1}, {"checksum", checksum}, {"state", state}};
+  return document.dump();
 }
 
 // A small state from a few bytes, without a look at what is valid.

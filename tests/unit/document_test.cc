@@ -228,7 +228,10 @@ constexpr Change kChanges[] = {
     {"unknown member", [](json& s) { s["more"] = 1; }},
     {"unknown member of a registration", [](json& s) { s["registrations"][0]["more"] = 1; }},
     {"registrations by name",
-     [](json& s) { s["registrations"] = {{"a", s["registrations"][0]}, {"b", s["registrations"][1]}}; }},
+     [](json& s) {
+       const json list = s["registrations"];
+       s["registrations"] = {{"a", list[0]}, {"b", list[1]}};
+     }},
 };
 
 TEST(Document, Invariants) {

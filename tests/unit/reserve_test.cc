@@ -103,6 +103,7 @@ TEST(Release, WithoutReservation) {
   Clause("5.6.8.2: no reservation");
   const Outcome outcome = Good(Registered(), A(), Release(kKeyA, kWE));
   EXPECT_EQ(outcome.state, Registered());
+  EXPECT_EQ(outcome.state.HolderKey(), 0u);
   EXPECT_TRUE(outcome.unit_attentions.empty());
 }
 

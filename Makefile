@@ -10,13 +10,15 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source demo check bench install clean distclean
+.PHONY: help deps core qemu qemu-source demo check fuzz coverage bench install clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo         two VMs share a disk and one fences the other'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
 	@echo 'make qemu         QEMU with persistent reservations; the last line is its path'
+	@echo 'make fuzz         each fuzz target for a minute (longer: scripts/fuzz --seconds N)'
+	@echo 'make coverage     how much of spc and core the unit tests reach'
 	@echo 'make core         the library, the tool scsi-pr and the unit tests, without QEMU'
 	@echo 'make bench        what the gate costs an I/O command'
 	@echo 'make install      library, header and tool into PREFIX (below DESTDIR)'
@@ -53,6 +55,12 @@ demo:
 
 check:
 	@scripts/check
+
+fuzz:
+	@scripts/fuzz
+
+coverage:
+	@scripts/coverage
 
 bench:
 	@scripts/deps core bench

@@ -50,6 +50,7 @@ def preempt_port(initiator: Initiator, key: int, victim: int, address: str) -> R
     return initiator.vm.run(f"printf {escaped} | sg_raw -s 52 {initiator.device} {cdb}")
 
 
+# Clause: 5.6.8.tp; 5.6.rm: 1 to 3
 @pytest.mark.parametrize("by", ["key", "initiator port"])
 def test_backup_story(three: dict[str, Initiator], by: str) -> None:
     application, manager, other = (three[name] for name in ADDRESS)

@@ -52,6 +52,7 @@ def told(initiator: Initiator, what: str) -> None:
 # --- who may do what
 
 
+# Clause: 5.6.1: holder; 5.6.1: registrants; table 33: WRITE(10)
 @pytest.mark.parametrize("type", [1, 3, 5, 6, 7, 8])
 def test_access_of_other_nexuses(both: tuple[Initiator, Initiator], type: int) -> None:
     a, b = both
@@ -84,6 +85,7 @@ def test_wrong_keys_and_types_conflict(both: tuple[Initiator, Initiator]) -> Non
     assert a.reservation() == Reservation(KEY_A, 5)
 
 
+# Clause: 6.11.3: PRGENERATION
 def test_generation_counts_changes(both: tuple[Initiator, Initiator]) -> None:
     a, b = both
     start = b.generation()
@@ -96,6 +98,7 @@ def test_generation_counts_changes(both: tuple[Initiator, Initiator]) -> None:
 # --- what the other nexuses are told
 
 
+# Clause: 5.6.8.4.3: e
 def test_preempted_guest_is_told_and_kept_out(both: tuple[Initiator, Initiator]) -> None:
     a, b = both
     good(a.register(KEY_A), a.reserve(KEY_A), b.register(KEY_B), b.preempt(KEY_B, KEY_A))
@@ -112,6 +115,7 @@ def test_linux_retries_unit_attentions_by_itself(both: tuple[Initiator, Initiato
     conflict(a.write("preempted", 0))
 
 
+# Clause: 5.6.8.2: unit attentions
 def test_release_tells_the_other_registrants(both: tuple[Initiator, Initiator]) -> None:
     a, b = both
     good(a.register(KEY_A), b.register(KEY_B), a.reserve(KEY_A), a.release(KEY_A))
@@ -119,6 +123,7 @@ def test_release_tells_the_other_registrants(both: tuple[Initiator, Initiator]) 
     good(a.test_unit_ready())
 
 
+# Clause: 5.6.8.6: e
 def test_clear_tells_the_other_registrants(both: tuple[Initiator, Initiator]) -> None:
     a, b = both
     good(a.register(KEY_A), b.register(KEY_B), a.reserve(KEY_A), b.clear(KEY_B))
@@ -127,6 +132,7 @@ def test_clear_tells_the_other_registrants(both: tuple[Initiator, Initiator]) ->
     assert a.keys() == [] and a.reservation() is None
 
 
+# Clause: 5.6.8.3: holder; 5.6.8.3: unit attentions
 def test_unregistering_holder_releases(both: tuple[Initiator, Initiator]) -> None:
     a, b = both
     good(a.register(KEY_A), b.register(KEY_B), a.reserve(KEY_A), a.register(0, KEY_A))
@@ -247,6 +253,7 @@ def attempt_after(both: tuple[Initiator, Initiator]) -> None:
     conflict(b.write("not registered", 1))
 
 
+# Clause: 5.6.3: nexus loss and resets
 @pytest.mark.parametrize("how", ["reboot", "restart", "kill"])
 def test_registration_outlives(both: tuple[Initiator, Initiator], how: str) -> None:
     """Guest resets, and the QEMU process as long as another nexus is attached (no power off)."""
@@ -262,6 +269,7 @@ def test_registration_outlives(both: tuple[Initiator, Initiator], how: str) -> N
     attempt_after(both)
 
 
+# Clause: 5.6.3: power cycle with APTPL; 5.6.3: power cycle without APTPL
 @pytest.mark.parametrize("aptpl", [True, False])
 def test_power_loss(both: tuple[Initiator, Initiator], aptpl: bool) -> None:
     """When the last QEMU has ended the logical unit is off: only APTPL (-Z) keeps its state."""

@@ -13,7 +13,6 @@ using testing::InCdb;
 using testing::MoveData;
 using testing::OutCdb;
 using testing::OutData;
-using testing::OutDataWithList;
 
 namespace {
 
@@ -24,9 +23,7 @@ constexpr uint16_t kAllocationLength = 4096;
 Command In(InAction action) { return {InCdb(action, kAllocationLength), {}}; }
 
 Command Out(const PersistentReserveOut& out) {
-  ByteVector data = out.action == OutAction::kRegisterAndMove ? MoveData(out)
-                    : out.spec_i_pt                           ? OutDataWithList(out)
-                                                              : OutData(out);
+  ByteVector data = out.action == OutAction::kRegisterAndMove ? MoveData(out) : OutData(out);
   ByteVector cdb = OutCdb(out, static_cast<uint32_t>(data.size()));
   return {std::move(cdb), std::move(data)};
 }

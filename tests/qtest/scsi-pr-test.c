@@ -7,7 +7,11 @@
 /* moved between the series that we build with */
 #include "scsi-pr-bench.h"
 
-/* Tables 33 and 34: what an unregistered nexus may do */
+/*
+ * What an unregistered nexus may do
+ * Clause: 5.6.1: completion; table 33: WRITE(10); table 33: TEST UNIT READY
+ * Clause: table 34: RESERVE / not registered; table 34: CLEAR / not registered
+ */
 static void test_conflict(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new_pair(obj, alloc);
@@ -23,7 +27,10 @@ static void test_conflict(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* 5.6.8.4.3, and the unit attention condition that it establishes */
+/*
+ * Preempting, and the unit attention condition that it establishes
+ * Clause: 5.6.8.4.3: a; 5.6.8.4.3: b; 5.6.8.4.3: c; 5.6.8.4.3: e
+ */
 static void test_preempt(void *obj, void *data, QGuestAllocator *alloc)
 {
     const uint8_t inquiry[VIRTIO_SCSI_CDB_SIZE] = { INQUIRY, 0, 0, 0, 36 };
@@ -45,7 +52,11 @@ static void test_preempt(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* 6.11: parameter data, and what the allocation length does to it */
+/*
+ * Parameter data, and what the allocation length does to it
+ * Clause: 6.11.3: PRGENERATION; 6.11.3: ADDITIONAL LENGTH; 6.11.3: keys
+ * Clause: 6.11.4.1; 6.11.6; table 103: PERSISTENT RESERVATION TYPE MASK
+ */
 static void test_data_in(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new_pair(obj, alloc);
@@ -85,7 +96,11 @@ static void test_data_in(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* 6.12.1, and service actions that do not exist (or not yet) */
+/*
+ * Wrong lengths, and service actions that do not exist (or not yet)
+ * Clause: 6.12.1: parameter list length; table 106: reserved codes
+ * Clause: table 97: reserved
+ */
 static void test_bad_input(void *obj, void *data, QGuestAllocator *alloc)
 {
     const size_t huge = SCSI_PR_MAX_DATA_OUT + 24;

@@ -30,6 +30,7 @@ TEST(PreemptAndAbort, IsRefusedWhereTasksCannotBeAborted) {
 
 // "Identical to the responses to a PREEMPT": status, sense, state, conditions.
 TEST(PreemptAndAbort, DoesWhatPreemptDoes) {
+  Clause("5.6.8.5: b", "5.6.8.1.1: c");
   for (Type held : kAllTypes) {
     const State free = Given().Registered(A(), kKeyA).Registered(B(), kKeyB);
     const State states[] = {ReservedByA(held), free, State{}};
@@ -55,6 +56,7 @@ TEST(PreemptAndAbort, DoesWhatPreemptDoes) {
 
 // PREEMPT ends no task (5.6.8.4.3 d), nor does any other action.
 TEST(PreemptAndAbort, OnlyThisActionAborts) {
+  Clause("5.6.8.4.3: d");
   for (Type type : kAllTypes) {
     const State state = ReservedByA(type);
     EXPECT_EQ(Abort(state, B(), Preempt(kKeyB, kKeyC, type)).preempted, Nexuses{});
@@ -69,6 +71,7 @@ TEST(PreemptAndAbort, OnlyThisActionAborts) {
 
 // c): the tasks of every nexus specified.
 TEST(PreemptAndAbort, TheHolder) {
+  Clause("5.6.8.5: whose tasks");
   for (Type type : {kWE, kEA, kWERO, kEARO}) {
     EXPECT_EQ(Abort(ReservedByA(type), B(), PreemptAndAbort(kKeyB, kKeyA, kWE)).preempted,
               Nexuses{A()});
@@ -76,6 +79,7 @@ TEST(PreemptAndAbort, TheHolder) {
 }
 
 TEST(PreemptAndAbort, Registrants) {
+  Clause("5.6.8.5: whose tasks");
   for (Type type : kAllTypes) {
     EXPECT_EQ(Abort(ReservedByA(type), B(), PreemptAndAbort(kKeyB, kKeyC, kWE)).preempted,
               Nexuses{C()});
@@ -86,6 +90,7 @@ TEST(PreemptAndAbort, Registrants) {
 
 // The sender's own tasks as well, "except the task containing the command".
 TEST(PreemptAndAbort, TheSender) {
+  Clause("5.6.8.5: whose tasks");
   for (Type type : kAllTypes) {
     EXPECT_EQ(Abort(ReservedByA(type), B(), PreemptAndAbort(kKeyB, kKeyB, kWE)).preempted,
               Nexuses{B()});
@@ -97,6 +102,7 @@ TEST(PreemptAndAbort, TheSender) {
 
 // All registrants, key 0: everybody's.
 TEST(PreemptAndAbort, AllRegistrants) {
+  Clause("5.6.8.5: whose tasks");
   for (Type type : {kWEAR, kEAAR}) {
     EXPECT_EQ(Abort(ReservedByA(type), B(), PreemptAndAbort(kKeyB, 0, kWE)).preempted,
               (Nexuses{A(), B(), C()}));

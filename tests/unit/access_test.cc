@@ -164,6 +164,7 @@ void ExpectColumns(ByteSpan cdb, const char* expected) {
 
 TEST(Access, Table33) {
   for (const Row& row : kTable) {
+    Clause(std::string("table 33: ") + row.command);
     SCOPED_TRACE(row.command);
     ExpectColumns(Cdb(row), row.columns);
   }
@@ -203,6 +204,7 @@ TEST(Access, JudgedLaterUnderLegacyAndLost) {
 }
 
 TEST(Access, ReservationCommandsReachTheTransition) {
+  Clause("table 33: PERSISTENT RESERVE OUT, RESERVE, RELEASE");
   for (uint8_t code : kJudgedLater) {
     ByteVector cdb(10);
     cdb[0] = code;
@@ -215,6 +217,7 @@ TEST(Access, ReservationCommandsReachTheTransition) {
 
 // An operation code in no row may change the medium.
 TEST(Access, EveryOtherOperationCodeIsMostRestrictive) {
+  Clause("table 33: every other operation code");
   std::set<unsigned> known(std::begin(kJudgedLater), std::end(kJudgedLater));
   for (const Row& row : kTable) known.insert(row.code);
   for (unsigned code = 0; code < 256; code++) {
@@ -230,6 +233,7 @@ TEST(Access, EveryOtherOperationCodeIsMostRestrictive) {
 
 // The same for each service action in no row, reserved bits of its byte set or not.
 TEST(Access, EveryOtherServiceActionIsMostRestrictive) {
+  Clause("table 33: every other service action");
   for (uint8_t code : {0x9E, 0xA3}) {
     std::set<int> known;
     for (const Row& row : kTable) {
@@ -246,6 +250,7 @@ TEST(Access, EveryOtherServiceActionIsMostRestrictive) {
 }
 
 TEST(Access, EveryOtherVariableLengthServiceActionIsMostRestrictive) {
+  Clause("table 33: every other service action");
   for (unsigned action = 0; action < 65536; action++) {
     ByteVector cdb(32);
     cdb[0] = 0x7F;
@@ -275,6 +280,7 @@ TEST(Access, PreventBits) {
 
 // 5.6.1: commands from a holder complete normally, as do all without a reservation.
 TEST(Access, HolderMayDoEverything) {
+  Clause("5.6.1: holder");
   for (Type type : kAllTypes) {
     EXPECT_EQ(AllowedAccess(ReservedByA(type), A()), kFullAccess) << TypeName(type);
   }
@@ -282,6 +288,7 @@ TEST(Access, HolderMayDoEverything) {
 
 // 5.6.7: any registered nexus holds an all registrants reservation.
 TEST(Access, EveryRegistrantMayDoEverything) {
+  Clause("5.6.1: registrants");
   for (Type type : {kWERO, kEARO, kWEAR, kEAAR}) {
     for (const Nexus& nexus : {A(), B(), C()}) {
       EXPECT_EQ(AllowedAccess(ReservedByA(type), nexus), kFullAccess) << TypeName(type);
@@ -290,6 +297,7 @@ TEST(Access, EveryRegistrantMayDoEverything) {
 }
 
 TEST(Access, WithoutReservation) {
+  Clause("5.6.1: no reservation");
   const State state = Given().Registered(A(), kKeyA);
   EXPECT_EQ(AllowedAccess(state, A()), kFullAccess);
   EXPECT_EQ(AllowedAccess(state, D()), kFullAccess);
@@ -298,6 +306,7 @@ TEST(Access, WithoutReservation) {
 
 // One initiator port at another target port is another nexus (3.1.48).
 TEST(Access, TargetPortsAreApart) {
+  Clause("5.6.1: nexus");
   Nexus other = A();
   other.target_port = 2;
   EXPECT_EQ(AllowedAccess(ReservedByA(kEA), other), AllowedAccess(ReservedByA(kEA), D()));

@@ -18,21 +18,18 @@ inline ByteVector OutCdb(const PersistentReserveOut& command, uint32_t length = 
   StoreBE(std::span<uint8_t>(cdb), 5, length);
   return cdb;
 }
+// With the TransportIDs (table 108) where SPEC_I_PT is one.
 inline ByteVector OutData(const PersistentReserveOut& command) {
   ByteVector data(24);
   StoreBE(std::span<uint8_t>(data), 0, command.reservation_key);
   StoreBE(std::span<uint8_t>(data), 8, command.service_action_reservation_key);
   data[20] = static_cast<uint8_t>(command.spec_i_pt << 3 | command.all_tg_pt << 2 | command.aptpl);
-  return data;
-}
-// OutData() followed by the TransportIDs (table 108).
-inline ByteVector OutDataWithList(const PersistentReserveOut& command) {
+  if (!command.spec_i_pt) return data;
   ByteVector ids;
   for (const TransportId& id : command.transport_ids) {
     const ByteVector bytes = id.Encode();
     ids.insert(ids.end(), bytes.begin(), bytes.end());
   }
-  ByteVector data = OutData(command);
   AppendBE(data, static_cast<uint32_t>(ids.size()));
   data.insert(data.end(), ids.begin(), ids.end());
   return data;

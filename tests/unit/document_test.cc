@@ -66,6 +66,7 @@ TEST(Document, Exactly) {
 }
 
 TEST(Document, RoundTrip) {
+  Clause("5.6.3: what is kept");
   std::vector<State> states = {State{}, Example()};
   for (Type type : kAllTypes) states.push_back(ReservedByA(type));
   states.push_back(
@@ -130,6 +131,15 @@ TEST(Document, NotADocument) {
   }
   EXPECT_EQ(Decode(EncodeDocument(State{}) + "x"), Code::kCorrupt) << "something behind it";
   EXPECT_EQ(Decode(EncodeDocument(State{}) + EncodeDocument(State{})), Code::kCorrupt);
+}
+
+// Far deeper than any stack, and valid JSON.
+TEST(Document, NestedTooDeeply) {
+  constexpr size_t kDepth = 500000;
+  const std::string nested = std::string(kDepth, '[') + std::string(kDepth, ']');
+  EXPECT_EQ(Decode(nested), Code::kCorrupt);
+  EXPECT_EQ(Decode(R"({"format":"scsi-pr","schema":1,"checksum":"","state":)" + nested + "}"),
+            Code::kCorrupt);
 }
 
 TEST(Document, AnotherFormat) {
@@ -270,6 +280,17 @@ constexpr Change kChanges[] = {
     {"all registrants with a holder",
      [](json& s) { s["reservation"]["type"] = "write-exclusive-all-registrants"; }},
     {"reservation null", [](json& s) { s["reservation"] = nullptr; }},
+    // Not canonical: another text for the same state.
+    {"initiator in capitals",
+     [](json& s) { s["registrations"][0]["initiator"] = "NAA.5000000000000001"; }},
+    {"key in capitals", [](json& s) { s["registrations"][0]["key"] = "0x00000000DEADBEEF"; }},
+    {"unknown member", [](json& s) { s["more"] = 1; }},
+    {"unknown member of a registration", [](json& s) { s["registrations"][0]["more"] = 1; }},
+    {"registrations by name",
+     [](json& s) {
+       const json list = s["registrations"];
+       s["registrations"] = {{"a", list[0]}, {"b", list[1]}};
+     }},
 };
 
 TEST(Document, Invariants) {

@@ -117,6 +117,7 @@ TEST_P(FenceTest, NothingOnItsWay) {
 // 5.6.8.5 c): every task of the preempted nexus ends before GOOD. Until then
 // it is listed as before.
 TEST_P(FenceTest, WaitsForWhatIsOnItsWay) {
+  Clause("5.6.8.5: ending them");
   RegisterAll();
   EXPECT_EQ(Send(B(), Reserve(kKeyB, kWERO)), ScsiStatus::kGood);
   const State before = Read();

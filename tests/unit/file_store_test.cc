@@ -88,6 +88,7 @@ class FileStoreTest : public ::testing::Test {
 
 // 5.6.3, 6.11.3: APTPL keeps registrations and reservation, not PRgeneration.
 TEST_F(FileStoreTest, PowerOnWithAptpl) {
+  Clause("5.6.3: power cycle with APTPL");
   MakeStoreReservedByA();
   const auto store = Open();
   GateSlot* slot = nullptr;

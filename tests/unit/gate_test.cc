@@ -221,6 +221,7 @@ TEST_F(GateTest, NewcomersHearNothingOld) {
 // Threads admit while a publisher changes: what one sees is always one of the
 // states, and the last one once it is published.
 TEST_F(GateTest, AdmitWhilePublishing) {
+  Clause("5.6.1: indivisible");
   GateSlot& d = Attach(0, D());
   std::atomic<uint64_t> published{0};  // even: everything is allowed
   std::atomic<bool> done{false};

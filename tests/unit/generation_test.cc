@@ -16,7 +16,7 @@ State Generation(uint32_t generation) {
 }
 
 struct Row {
-  const char* name;
+  const char* name;  // and what of it, after a comma
   Command command;
   uint32_t increment;
 };
@@ -24,13 +24,13 @@ struct Row {
 std::vector<Row> Table106() {
   return {
       {"REGISTER", Register(kKeyA, kKeyD), 1},
-      {"REGISTER the same key", Register(kKeyA, kKeyA), 1},
+      {"REGISTER, the same key", Register(kKeyA, kKeyA), 1},
       {"REGISTER, unregister", Register(kKeyA, 0), 1},
       {"RESERVE", Reserve(kKeyA, kWERO), 0},
       {"RELEASE", Release(kKeyA, kWERO), 0},
       {"CLEAR", Clear(kKeyA), 1},
       {"PREEMPT", Preempt(kKeyA, kKeyB, kWERO), 1},
-      {"PREEMPT the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
+      {"PREEMPT, the reservation", Preempt(kKeyA, kKeyA, kWE), 1},
       {"REGISTER AND IGNORE EXISTING KEY", RegisterIgnore(kKeyD), 1},
       {"REGISTER AND IGNORE EXISTING KEY, unregister", RegisterIgnore(0), 1},
       {"PREEMPT AND ABORT", PreemptAndAbort(kKeyA, kKeyB, kWERO), 1},
@@ -41,6 +41,8 @@ std::vector<Row> Table106() {
 
 TEST(Generation, Table106) {
   for (const Row& row : Table106()) {
+    const std::string name = row.name;
+    Clause("table 106: " + name.substr(0, name.find(',')));
     const Outcome outcome = Apply(Generation(41), kAborts, A(), row.command);
     EXPECT_EQ(outcome.status, ScsiStatus::kGood) << row.name;
     EXPECT_EQ(outcome.state.generation, 41 + row.increment) << row.name;
@@ -49,6 +51,7 @@ TEST(Generation, Table106) {
 
 // 6.11.3: once a command, however many nexuses it registers.
 TEST(Generation, OnceACommand) {
+  Clause("6.12.2", "6.11.3: PRGENERATION");
   const State state = Generation(41);
   EXPECT_EQ(Good(state, D(), Register(0, kKeyD).List({NumberedNexus(1), NumberedNexus(2)}))
                 .state.generation,
@@ -61,6 +64,7 @@ TEST(Generation, OnceACommand) {
 
 // 6.11.3: a 32-bit counter that wraps.
 TEST(Generation, Wraps) {
+  Clause("6.11.3: PRGENERATION");
   for (const Row& row : Table106()) {
     EXPECT_EQ(Apply(Generation(0xFFFFFFFF), kAborts, A(), row.command).state.generation,
               row.increment == 0 ? 0xFFFFFFFF : 0)
@@ -70,6 +74,7 @@ TEST(Generation, Wraps) {
 
 // 6.11.3: not by a command that ends in an error or a reservation conflict.
 TEST(Generation, NotOnError) {
+  Clause("6.11.3: PRGENERATION");
   const State state = Generation(41);
   ExpectConflict(state, D(), Register(kKeyA, kKeyD));
   ExpectConflict(state, D(), Clear(0));
@@ -85,6 +90,7 @@ TEST(Generation, NotOnError) {
 TEST(PowerOn, WithoutAptpl) { EXPECT_EQ(AfterPowerOn(Generation(41)), State{}); }
 
 TEST(PowerOn, WithAptpl) {
+  Clause("5.6.3: power cycle with APTPL", "6.12.3: APTPL", "6.11.3: PRGENERATION");
   State state = Generation(41);
   state.aptpl = true;
   State expected = ReservedByA(kWERO);

@@ -95,6 +95,7 @@ const Row kRows[] = {
 };
 
 TEST(Legacy, Clauses) {
+  Clause("5.6.2: all other cases");
   for (const Row& row : kRows) {
     SCOPED_TRACE(row.clause);
     const Outcome outcome = ApplyLegacy(row.before, row.sender, row.action);
@@ -111,6 +112,7 @@ TEST(Legacy, Clauses) {
 // SPC-3 5.6.2: GOOD and no effect for whom the reservation gives access; SPC-2 for
 // all others: a conflict while any nexus is registered.
 TEST(Legacy, Exceptions) {
+  Clause("5.6.2: holder", "5.6.2: registrant");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const State state = ReservedByA(type);

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // REGISTER AND MOVE (the seed's 5.6.rm, SPC-3 r23 5.6.8).
-#include "core/access.h"
-#include "testing.h"
+#include "register_tables.h"
 
 namespace scsi_pr {
 namespace {
 
 using namespace testing;
 
-constexpr uint64_t kNew = 0x1234567890ABCDEF;
-constexpr uint64_t kWrong = 0xBAD;
 constexpr Type kSingleHolder[] = {kWE, kEA, kWERO, kEARO};
 
-bool MayWrite(const State& state, const Nexus& nexus) {
-  return (AllowedAccess(state, nexus) & Bit(AccessClass::kWrite)) != 0;
+// After A's registration and reservation have been moved to D, or the
+// reservation alone.
+State MovedToD(Type type, bool with_registration) {
+  State state = ReservedByA(type);
+  if (with_registration) state.registrations.erase(state.registrations.begin());
+  state.registrations.push_back({D(), kNew});
+  state.reservation->holder = D();
+  state.generation = 1;
+  return state;
 }
 
 // The seed's layout: SPEC_I_PT, and the target port is the command's.
@@ -25,16 +29,12 @@ Command SeedMove(uint64_t key, uint64_t new_key, const Nexus& destination) {
 // 1) to 3): registered, and the holder, with the same scope and type. The
 // sender stays registered.
 TEST(Move, RegistersAndMoves) {
+  Clause("5.6.rm: 1 to 3", "5.6.rm: sender stays",
+         "table regreg: REGISTER AND MOVE / yes / non-zero / yes or no");
   for (Type type : kSingleHolder) {
     for (const Command& command : {Move(kKeyA, kNew, D()), SeedMove(kKeyA, kNew, D())}) {
       const Outcome outcome = Good(ReservedByA(type), A(), command);
-      EXPECT_EQ(outcome.state, State(Given()
-                                         .Registered(A(), kKeyA)
-                                         .Registered(B(), kKeyB)
-                                         .Registered(C(), kKeyC)
-                                         .Registered(D(), kNew)
-                                         .Reserved(type, D())
-                                         .Generation(1)));
+      EXPECT_EQ(outcome.state, MovedToD(type, false));
       EXPECT_TRUE(outcome.unit_attentions.empty());
       EXPECT_TRUE(outcome.preempted.empty());
     }
@@ -43,6 +43,7 @@ TEST(Move, RegistersAndMoves) {
 
 // Of a registrants only type the sender "still maintains access".
 TEST(Move, Access) {
+  Clause("5.6.rm: sender stays");
   for (Type type : kSingleHolder) {
     const State after = Good(ReservedByA(type), A(), Move(kKeyA, kNew, D())).state;
     EXPECT_TRUE(MayWrite(after, D()));
@@ -57,12 +58,7 @@ TEST(Move, Access) {
 TEST(Move, Unreg) {
   for (Type type : kSingleHolder) {
     const Outcome outcome = Good(ReservedByA(type), A(), Move(kKeyA, kNew, D()).Unreg());
-    EXPECT_EQ(outcome.state, State(Given()
-                                       .Registered(B(), kKeyB)
-                                       .Registered(C(), kKeyC)
-                                       .Registered(D(), kNew)
-                                       .Reserved(type, D())
-                                       .Generation(1)));
+    EXPECT_EQ(outcome.state, MovedToD(type, true));
     EXPECT_TRUE(outcome.unit_attentions.empty());
   }
 }
@@ -98,6 +94,7 @@ TEST(Move, ToAnotherTargetPort) {
 
 // r23 5.6.8: no reservation is INVALID FIELD IN CDB.
 TEST(Move, WithoutReservation) {
+  Clause("5.6.rm: b");
   const State state = Given().Registered(A(), kKeyA).Registered(B(), kKeyB);
   for (const Nexus& destination : {B(), D(), A()}) {
     ExpectCheck(state, A(), Move(kKeyA, kNew, destination), sense::kInvalidFieldInCdb);
@@ -107,6 +104,7 @@ TEST(Move, WithoutReservation) {
 
 // r23 5.6.8: all registrants types have no holder to move from.
 TEST(Move, AllRegistrants) {
+  Clause("5.6.rm: b");
   for (Type type : {kWEAR, kEAAR}) {
     for (const Nexus& sender : {A(), B()}) {
       const uint64_t key = KeyOf(ReservedByA(type), sender);
@@ -119,6 +117,7 @@ TEST(Move, AllRegistrants) {
 // b): table 34 allows the command to any registrant, this subclause only to
 // the holder.
 TEST(Move, ByAnotherThanTheHolder) {
+  Clause("5.6.rm: b");
   for (Type type : kSingleHolder) {
     for (const Nexus& destination : {A(), B(), D()}) {
       ExpectConflict(ReservedByA(type), B(), Move(kKeyB, kNew, destination));
@@ -130,6 +129,7 @@ TEST(Move, ByAnotherThanTheHolder) {
 
 // Table regreg, RESERVATION KEY not valid; table regun, any key.
 TEST(Move, WrongKey) {
+  Clause("5.6.rm: b");
   for (Type type : kAllTypes) {
     for (uint64_t key : {uint64_t{0}, kKeyB, kWrong}) {
       for (uint64_t new_key : {uint64_t{0}, kNew}) {
@@ -147,6 +147,7 @@ TEST(Move, WrongKey) {
 
 // a): it cannot unregister.
 TEST(Move, KeyZero) {
+  Clause("5.6.rm: a", "table regreg: REGISTER AND MOVE / yes / zero / yes or no");
   for (Type type : kSingleHolder) {
     for (const Nexus& destination : {B(), D()}) {
       ExpectCheck(ReservedByA(type), A(), Move(kKeyA, 0, destination),
@@ -160,6 +161,8 @@ TEST(Move, KeyZero) {
 // c): "the TransportID does not describe the initiator port sending the
 // command"; r23 5.6.8 says the same. The target port does not matter.
 TEST(Move, ToTheSendersInitiatorPort) {
+  Clause("5.6.rm: c", "table regerr: invalid nexus",
+         "table regreg: REGISTER AND MOVE / yes / non-zero / yes or no");
   for (Type type : kSingleHolder) {
     for (const Command& command :
          {Move(kKeyA, kNew, A()), Move(kKeyA, kKeyA, A()), SeedMove(kKeyA, kNew, A()),
@@ -181,6 +184,7 @@ TEST(Move, ToTheSendersInitiatorPortAtAnotherTargetPort) {
 
 // Table 109: SCOPE and TYPE are ignored; the reservation keeps its own.
 TEST(Move, IgnoresScopeAndType) {
+  Clause("5.6.5: c");
   const State plain = Good(ReservedByA(kEARO), A(), Move(kKeyA, kNew, D())).state;
   for (uint8_t code = 0; code < 16; code++) {
     EXPECT_EQ(Good(ReservedByA(kEARO), A(), Move(kKeyA, kNew, D()).Scope(code)).state, plain);
@@ -190,6 +194,7 @@ TEST(Move, IgnoresScopeAndType) {
 
 // Table 109: APTPL is valid, and may not be supported (6.12.3).
 TEST(Move, Aptpl) {
+  Clause("6.12.3: APTPL", "6.12.3: APTPL not supported");
   State state = Good(ReservedByA(kWE), A(), Move(kKeyA, kNew, D()).Aptpl()).state;
   EXPECT_TRUE(state.aptpl);
   state = Good(state, D(), Move(kNew, kKeyB, B())).state;
@@ -204,6 +209,7 @@ TEST(Move, Aptpl) {
 
 // Table regerr: insufficient resources. What UNREG would free comes too late.
 TEST(Move, Limit) {
+  Clause("table regerr: resources");
   State full = ReservedByA(kWERO);
   for (uint64_t i = 1; full.registrations.size() < State::kMaxRegistrations; i++) {
     full.registrations.push_back({NumberedNexus(i), i});
@@ -238,6 +244,7 @@ TEST(Move, FromARegistrationForAllTargetPorts) {
 // The seed's 5.6.8.tp, steps 1 to 7; the way back by SPEC_I_PT, and with one
 // key for both by that key alone.
 TEST(Move, ThirdPartyCopy) {
+  Clause("5.6.8.tp");
   const Nexus application = A(), manager = B(), stranger = C();
   for (bool by_list : {false, true}) {
     const uint64_t key = by_list ? kNew : kKeyA;

@@ -8,6 +8,7 @@
 namespace scsi_pr {
 namespace {
 
+using testing::Clause;
 using testing::InCdb;
 using testing::Out;
 using testing::OutCdb;
@@ -29,6 +30,7 @@ std::optional<Sense> InError(ByteSpan cdb) {
 
 // Tables 105 and 107, every field by hand.
 TEST(ParseOut, Fields) {
+  Clause("table 105", "table 107: RESERVATION KEY", "table 107: SERVICE ACTION RESERVATION KEY");
   const ByteVector cdb = {0x5F, 0x04, 0x06, 0, 0, 0, 0, 0, 24, 0};
   const ByteVector data = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x11, 0x12, 0x13, 0x14,
                            0x15, 0x16, 0x17, 0x18, 0,    0,    0,    0,    0x00, 0,    0,    0};
@@ -43,6 +45,7 @@ TEST(ParseOut, Fields) {
 }
 
 TEST(ParseOut, ScopeAndTypeAreNibbles) {
+  Clause("table 105");
   for (unsigned byte = 0; byte < 256; byte++) {
     ByteVector cdb = OutCdb(Register(0, 1));
     cdb[2] = static_cast<uint8_t>(byte);
@@ -56,6 +59,7 @@ TEST(ParseOut, ScopeAndTypeAreNibbles) {
 
 // Table 107, byte 20: SPEC_I_PT is bit 3, ALL_TG_PT bit 2, APTPL bit 0.
 TEST(ParseOut, Byte20) {
+  Clause("table 107: SPEC_I_PT", "table 107: ALL_TG_PT", "table 107: APTPL");
   for (unsigned byte = 0; byte < 256; byte++) {
     ByteVector data((byte & 8) != 0 ? 28 : 24);  // with SPEC_I_PT an empty list
     data[20] = static_cast<uint8_t>(byte);
@@ -71,6 +75,7 @@ TEST(ParseOut, Byte20) {
 
 // Obsolete fields (bytes 16 - 19, 22, 23) and reserved ones are not looked at.
 TEST(ParseOut, ObsoleteBytes) {
+  Clause("table 107: obsolete");
   ByteVector data = OutData(Register(1, 2));
   for (size_t i : {16, 17, 18, 19, 21, 22, 23}) data[i] = 0xFF;
   EXPECT_EQ(OutError(OutCdb(Register(1, 2)), data), std::nullopt);
@@ -78,6 +83,7 @@ TEST(ParseOut, ObsoleteBytes) {
 
 // Table 106, and 08h of SPC-4 6.16.2; all others are refused.
 TEST(ParseOut, ServiceActions) {
+  Clause("table 106: reserved codes");
   for (unsigned code = 0; code < 32; code++) {
     ByteVector cdb = OutCdb(Register(0, 1));
     cdb[1] = static_cast<uint8_t>(code);
@@ -89,6 +95,7 @@ TEST(ParseOut, ServiceActions) {
 
 // 6.12.1: without SPEC_I_PT the PARAMETER LIST LENGTH field shall contain 24.
 TEST(ParseOut, ParameterListLength) {
+  Clause("6.12.1: parameter list length");
   const ByteVector data(70000);
   for (uint32_t length : {0u, 1u, 8u, 23u, 25u, 28u, 48u, 255u, 256u + 24, 65535u, 65536u,
                           65536u + 24, (1u << 24) + 24, 0xFFFFFFFFu}) {
@@ -100,6 +107,7 @@ TEST(ParseOut, ParameterListLength) {
 
 // The field says 24 but fewer bytes came.
 TEST(ParseOut, TruncatedDataOut) {
+  Clause("6.12.1: parameter list length");
   const ByteVector data(24);
   for (size_t size = 0; size < 24; size++) {
     EXPECT_EQ(OutError(OutCdb(Register(0, 1)), ByteSpan(data).first(size)),
@@ -110,6 +118,7 @@ TEST(ParseOut, TruncatedDataOut) {
 
 // With SPEC_I_PT the length is that of all parameter data, at least 24.
 TEST(ParseOut, ParameterListLengthWithSpecIPt) {
+  Clause("6.12.1: parameter list length");
   ByteVector data(100);
   data[20] = 0x08;
   for (uint32_t length : {0u, 23u}) {
@@ -167,6 +176,7 @@ constexpr OutAction kTakeAList[] = {OutAction::kRegister, OutAction::kRegisterAn
 
 // Table 109: the actions for which SPEC_I_PT is valid.
 TEST(ParseOutList, TransportIds) {
+  Clause("table 107: additional parameter data", "table 108", "6.12.3: SPEC_I_PT");
   const std::vector<std::vector<TransportId>> lists = {
       {}, {kSas}, {kIscsi}, {kSas, kIscsi}, {kIscsi, kSas, kSas}};
   for (OutAction action : kTakeAList) {
@@ -181,6 +191,7 @@ TEST(ParseOutList, TransportIds) {
 
 // Table 109: the others ignore the bit and what follows, whatever it is.
 TEST(ParseOutList, IgnoredByOtherActions) {
+  Clause("6.12.3: SPEC_I_PT");
   for (OutAction action : {OutAction::kReserve, OutAction::kRelease, OutAction::kClear}) {
     EXPECT_TRUE(IdsOf(ParseList(action, ListData(0x08, 0xFFFFFFFF, {0xFF, 0xFF}))).empty());
     EXPECT_TRUE(IdsOf(ParseList(action, ListData(0x08, 24, kSas.Encode()))).empty());
@@ -192,6 +203,7 @@ TEST(ParseOutList, IgnoredByOtherActions) {
 
 // 6.12.3 a): a list that does not hold what it announces. Every length of both.
 TEST(ParseOutList, ShorterThanAnnounced) {
+  Clause("6.12.3: list a");
   const ByteVector full = ListData(0x08, 64, Concatenated({kSas, kIscsi}));
   for (OutAction action : kTakeAList) {
     for (size_t size = 0; size < full.size(); size++) {
@@ -208,6 +220,7 @@ TEST(ParseOutList, ShorterThanAnnounced) {
 
 // 6.12.3 b): a length that truncates a TransportID.
 TEST(ParseOutList, TruncatedTransportId) {
+  Clause("6.12.3: list b");
   const ByteVector ids = Concatenated({kSas, kIscsi});
   for (uint32_t announced = 0; announced <= ids.size(); announced++) {
     const auto parsed = ParseList(OutAction::kRegister, ListData(0x08, announced, ids));
@@ -221,6 +234,7 @@ TEST(ParseOutList, TruncatedTransportId) {
 
 // Table regerr: any specified nexus is invalid, wherever in the list.
 TEST(ParseOutList, MalformedTransportId) {
+  Clause("table regerr: invalid nexus");
   const ByteVector unknown_protocol(24, 0x0F);
   ByteVector unknown_format = kSas.Encode();
   unknown_format[0] |= 0xC0;
@@ -300,6 +314,7 @@ TEST(ParseMove, PublishedByte17) {
 // The seed's parameter list: table 107 with SPEC_I_PT, list from byte 24. It
 // has neither UNREG nor a target port: bytes 16 to 19 are obsolete.
 TEST(ParseMove, Seeds) {
+  Clause("table regerr: SPEC_I_PT or ALL_TG_PT of a move", "5.6.rm: c");
   for (unsigned byte = 0; byte < 256; byte++) {
     if ((byte & 0x08) == 0) continue;
     ByteVector data = ListData(static_cast<uint8_t>(byte), 40, kIscsi.Encode());
@@ -371,6 +386,7 @@ TEST(ParseMove, TruncatedTransportId) {
 
 // Exactly one TransportID (5.6.rm c).
 TEST(ParseMove, NotExactlyOneTransportId) {
+  Clause("5.6.rm: c");
   for (const Layout& layout : kLayouts) {
     SCOPED_TRACE(layout.name);
     const std::vector<std::vector<TransportId>> lists = {{}, {kSas, kSas}, {kSas, kIscsi, kSas}};
@@ -403,6 +419,7 @@ TEST(ParseMove, TargetPortZero) {
 // The seed's layout with SPEC_I_PT zero reads as a published one that names
 // no port and no TransportID: refused in any case (table regerr).
 TEST(ParseMove, SeedsWithoutSpecIPt) {
+  Clause("table regerr: SPEC_I_PT or ALL_TG_PT of a move");
   for (uint8_t byte20 : {uint8_t{0x00}, uint8_t{0x01}, uint8_t{0x04}, uint8_t{0x05}}) {
     ByteVector data(24);
     data[20] = byte20;
@@ -413,6 +430,7 @@ TEST(ParseMove, SeedsWithoutSpecIPt) {
 
 // SAM-3 5.2: NACA (bit 2) and LINK (bit 0) ask for what is not supported.
 TEST(ParseOut, ControlByte) {
+  Clause("6.12.1: CONTROL");
   for (unsigned control = 0; control < 256; control++) {
     ByteVector cdb = OutCdb(Register(0, 1));
     cdb[9] = static_cast<uint8_t>(control);
@@ -431,6 +449,7 @@ TEST(ParseOut, ShortCdb) {
 
 // Table 97: 00h - 03h, the rest reserved.
 TEST(ParseIn, ServiceActions) {
+  Clause("table 97: reserved");
   for (unsigned code = 0; code < 32; code++) {
     ByteVector cdb = InCdb(InAction::kReadKeys, 8);
     cdb[1] = static_cast<uint8_t>(code);
@@ -447,6 +466,7 @@ TEST(ParseIn, ServiceActions) {
 
 // 6.11.1: ALLOCATION LENGTH in bytes 7 and 8; zero is no error (SPC-3 4.3.4.6).
 TEST(ParseIn, AllocationLength) {
+  Clause("6.11.1");
   for (unsigned length : {0u, 1u, 7u, 8u, 255u, 256u, 8192u, 65535u}) {
     const auto parsed = ParsePersistentReserveIn(
         InCdb(InAction::kReadFullStatus, static_cast<uint16_t>(length)));
@@ -457,6 +477,7 @@ TEST(ParseIn, AllocationLength) {
 }
 
 TEST(ParseIn, ControlByte) {
+  Clause("6.11.1");
   for (unsigned control = 0; control < 256; control++) {
     ByteVector cdb = InCdb(InAction::kReadKeys, 8);
     cdb[9] = static_cast<uint8_t>(control);
@@ -476,6 +497,7 @@ TEST(ParseIn, ShortCdb) {
 
 // 6.11.4.3: six types; 0h, 2h, 4h obsolete, 9h - Fh reserved.
 TEST(Types, KnownCodes) {
+  Clause("6.11.4.3");
   for (unsigned code = 0; code < 256; code++) {
     const bool known = code == 1 || code == 3 || (code >= 5 && code <= 8);
     EXPECT_EQ(IsKnownType(static_cast<uint8_t>(code)), known) << code;
@@ -483,6 +505,7 @@ TEST(Types, KnownCodes) {
 }
 
 TEST(Types, Properties) {
+  Clause("6.11.4.3");
   struct Row {
     Type type;
     const char* name;

@@ -94,6 +94,12 @@ std::vector<Row> WithKeyZero() {
   };
 }
 
+// The row of table prespec: SPEC_I_PT / ALL_TG_PT / key zero and all registrants?
+std::string CellOf(const Row& row, bool all_keys) {
+  return std::string("table prespec: ") + (row.spec_i_pt ? "1" : "0") + " / " +
+         (!row.spec_i_pt ? "any" : row.all_tg_pt ? "1" : "0") + " / " + (all_keys ? "yes" : "no");
+}
+
 Command CommandOf(const Row& row, Type wanted, OutAction action = OutAction::kPreempt) {
   Command command = Out(action, kKeyA, row.action_key, wanted);
   command.all_tg_pt = row.all_tg_pt;
@@ -163,6 +169,7 @@ void ExpectRemoved(const State& state, const Row& row, Type wanted) {
 }
 
 TEST(Prespec, WithoutReservation) {
+  Clause("5.6.8.4.4: nobody");
   for (const Row& row : WithAKey()) {
     SCOPED_TRACE(row.name);
     ExpectRemoved(Registered(), row, kWE);
@@ -187,6 +194,7 @@ TEST(Prespec, SingleHolder) {
     for (const Holder& holder : holders) {
       for (Type wanted : kAllTypes) {
         for (const Row& row : WithAKey()) {
+          Clause(CellOf(row, false));
           SCOPED_TRACE(std::string(row.name) + ", held by " +
                        ::testing::PrintToString(holder.nexus) + " as " +
                        std::string(TypeName(held)) + ", wanted " + std::string(TypeName(wanted)));
@@ -226,6 +234,7 @@ TEST(Prespec, AllRegistrants) {
         ExpectRemoved(state, row, wanted);
       }
       for (const Row& row : WithKeyZero()) {
+        Clause(CellOf(row, true));
         SCOPED_TRACE(row.name);
         if (row.specified.empty()) {
           ExpectConflict(state, A1(), CommandOf(row, wanted));

@@ -2,29 +2,14 @@
 //
 // REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-3 5.6.5, 5.6.8.3) for the
 // sender's own nexus. With SPEC_I_PT and ALL_TG_PT: third_party_test.cc.
-#include "testing.h"
+#include "register_tables.h"
 
 namespace scsi_pr {
 namespace {
 
 using namespace testing;
 
-constexpr uint64_t kNew = 0x1234567890ABCDEF;
-constexpr uint64_t kWrong = 0xBAD;
-
-enum class Result { kGoodAlone, kRegisters, kUnregisters, kConflict };
-
-struct Row {
-  OutAction action;
-  uint64_t key;
-  uint64_t action_key;
-  Result result;
-};
-
-constexpr auto kReg = OutAction::kRegister;
-constexpr auto kIgn = OutAction::kRegisterAndIgnoreExistingKey;
-
-void ExpectRow(const State& state, const Nexus& nexus, const Row& row) {
+void ExpectRow(const State& state, const Nexus& nexus, const RegisterRow& row) {
   const Command command = Out(row.action, row.key, row.action_key);
   if (row.result == Result::kConflict) return ExpectConflict(state, nexus, command);
   const State after = Good(state, nexus, command).state;
@@ -34,15 +19,10 @@ void ExpectRow(const State& state, const Nexus& nexus, const Row& row) {
 
 // Table regun: from a nexus that is not registered.
 TEST(Register, FromUnregisteredNexus) {
-  constexpr Row kRegun[] = {
-      {kReg, 0, 0, Result::kGoodAlone},     {kReg, 0, kNew, Result::kRegisters},
-      {kReg, kWrong, 0, Result::kConflict}, {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, kKeyB, kNew, Result::kConflict},
-      {kIgn, 0, 0, Result::kGoodAlone},     {kIgn, kWrong, 0, Result::kGoodAlone},
-      {kIgn, 0, kNew, Result::kRegisters},  {kIgn, kWrong, kNew, Result::kRegisters},
-  };
-  for (const Row& row : kRegun) {
-    SCOPED_TRACE(&row - kRegun);
+  Clause("5.6.5: a", "5.6.5: new");
+  for (const RegisterRow& row : kRegun) {
+    Clause(std::string("table regun: ") + row.row);
+    SCOPED_TRACE(row.row);
     ExpectRow(State{}, A(), row);
     ExpectRow(Given().Registered(B(), kKeyB), A(), row);
     // 5.6.5 a): regardless of any persistent reservation.
@@ -64,17 +44,10 @@ TEST(Register, GoodAloneChangesNothing) {
 
 // Table regreg, rows of a single nexus.
 TEST(Register, FromRegisteredNexus) {
-  constexpr Row kRegreg[] = {
-      {kReg, kWrong, 0, Result::kConflict},    {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, 0, 0, Result::kConflict},         {kReg, 0, kNew, Result::kConflict},
-      {kReg, kKeyA, 0, Result::kUnregisters},  {kReg, kKeyA, kNew, Result::kRegisters},
-      {kReg, kKeyA, kKeyA, Result::kRegisters},
-      {kIgn, kKeyA, 0, Result::kUnregisters},  {kIgn, kWrong, 0, Result::kUnregisters},
-      {kIgn, kKeyA, kNew, Result::kRegisters}, {kIgn, kWrong, kNew, Result::kRegisters},
-      {kIgn, 0, kKeyB, Result::kRegisters},
-  };
-  for (const Row& row : kRegreg) {
-    SCOPED_TRACE(&row - kRegreg);
+  Clause("5.6.5: change");
+  for (const RegisterRow& row : kRegregSingle) {
+    Clause(std::string("table regreg: ") + row.row);
+    SCOPED_TRACE(row.row);
     ExpectRow(Given().Registered(A(), kKeyA).Registered(B(), kKeyB), A(), row);
     for (Type type : kAllTypes) {
       ExpectRow(ReservedByA(type), A(), row);
@@ -86,6 +59,7 @@ TEST(Register, FromRegisteredNexus) {
 
 // 5.6.5: a changed key has no effect on the reservation.
 TEST(Register, ChangingTheHoldersKeyKeepsTheReservation) {
+  Clause("5.6.5: e");
   for (Type type : kAllTypes) {
     for (const Command& command : {Register(kKeyA, kNew), RegisterIgnore(kNew)}) {
       const State before = ReservedByA(type);
@@ -99,6 +73,7 @@ TEST(Register, ChangingTheHoldersKeyKeepsTheReservation) {
 
 // 5.6.5: multiple nexuses may use one key, and the ports of one initiator differ.
 TEST(Register, OneKeyForManyNexuses) {
+  Clause("5.6.5: one key", "5.6.5: d", "5.6.1: keys");
   Nexus other_port = A();
   other_port.target_port = 2;
   State state = Good(State{}, A(), Register(0, kNew)).state;
@@ -120,6 +95,7 @@ TEST(Register, RegistrationsAreListedInTheirOrder) {
 
 // 5.6.5 c), table 109: SCOPE and TYPE are ignored.
 TEST(Register, IgnoresScopeAndType) {
+  Clause("5.6.5: c");
   for (uint8_t code = 0; code < 16; code++) {
     const State plain = Good(State{}, A(), Register(0, kNew)).state;
     EXPECT_EQ(Good(State{}, A(), Register(0, kNew).Scope(code)).state, plain);
@@ -130,6 +106,7 @@ TEST(Register, IgnoresScopeAndType) {
 
 // 5.6.3: the last successfully completed one counts, from any nexus.
 TEST(Register, Aptpl) {
+  Clause("5.6.5: b", "5.6.3: the last APTPL", "6.12.3: APTPL");
   State state = Good(State{}, A(), Register(0, kKeyA).Aptpl()).state;
   EXPECT_TRUE(state.aptpl);
   state = Good(state, B(), RegisterIgnore(kKeyB)).state;
@@ -143,6 +120,7 @@ TEST(Register, Aptpl) {
 
 // Table 109: the other service actions ignore the bit.
 TEST(Register, OthersDoNotTouchAptpl) {
+  Clause("6.12.3: APTPL");
   State on = ReservedByA(kWERO);
   on.aptpl = true;
   for (const Command& command :
@@ -159,6 +137,7 @@ TEST(Register, OthersDoNotTouchAptpl) {
 
 // 6.12.3: who does not support APTPL says so.
 TEST(Register, AptplWithoutMemoryIsRefused) {
+  Clause("6.12.3: APTPL not supported");
   for (const Command& command : {Register(0, kNew).Aptpl(), RegisterIgnore(kNew).Aptpl()}) {
     ExpectUnchanged(Apply(State{}, kVolatile, A(), command), State{}, ScsiStatus::kCheckCondition,
                     sense::kInvalidFieldInParameterList);
@@ -176,6 +155,7 @@ State Full() {
 
 // 6.12.1, table regerr: INSUFFICIENT REGISTRATION RESOURCES.
 TEST(Register, Limit) {
+  Clause("6.12.1: resources", "table regerr: resources");
   const State full = Full();
   ASSERT_EQ(FindViolation(full), std::nullopt);
   ExpectCheck(full, A(), Register(0, kNew), sense::kInsufficientRegistrationResources);
@@ -188,6 +168,7 @@ TEST(Register, Limit) {
 
 // 5.6.7, 5.6.8.3: without its holder's registration a reservation is released.
 TEST(Unregister, HolderReleases) {
+  Clause("5.6.8.3: holder", "5.6.7: automatic release", "5.6.8.1.1: e", "5.6.8.1.4");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     for (const Command& command : {Register(kKeyA, 0), RegisterIgnore(0)}) {
@@ -199,6 +180,7 @@ TEST(Unregister, HolderReleases) {
 }
 
 TEST(Unregister, OthersDoNotRelease) {
+  Clause("5.6.8.3: another nexus");
   for (Type type : kAllTypes) {
     const State before = ReservedByA(type);
     const Outcome outcome = Good(before, B(), Register(kKeyB, 0));
@@ -209,6 +191,7 @@ TEST(Unregister, OthersDoNotRelease) {
 
 // 5.6.8.3: an all registrants reservation goes with the last registrant.
 TEST(Unregister, LastRegistrantReleases) {
+  Clause("5.6.8.3: last registrant", "5.6.7: last registrant", "5.6.8.1.3");
   for (Type type : {kWEAR, kEAAR}) {
     State state = ReservedByA(type);
     state = Good(state, A(), Register(kKeyA, 0)).state;
@@ -223,6 +206,7 @@ TEST(Unregister, LastRegistrantReleases) {
 // 5.6.8.3: RESERVATIONS RELEASED for every nexus still registered, and for
 // nobody else; only when a registrants only reservation went.
 TEST(Unregister, UnitAttentions) {
+  Clause("5.6.8.3: unit attentions", "5.6.8.1.2");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const Outcome outcome = Good(ReservedByA(type), A(), Register(kKeyA, 0));

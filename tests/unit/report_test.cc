@@ -24,6 +24,7 @@ State Example(Type type) {
 
 // 6.11.3: PRGENERATION, ADDITIONAL LENGTH, then eight bytes a registration.
 TEST(ReadKeys, Bytes) {
+  Clause("6.11.3: keys", "5.6.4.2: a", "5.6.4.2: b", "6.11.2.2");
   const ByteVector expected = {
       0x11, 0x22, 0x33, 0x44, 0x00, 0x00, 0x00, 0x10,  //
       0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,  //
@@ -33,11 +34,13 @@ TEST(ReadKeys, Bytes) {
 }
 
 TEST(ReadKeys, Nothing) {
+  Clause("6.11.3: keys");
   EXPECT_EQ(ReadKeys(State{}), ByteVector(8));
 }
 
 // 5.6.4.2: duplicate keys shall be reported.
 TEST(ReadKeys, Duplicates) {
+  Clause("5.6.4.2: duplicates");
   const State state = Given().Registered(A(), 1).Registered(B(), 1);
   const ByteVector expected = {0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0,
                                0, 0, 0, 1, 0, 0, 0, 0,  0, 0, 0, 1};
@@ -46,6 +49,7 @@ TEST(ReadKeys, Duplicates) {
 
 // 6.11.3: the length speaks of all keys, however long the list.
 TEST(ReadKeys, LongerThanAnyAllocationLength) {
+  Clause("6.11.3: ADDITIONAL LENGTH");
   State state;
   for (uint64_t i = 1; i <= State::kMaxRegistrations; i++) {
     state.registrations.push_back({Nexus{A().initiator, static_cast<uint16_t>(i)}, i});
@@ -57,6 +61,8 @@ TEST(ReadKeys, LongerThanAnyAllocationLength) {
 
 // 6.11.4: the holder's key, SCOPE and TYPE.
 TEST(ReadReservation, Bytes) {
+  Clause("6.11.4.1", "6.11.4.2", "5.6.4.3: a", "5.6.4.3: b", "5.6.4.3: c", "5.6.7: key a",
+         "5.6.7: key b", "6.11.2.3");
   for (Type type : kAllTypes) {
     ByteVector expected = {
         0x11, 0x22, 0x33, 0x44, 0x00, 0x00, 0x00, 0x10,  //
@@ -73,6 +79,7 @@ TEST(ReadReservation, Bytes) {
 
 // Without a reservation only the generation (6.11.4.1).
 TEST(ReadReservation, Nothing) {
+  Clause("6.11.4.1");
   State state = Example(kWE);
   state.reservation.reset();
   const ByteVector expected = {0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0};
@@ -83,6 +90,9 @@ TEST(ReadReservation, Nothing) {
 // PRE_ATP_C), CRH, SIP_C, ATP_C; PTPL_C as the store can. Byte 3: TMV, ALLOW
 // COMMANDS (SPC-4), PTPL_A. Bytes 4 and 5: all six types.
 TEST(ReportCapabilities, EveryBit) {
+  Clause("6.11.2.4", "table 103: LENGTH", "table 103: PRE_SIP_C", "table 103: PRE_ATP_C",
+         "table 103: CRH", "table 103: SIP_C", "table 103: ATP_C", "table 103: PTPL_C",
+         "table 103: TMV", "table 103: PTPL_A", "table 103: PERSISTENT RESERVATION TYPE MASK");
   struct Row {
     bool capable, activated;
     uint8_t byte2, byte3;
@@ -125,6 +135,7 @@ TEST(ReportCapabilities, AllowCommandsIsTrue) {
 
 // 6.11.6: a descriptor of 24 bytes and the TransportID for each registration.
 TEST(ReadFullStatus, Bytes) {
+  Clause("6.11.6");
   const ByteVector expected = {
       0x11, 0x22, 0x33, 0x44, 0x00, 0x00, 0x00, 0x60,  // 2 x 48 bytes
       0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,  // key of A
@@ -151,6 +162,7 @@ TEST(ReadFullStatus, Bytes) {
 
 // 5.6.7: of an all registrants type everybody holds it.
 TEST(ReadFullStatus, EveryRegistrantHolds) {
+  Clause("6.11.6", "5.6.7: a");
   for (Type type : {kWEAR, kEAAR}) {
     const ByteVector data = ReadFullStatus(Example(type));
     for (size_t descriptor : {size_t{8}, size_t{56}}) {
@@ -162,6 +174,7 @@ TEST(ReadFullStatus, EveryRegistrantHolds) {
 
 // ALL_TG_PT is bit 1. Then RELATIVE TARGET PORT IDENTIFIER says nothing: 0.
 TEST(ReadFullStatus, AllTargetPorts) {
+  Clause("6.11.6");
   struct Case {
     State state;
     uint8_t flags, scope_and_type;
@@ -187,6 +200,7 @@ TEST(ReadFullStatus, AllTargetPorts) {
 
 // A TransportID longer than 24 bytes: ADDITIONAL DESCRIPTOR LENGTH says so.
 TEST(ReadFullStatus, LongTransportId) {
+  Clause("6.11.6");
   const State state = Given().Registered(MakeNexus("iqn." + std::string(219, 'x')), 1);
   const ByteVector data = ReadFullStatus(state);
   ASSERT_EQ(data.size(), 8u + 24 + 228);
@@ -198,6 +212,8 @@ TEST(ReadFullStatus, LongTransportId) {
 TEST(ReadFullStatus, Nothing) { EXPECT_EQ(ReadFullStatus(State{}), ByteVector(8)); }
 
 TEST(Report, DispatchesTable97) {
+  Clause("table 97: 00h READ KEYS", "table 97: 01h READ RESERVATION",
+         "table 97: 02h REPORT CAPABILITIES", "table 97: 03h READ FULL STATUS");
   const State state = Example(kWE);
   EXPECT_EQ(Report(InAction::kReadKeys, state, kDurable), ReadKeys(state));
   EXPECT_EQ(Report(InAction::kReadReservation, state, kDurable), ReadReservation(state));

@@ -38,6 +38,7 @@ class ServerTest : public ::testing::Test {
 constexpr auto kGood = ScsiStatus::kGood;
 
 TEST_F(ServerTest, ChangesAreEffectiveWithTheStatus) {
+  Clause("5.6.1: completion");
   const auto a = Open(A());
   const auto b = Open(B());
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
@@ -48,6 +49,7 @@ TEST_F(ServerTest, ChangesAreEffectiveWithTheStatus) {
 }
 
 TEST_F(ServerTest, UnitAttention) {
+  Clause("5.6.8.4.3: e");
   const auto a = Open(A());
   const auto b = Open(B());
   Send(*a, Register(0, kKeyA));
@@ -79,6 +81,7 @@ TEST_F(ServerTest, Order) {
 
 // 6.11.3: cut to the allocation length, the length inside not adjusted.
 TEST_F(ServerTest, AllocationLength) {
+  Clause("6.11.3: ADDITIONAL LENGTH", "6.11.1");
   const auto server = Open(A());
   Send(*server, Register(0, kKeyA));
   const ByteVector whole = {0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0xA};
@@ -133,6 +136,7 @@ TEST_F(ServerTest, Refusals) {
 
 // 5.6.2, through all four operation codes.
 TEST_F(ServerTest, ReserveAndReleaseOfSpc2) {
+  Clause("5.6.2: holder", "5.6.2: all other cases");
   const auto a = Open(A());
   const auto b = Open(B());
   Send(*a, Register(0, kKeyA));

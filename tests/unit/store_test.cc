@@ -136,6 +136,7 @@ TEST_P(StoreTest, OneNexusOnce) {
 }
 
 TEST_P(StoreTest, RegistrationSurvivesDetach) {
+  Clause("5.6.3: nexus loss and resets");
   GateSlot* a = Attach(A());
   GateSlot* b = Attach(B());
   Send(A(), Register(0, kKeyA));
@@ -151,6 +152,7 @@ TEST_P(StoreTest, RegistrationSurvivesDetach) {
 
 // 5.6.3: the first nexus powers the logical unit on.
 TEST_P(StoreTest, PowerOnWithoutAptpl) {
+  Clause("5.6.3: power cycle without APTPL");
   GateSlot* a = Attach(A());
   Send(A(), Register(0, kKeyA));
   Send(A(), Reserve(kKeyA, kWE));

@@ -72,6 +72,14 @@ inline void PrintTo(const State& state, std::ostream* out) {
 
 namespace scsi_pr::testing {
 
+// Says which clauses of the standard, or rows of its tables, the running test
+// is about; each is a line of tests/clauses.txt. scripts/clauses makes a page of
+// them (docs/testing.md).
+template <typename... Text>
+void Clause(const Text&... clauses) {
+  (::testing::Test::RecordProperty(std::string("clause ") + clauses, "tested"), ...);
+}
+
 // An initiator port by its text, or a failed test.
 inline TransportId Port(std::string_view text) {
   std::string error;

@@ -3,18 +3,12 @@
 // REGISTER and REGISTER AND IGNORE EXISTING KEY for more than the sender's own
 // nexus: SPEC_I_PT and ALL_TG_PT (SPC-3 5.6.5, 6.12.3). Where the seed and the
 // published SPC-3 differ, the published one is tested.
-#include "core/access.h"
-#include "testing.h"
+#include "register_tables.h"
 
 namespace scsi_pr {
 namespace {
 
 using namespace testing;
-
-constexpr uint64_t kNew = 0x1234567890ABCDEF;
-constexpr uint64_t kWrong = 0xBAD;
-constexpr auto kReg = OutAction::kRegister;
-constexpr auto kIgn = OutAction::kRegisterAndIgnoreExistingKey;
 
 Command With(Command command, bool spec_i_pt, bool all_tg_pt, const std::vector<Nexus>& list) {
   command.spec_i_pt = spec_i_pt;
@@ -24,30 +18,28 @@ Command With(Command command, bool spec_i_pt, bool all_tg_pt, const std::vector<
   return command;
 }
 
-bool MayWrite(const State& state, const Nexus& nexus) {
-  return (AllowedAccess(state, nexus) & Bit(AccessClass::kWrite)) != 0;
-}
-
 // B holds a reservation of this type; nobody else is registered.
 State ReservedByB(Type type) { return Given().Registered(B(), kKeyB).Reserved(type, B()); }
 
 // Table regspec: which nexuses a command of D through target port 2, with a
 // list of A and C, registers.
 struct RegspecRow {
+  const char* row;  // SPEC_I_PT / ALL_TG_PT
   bool spec_i_pt, all_tg_pt;
   bool listed, other_ports;  // are registered
 };
 constexpr RegspecRow kRegspec[] = {
-    {false, false, false, false},
-    {false, true, false, true},
-    {true, false, true, false},
-    {true, true, true, true},
+    {"0 / 0", false, false, false, false},
+    {"0 / 1", false, true, false, true},
+    {"1 / 0", true, false, true, false},
+    {"1 / 1", true, true, true, true},
 };
 
 TEST(ThirdParty, TableRegspec) {
   for (const RegspecRow& row : kRegspec) {
     for (OutAction action : {kReg, kIgn}) {
-      SCOPED_TRACE(&row - kRegspec);
+      Clause(std::string("table regspec: ") + row.row);
+      SCOPED_TRACE(row.row);
       const Command command =
           With(Out(action, 0, kNew), row.spec_i_pt, row.all_tg_pt, {A(), C()});
       const Outcome outcome = Good(State{}, At(D(), 2), command);
@@ -66,31 +58,16 @@ TEST(ThirdParty, TableRegspec) {
   }
 }
 
-enum class Result { kGoodAlone, kRegisters, kConflict, kCheck };
-
-struct Row {
-  OutAction action;
-  uint64_t key;
-  uint64_t action_key;
-  Result result;
-};
-
 // Table regun, for the last three rows of table regspec: from an unregistered
 // nexus, regardless of any persistent reservation (5.6.5 a).
 TEST(ThirdParty, TableRegun) {
-  constexpr Row kRegun[] = {
-      {kReg, 0, 0, Result::kGoodAlone},     {kReg, 0, kNew, Result::kRegisters},
-      {kReg, kWrong, 0, Result::kConflict}, {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, kKeyB, kNew, Result::kConflict},
-      {kIgn, 0, 0, Result::kGoodAlone},     {kIgn, kWrong, 0, Result::kGoodAlone},
-      {kIgn, 0, kNew, Result::kRegisters},  {kIgn, kWrong, kNew, Result::kRegisters},
-  };
   std::vector<State> states = {State{}, Given().Registered(B(), kKeyB).Aptpl()};
   for (Type type : kAllTypes) states.push_back(ReservedByB(type));
-  for (const Row& row : kRegun) {
+  for (const RegisterRow& row : kRegun) {
+    Clause(std::string("table regun: ") + row.row);
     for (const RegspecRow& bits : kRegspec) {
       for (const State& state : states) {
-        SCOPED_TRACE(&row - kRegun);
+        SCOPED_TRACE(std::string(row.row) + " with " + bits.row);
         const Command command = With(Out(row.action, row.key, row.action_key), bits.spec_i_pt,
                                      bits.all_tg_pt, {C(), D()});
         if (row.result == Result::kConflict) {
@@ -114,15 +91,9 @@ TEST(ThirdParty, TableRegun) {
 
 // Table regreg, "single I_T nexus specified": no.
 TEST(ThirdParty, TableRegreg) {
-  constexpr Row kRegreg[] = {
-      {kReg, kWrong, 0, Result::kConflict}, {kReg, kWrong, kNew, Result::kConflict},
-      {kReg, 0, kNew, Result::kConflict},   {kReg, kKeyA, 0, Result::kCheck},
-      {kReg, kKeyA, kNew, Result::kCheck},  {kReg, kKeyA, kKeyA, Result::kCheck},
-      {kIgn, kKeyA, 0, Result::kCheck},     {kIgn, kWrong, 0, Result::kCheck},
-      {kIgn, kKeyA, kNew, Result::kCheck},  {kIgn, 0, kNew, Result::kCheck},
-  };
-  for (const Row& row : kRegreg) {
-    SCOPED_TRACE(&row - kRegreg);
+  for (const RegisterRow& row : kRegregSeveral) {
+    Clause(std::string("table regreg: ") + row.row);
+    SCOPED_TRACE(row.row);
     const Command plain = Out(row.action, row.key, row.action_key);
     const Command several[] = {
         With(plain, true, false, {D()}),    With(plain, true, true, {D()}),
@@ -145,6 +116,7 @@ TEST(ThirdParty, TableRegreg) {
 // Table regerr: any specified nexus is invalid. SPC-3 r23 table 33, note a: a
 // listed initiator port that is registered is. Wherever it stands in the list.
 TEST(ThirdParty, RegisterDoesNotTakeOver) {
+  Clause("table regerr: invalid nexus");
   const Sense expected = sense::kInvalidFieldInParameterList;
   for (Type type : kAllTypes) {
     const State state = ReservedByB(type);
@@ -173,6 +145,7 @@ TEST(ThirdParty, RegisterAtAnotherTargetPort) {
 
 // REGISTER AND IGNORE EXISTING KEY supersedes (5.6.5); reservations stay.
 TEST(ThirdParty, RegisterAndIgnoreTakesOver) {
+  Clause("5.6.5: ignore");
   for (Type type : kAllTypes) {
     const State state = ReservedByA(type);
     const Outcome outcome = Good(state, D(), RegisterIgnore(kNew).List({B(), A()}));
@@ -240,6 +213,7 @@ State AlmostFull(size_t room) {
 
 // Table regerr: insufficient resources for any of them, and none is made.
 TEST(ThirdParty, Limit) {
+  Clause("table regerr: resources", "6.12.3: all or none");
   const Sense expected = sense::kInsufficientRegistrationResources;
   for (OutAction action : {kReg, kIgn}) {
     for (bool all_tg_pt : {false, true}) {
@@ -264,6 +238,7 @@ TEST(ThirdParty, Limit) {
 }
 
 TEST(ThirdParty, LongListOrNothing) {
+  Clause("6.12.3: all or none");
   std::vector<Nexus> many;
   for (uint64_t i = 1; i < State::kMaxRegistrations; i++) many.push_back(NumberedNexus(i));
   EXPECT_EQ(Good(State{}, A(), Register(0, kNew).List(many)).state.registrations.size(),
@@ -279,6 +254,7 @@ TEST(ThirdParty, LongListOrNothing) {
 State AForAllPorts() { return Good(State{}, A(), Register(0, kKeyA).AllTgPt()).state; }
 
 TEST(AllTargetPorts, IsOneRegistration) {
+  Clause("6.12.3: ALL_TG_PT");
   const State state = AForAllPorts();
   EXPECT_EQ(state.registrations, (std::vector<Registration>{{AtAll(A()), kKeyA}}));
   for (uint16_t port : {uint16_t{1}, uint16_t{2}, uint16_t{65535}}) {
@@ -290,6 +266,7 @@ TEST(AllTargetPorts, IsOneRegistration) {
 // Changed and removed as a whole, through whichever port, with the bit or
 // without (table regreg).
 TEST(AllTargetPorts, ChangesAsAWhole) {
+  Clause("6.12.3: ALL_TG_PT");
   for (bool all_tg_pt : {false, true}) {
     for (uint16_t port : {uint16_t{1}, uint16_t{9}}) {
       const Nexus sender = At(A(), port);
@@ -351,6 +328,7 @@ TEST(AllTargetPorts, InAList) {
 
 // 5.6.7: the holder is the nexus that reserved, not the initiator port.
 TEST(AllTargetPorts, TheHolderIsOneNexus) {
+  Clause("5.6.7: b");
   for (Type type : kAllTypes) {
     SCOPED_TRACE(TypeName(type));
     const State state = Good(AForAllPorts(), At(A(), 2), Reserve(kKeyA, type)).state;
@@ -385,6 +363,7 @@ TEST(AllTargetPorts, UnregisteringReleases) {
 // SPC-3 r23 5.6.10.2, 5.6.10.4, 5.6.10.6: every registered nexus but the one
 // that sent the command. That of the sender's port 2 is another one.
 TEST(AllTargetPorts, UnitAttentionsReachTheSendersOtherPorts) {
+  Clause("5.6.8.2: unit attentions", "5.6.8.6: e");
   struct Case {
     const char* name;
     Command command;

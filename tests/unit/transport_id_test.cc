@@ -8,6 +8,7 @@
 namespace scsi_pr {
 namespace {
 
+using testing::Clause;
 using testing::Port;
 
 ByteVector Padded(ByteVector bytes, size_t size) {
@@ -71,6 +72,7 @@ std::vector<Example> Examples() {
 }
 
 TEST(TransportId, TextToBytes) {
+  Clause("7.5.4.2", "7.5.4.3", "7.5.4.5", "7.5.4.6: name", "7.5.4.6: ISID", "7.5.4.7");
   for (const Example& example : Examples()) {
     SCOPED_TRACE(example.text);
     EXPECT_EQ(Port(example.text).Encode(), example.bytes);
@@ -79,6 +81,7 @@ TEST(TransportId, TextToBytes) {
 }
 
 TEST(TransportId, BytesToText) {
+  Clause("7.5.4.2", "7.5.4.3", "7.5.4.5", "7.5.4.6: name", "7.5.4.6: ISID", "7.5.4.7");
   for (const Example& example : Examples()) {
     SCOPED_TRACE(example.text);
     size_t consumed = 0;
@@ -105,6 +108,7 @@ TEST(TransportId, DecodesTheFirstOfAList) {
 
 // 6.12.3 b): a length that truncates a TransportID is an error, wherever it cuts.
 TEST(TransportId, RefusesEveryTruncation) {
+  Clause("6.12.3: list b");
   for (const Example& example : Examples()) {
     for (size_t length = 0; length < example.bytes.size(); length++) {
       SCOPED_TRACE(std::string(example.text) + " cut to " + std::to_string(length));
@@ -124,6 +128,7 @@ TEST(TransportId, DifferentPortsDiffer) {
 
 // 7.5.4.1: FORMAT CODE 00b for all, also 01b for iSCSI, the rest reserved.
 TEST(TransportId, FormatCode) {
+  Clause("7.5.4.1");
   for (const Example& example : Examples()) {
     const unsigned own = example.bytes[0] >> 6;
     for (unsigned code = 0; code < 4; code++) {
@@ -137,6 +142,7 @@ TEST(TransportId, FormatCode) {
 
 // 7.5.1: protocol identifiers of ports that can be initiators here.
 TEST(TransportId, ProtocolIdentifier) {
+  Clause("7.5.4.1");
   for (uint8_t protocol = 0; protocol < 16; protocol++) {
     const bool known = protocol == 0 || protocol == 1 || protocol == 4 || protocol == 6;
     EXPECT_EQ(Decodes(Padded({protocol}, 24)), known) << int{protocol};
@@ -145,6 +151,7 @@ TEST(TransportId, ProtocolIdentifier) {
 
 // 7.5.4.3: bytes 4 and 5 are obsolete; two that differ there are one port.
 TEST(TransportId, SpiIgnoresObsoleteBytes) {
+  Clause("7.5.4.3");
   const ByteVector bytes = Padded({0x01, 0, 0, 7, 0xAB, 0xCD, 0, 1}, 24);
   size_t consumed = 0;
   EXPECT_EQ(TransportId::Decode(bytes, &consumed), Port("spi.7,1"));
@@ -152,6 +159,7 @@ TEST(TransportId, SpiIgnoresObsoleteBytes) {
 
 // 7.5.4.6: at least 20, a multiple of four, and there.
 TEST(TransportId, IscsiAdditionalLength) {
+  Clause("7.5.4.6: ADDITIONAL LENGTH");
   for (size_t length = 0; length <= 64; length++) {
     const ByteVector bytes = Padded(Iscsi(0, "iqn.a", length), std::max<size_t>(4 + length, 24));
     EXPECT_EQ(Decodes(bytes), length >= 20 && length % 4 == 0) << length;
@@ -164,6 +172,7 @@ TEST(TransportId, IscsiAdditionalLength) {
 
 // 7.5.4.6: null-terminated, null-padded.
 TEST(TransportId, IscsiNullTermination) {
+  Clause("7.5.4.6: name");
   EXPECT_FALSE(Decodes(Iscsi(0, std::string(20, 'a'), 20))) << "no room for a null";
   EXPECT_TRUE(Decodes(Iscsi(0, std::string(19, 'a'), 20)));
   EXPECT_TRUE(Decodes(Iscsi(0, "iqn.a", 240))) << "more padding than necessary";
@@ -184,6 +193,7 @@ TEST(TransportId, IscsiPaddingIsNoPartOfTheName) {
 }
 
 TEST(TransportId, IscsiIsidDigits) {
+  Clause("7.5.4.6: ISID");
   EXPECT_TRUE(Decodes(Iscsi(1, "iqn.a,i,0x00023d000001", 24)));
   for (const char* name : {
            "iqn.a", "iqn.a,", "iqn.a,i", "iqn.a,i,0x", "iqn.a,i,0x00023d00000",
@@ -197,6 +207,7 @@ TEST(TransportId, IscsiIsidDigits) {
 
 // RFC 3720 3.2.6.1: 223 bytes at most; with an ISID, too.
 TEST(TransportId, IscsiLongestName) {
+  Clause("7.5.4.6: name");
   const std::string longest = "iqn." + std::string(219, 'x');
   const std::string isid = ",i,0x00023d000001";
   EXPECT_EQ(Port(longest).ToText(), longest);
@@ -211,10 +222,18 @@ TEST(TransportId, IscsiLongestName) {
 }
 
 TEST(TransportId, IscsiForbiddenCharacters) {
+  Clause("7.5.4.6: name");
   for (const char* name : {"iqn.a b", "iqn.a,b", "iqn.\x01", "iqn.\n", "iqn.\x7F", "iqn.\xFF",
                            "iqn.\xC3", "iqn.\xC0\xAF", "iqn.\xED\xA0\x80"}) {
     EXPECT_FALSE(Decodes(Iscsi(0, name, 20))) << name;
     EXPECT_FALSE(Parses(name)) << name;
+  }
+  // The prefix alone names nobody, however it comes.
+  for (const char* name : {"iqn.", "eui.", "EUI."}) {
+    EXPECT_FALSE(Decodes(Iscsi(0, name, 20))) << name;
+    EXPECT_FALSE(Decodes(Iscsi(1, std::string(name) + ",i,0x00023d000001", 24))) << name;
+    EXPECT_FALSE(Parses("iscsi:" + std::string(name))) << name;
+    EXPECT_FALSE(Parses("iscsi:" + std::string(name) + ",i,0x00023d000001")) << name;
   }
   EXPECT_TRUE(Decodes(Iscsi(0, "iqn.\xC3\xA4", 20))) << "UTF-8 is allowed";
   EXPECT_FALSE(Parses(std::string_view("iqn.a\0b", 7))) << "a null in the text";
@@ -242,7 +261,9 @@ TEST(TransportId, RefusesText) {
         "naa.5000c50015ea71ag", "naa.0x00c50015ea71ac", "naa. 000c50015ea71ac", "srp.",
         "srp.00112233445566778899aabbccddeef", "srp.00112233445566778899aabbccddeefg", "spi.",
         "spi.7", "spi.7,", "spi.,1", "spi.-1,1", "spi.65536,1", "spi.7,65536", "spi.7,1x",
-        "spi. 7,1", "21:00:00:e0:8b:05:05", "21:00:00:e0:8b:05:05:04:00", "2100::00e08b050504", "21:00:00:e0:8b:05:05:0g",
+        "spi. 7,1", "spi.7;1",
+        "21-00-00-e0-8b-05-05-04", "2:100:00:e0:8b:05:05:04",
+        "21:00:00:e0:8b:05:05", "21:00:00:e0:8b:05:05:04:00", "2100::00e08b050504", "21:00:00:e0:8b:05:05:0g",
         "0x", "0x21", "hello", "5000", "iqn.a,i,0x1"}) {
     EXPECT_FALSE(Parses(text)) << text;
   }

@@ -88,8 +88,16 @@ Status Corrupt(const std::string& what) {
   return Status::Error(Status::Code::kCorrupt, "the reservation state document is damaged: " + what);
 }
 
+// A document is four levels deep. Much deeper ones would overflow the stack in
+// nlohmann-json's dump(), which is recursive.
+bool RefuseDepth(int depth, json::parse_event_t, json&) {
+  constexpr int kMost = 64;
+  if (depth > kMost) throw std::invalid_argument("it is nested too deeply");
+  return true;
+}
+
 Status Decode(std::string_view text, State* state) {
-  const json document = json::parse(text);
+  const json document = json::parse(text, RefuseDepth);
   if (document.at("format").get<std::string>() != kFormat) return Corrupt("it is of another format");
   const auto schema = GetUnsigned<uint64_t>(document, "schema", 1);
   if (schema > kDocumentSchema) {
@@ -105,6 +113,8 @@ Status Decode(std::string_view text, State* state) {
   if (schema < 2 && NeedsSchema2(body)) return Corrupt("it has members of a later schema");
   State decoded = StateFromJson(body);
   if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
+  // One state, one document: nothing that a reader has passed over.
+  if (StateToJson(decoded) != body) return Corrupt("it is not in its canonical form");
   *state = std::move(decoded);
   return Status();
 }
@@ -119,7 +129,10 @@ std::string KeyToText(uint64_t key) {
 }
 
 json NexusToJson(const Nexus& nexus) {
-  return {{"initiator", nexus.initiator.ToText()}, {"target-port", nexus.target_port}};
+  json object;
+  object["initiator"] = nexus.initiator.ToText();
+  object["target-port"] = nexus.target_port;
+  return object;
 }
 
 Nexus NexusFromJson(const json& object) {
@@ -131,18 +144,19 @@ Nexus NexusFromJson(const json& object) {
 }
 
 json StateToJson(const State& state) {
-  json registrations = json::array();
+  json object;
+  object["pr-generation"] = state.generation;
+  object["aptpl"] = state.aptpl;
+  json& registrations = object["registrations"] = json::array();
   for (const Registration& registration : state.registrations) {
     json item = NexusToJson(registration.nexus);
     item["key"] = KeyToText(registration.key);
     registrations.push_back(std::move(item));
   }
-  json object = {{"pr-generation", state.generation},
-                 {"aptpl", state.aptpl},
-                 {"registrations", std::move(registrations)}};
   if (state.reservation) {
     json& reservation = object["reservation"];
-    reservation = {{"type", TypeName(state.reservation->type)}, {"scope", kScope}};
+    reservation["type"] = TypeName(state.reservation->type);
+    reservation["scope"] = kScope;
     if (state.reservation->holder) reservation["holder"] = NexusToJson(*state.reservation->holder);
   }
   if (state.legacy_holder) object[kLegacyHolder] = NexusToJson(*state.legacy_holder);
@@ -151,14 +165,12 @@ json StateToJson(const State& state) {
 }
 
 std::string EncodeDocument(const State& state) {
-  json body = StateToJson(state);
-  const std::string checksum = Checksum(body);
-  const int schema = NeedsSchema2(body) ? 2 : 1;
-  return json{{"format", kFormat},
-              {"schema", schema},
-              {"checksum", checksum},
-              {"state", std::move(body)}}
-      .dump();
+  json document;
+  document["format"] = kFormat;
+  document["state"] = StateToJson(state);
+  document["schema"] = NeedsSchema2(document["state"]) ? 2 : 1;
+  document["checksum"] = Checksum(document["state"]);
+  return document.dump();
 }
 
 Status DecodeDocument(std::string_view text, State* state) {

@@ -42,8 +42,8 @@ nlohmann::json StateToJson(const State& state);
 // One line, without a newline.
 std::string EncodeDocument(const State& state);
 
-// Validates everything before it touches `*state`: form, schema, checksum,
-// and the invariants of FindViolation(). kUnsupported for a newer schema,
+// Validates everything before it touches `*state`: form, schema, checksum, the
+// invariants of FindViolation(), and that "state" is what EncodeDocument() makes. kUnsupported for a newer schema,
 // kCorrupt for anything else that is wrong.
 Status DecodeDocument(std::string_view text, State* state);
 

@@ -69,9 +69,12 @@ std::string Lower(std::string_view text) {
 }
 
 // RFC 3722 restricts names to letters, digits, '-', '.' and ':' (and their
-// like in Unicode). A comma would make the ISID ambiguous.
+// like in Unicode). A comma would make the ISID ambiguous. The prefix alone
+// names nobody.
 bool ValidIscsiName(std::string_view name) {
-  return !name.empty() && name.size() <= TransportId::kMaxIscsiName &&
+  const std::string lower = Lower(name);
+  return !name.empty() && name.size() <= TransportId::kMaxIscsiName && lower != "iqn." &&
+         lower != "eui." &&
          std::ranges::none_of(name, [](unsigned char c) { return c <= ' ' || c == ',' || c == 0x7F; }) &&
          g_utf8_validate(name.data(), static_cast<gssize>(name.size()), nullptr);
 }
@@ -138,10 +141,7 @@ std::optional<TransportId> TransportId::FromIscsiText(std::string_view text, std
 std::optional<TransportId> TransportId::FromText(std::string_view text, std::string* error) {
   std::string_view rest = text;
   if (StripPrefix(&rest, "iscsi:")) return FromIscsiText(rest, error);
-  if (StripPrefix(&rest, "iqn.") || StripPrefix(&rest, "eui.")) {
-    // The prefix alone names nobody.
-    return FromIscsiText(rest.empty() || rest[0] == ',' ? rest : text, error);
-  }
+  if (StripPrefix(&rest, "iqn.") || StripPrefix(&rest, "eui.")) return FromIscsiText(text, error);
   if (StripPrefix(&rest, "naa.")) {
     if (auto name = FromHex(rest, 8)) return TransportId(Protocol::kSas, *name);
     *error = "is no SAS address: expected naa. and 16 hexadecimal digits";

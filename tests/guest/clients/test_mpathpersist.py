@@ -23,8 +23,12 @@ Nodes = tuple[Node, Node]
 
 
 def on_all(paths: list[Path], options: str) -> list[Result]:
-    """A thread a path: the commands are under way at the same time."""
-    tasks = [(p.vm, p.vm.begin(f"sg_persist -n {options} {p.device}")) for p in paths]
+    """A thread a path: the commands are under way at the same time. Like mpathpersist each repeats
+    its command after a unit attention: one path's success may be told to the others."""
+    tasks = []
+    for path in paths:
+        command = f"sg_persist -n {options} {path.device}; code=$?; [ $code = 6 ] || exit $code"
+        tasks.append((path.vm, path.vm.begin(f"for try in 1 2 3 4 5; do {command}; done; exit 6")))
     return [vm.finish(task) for vm, task in tasks]
 
 

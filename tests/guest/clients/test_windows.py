@@ -57,7 +57,8 @@ def test_verify_unique(nodes: tuple[Node, Node]) -> None:
     """VPD page 83h: an NAA designator, the same in every node and at every path."""
     seen = set()
     for path in [path for node in nodes for path in node.paths]:
-        said = path.vm.run(f"sg_vpd -p di {path.device} && sg_inq -p di {path.device}", check=True).out
+        command = f"sg_vpd -p di {path.device} && sg_inq -p di {path.device}"
+        said = path.vm.run(command, check=True).out
         assert "designator type: NAA" in said
         seen.add(said)
     assert len(seen) == 1 and "0x5000c50015ea71ac" in seen.pop()

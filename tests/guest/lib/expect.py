@@ -30,5 +30,6 @@ DRAIN = "for i in 1 2 3 4 5 6 7 8; do sg_raw {} 00 00 00 00 00 00 && exit; done;
 
 def told(initiator: Initiator, what: str) -> None:
     """Exactly one unit attention waits, and that is its additional sense."""
-    assert sense(initiator.test_unit_ready()) == f"{UNIT_ATTENTION}, {what}"
-    good(initiator.test_unit_ready())
+    test_unit_ready = f"sg_raw {initiator.device} 00 00 00 00 00 00"
+    both = initiator.vm.run(f"{test_unit_ready}; first=$?; {test_unit_ready} >&2 && exit $first")
+    assert sense(both) == f"{UNIT_ATTENTION}, {what}", str(both)

@@ -62,7 +62,8 @@ def node(vm: VM) -> Node:
     """The node of a VM that is up. Linux names disks in the order in which it gets hold of them."""
     names = vm.run("for n in 0 1; do ls /sys/class/scsi_device/0:0:$n:0/device/block; done").out
     devices = [f"/dev/{name}" for name in names.split()]
-    return Node(vm, [Path(vm, dev, *port) for dev, port in zip(devices, PORTS[vm.name], strict=True)])
+    ports = PORTS[vm.name]
+    return Node(vm, [Path(vm, dev, *port) for dev, port in zip(devices, ports, strict=True)])
 
 
 def clean(nodes: Iterable[Node]) -> None:

@@ -37,9 +37,9 @@ WITH_TWO_INITIATORS = [
     "ProutClear",
     "ProutPreempt",
 ]
-# With RESERVE(6) and RELEASE(6) of SPC-2 add to WITH_TWO_INITIATORS: "Reserve6.Simple",
-# "Reserve6.2Initiators", "Reserve6.LUNReset". With REPORT SUPPORTED OPERATION CODES: add
-# "ReportSupportedOpcodes" to both lists.
+# With RESERVE(6) and RELEASE(6) of SPC-2: add "Reserve6.Simple" to both lists, "Reserve6.2Initiators"
+# and "Reserve6.LUNReset" to the second. With REPORT SUPPORTED OPERATION CODES: add
+# "ReportSupportedOpcodes" to both.
 #
 # Not here, because they cannot pass or say nothing behind a target that hands CDBs on:
 # Reserve6.Logout, Reserve6.ITNexusLoss: LIO does not tell a pscsi disk that a session has ended;

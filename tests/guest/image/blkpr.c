@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * blkpr COMMAND DEVICE ARGUMENT...: Linux's persistent reservation ioctls (linux/pr.h), for a guest
- * whose util-linux has no blkpr(8).
+ * blkpr COMMAND DEVICE ARGUMENT...: Linux's persistent reservation ioctls
+ * (linux/pr.h), for a guest whose util-linux has no blkpr(8).
  *
  *   register OLD NEW FLAGS    reserve KEY TYPE FLAGS    release KEY TYPE
- *   preempt OLD NEW TYPE      preempt-abort OLD NEW TYPE    clear KEY
+ *   preempt OLD NEW TYPE      preempt-abort OLD NEW TYPE
+ *   clear KEY
  *
- * TYPE is enum pr_type, FLAGS 1 is PR_FL_IGNORE_KEY. Exit status: 0 done, 1 no such command or
- * device, 2 the kernel gave an error (its negated errno on stdout), 3 the device gave a SCSI status
- * other than GOOD or a host byte (that number on stdout).
+ * TYPE is enum pr_type, FLAGS 1 is PR_FL_IGNORE_KEY; for preempt OLD is the
+ * sender's key and NEW the victim's. Exit status: 0 done, 1 wrong usage, 2 the
+ * kernel refused (the negated errno on stdout), 3 the device did (on stdout,
+ * with the SCSI status in the low byte).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/pr.h>
 #include <stdint.h>
@@ -17,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <errno.h>
 
 static int send(int fd, const char *command, const uint64_t *a)
 {
@@ -41,7 +43,8 @@ static int send(int fd, const char *command, const uint64_t *a)
 
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(commands[i].name, command) == 0) {
-            int result = ioctl(fd, commands[i].request, commands[i].argument);
+            int result = ioctl(fd, commands[i].request,
+                               commands[i].argument);
             return result < 0 ? -errno : result;
         }
     }

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Persistent reservations between two Linux guests, with the commands that real clients send."""
+"""Persistent reservations between two Linux guests."""
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from guest.lib.agent import Result
-from guest.lib.scsi import CONFLICT, GOOD, UNIT_ATTENTION, Initiator, Reservation, outcome, sense
+from guest.lib.expect import conflict, drain, good, told
+from guest.lib.scsi import Initiator, Reservation, outcome, sense
 from guest.lib.vm import VM
 
 KEY_A, KEY_B = 0xABC0001, 0xABC0002
@@ -24,29 +22,6 @@ def both(pair: tuple[VM, VM]) -> tuple[Initiator, Initiator]:
     drain(a, b)
     assert a.keys() == [] and b.reservation() is None
     return a, b
-
-
-def good(*results: Result) -> None:
-    for result in results:
-        assert outcome(result) == GOOD, str(result)
-
-
-def conflict(*results: Result) -> None:
-    for result in results:
-        assert outcome(result) == CONFLICT, str(result)
-
-
-def drain(*initiators: Initiator) -> None:
-    """Take the unit attentions that wait; there are never more than a few."""
-    for initiator in initiators:
-        attempts = (outcome(initiator.test_unit_ready()) for _ in range(8))
-        assert GOOD in attempts, "TEST UNIT READY does not become GOOD"
-
-
-def told(initiator: Initiator, what: str) -> None:
-    """Exactly one unit attention waits, and that is its additional sense."""
-    assert sense(initiator.test_unit_ready()) == f"{UNIT_ATTENTION}, {what}"
-    good(initiator.test_unit_ready())
 
 
 # --- who may do what
@@ -140,107 +115,6 @@ def test_unregistering_holder_releases(both: tuple[Initiator, Initiator]) -> Non
     assert b.keys() == [KEY_B] and b.reservation() is None
 
 
-# --- half a fence is worse than none
-
-
-def test_preempt_and_abort_is_refused(both: tuple[Initiator, Initiator]) -> None:
-    a, b = both
-    good(a.register(KEY_A), a.reserve(KEY_A), b.register(KEY_B))
-    refused = b.persist(f"-o -A -T 5 -K {KEY_B:#x} -S {KEY_A:#x}")
-    assert outcome(refused) == ILLEGAL_REQUEST, str(refused)
-    keys = f"{KEY_B:016x}{KEY_A:016x}{0:016x}"
-    b.vm.run(f"echo {keys} | xxd -r -p >/tmp/keys", check=True)
-    refused = b.raw("5f 05 05 00 00 00 00 00 18 00", "-s 24 -i /tmp/keys")
-    assert sense(refused) == f"{ILLEGAL_REQUEST}, INVALID FIELD IN CDB", str(refused)
-    assert b.keys() == [KEY_A, KEY_B] and b.reservation() == Reservation(KEY_A, 5)
-    good(a.write("still the holder", 0))
-
-
-# --- clients, literally
-
-
-class FenceScsi:
-    """The commands of fence_scsi, with PREEMPT where it says PREEMPT AND ABORT."""
-
-    def __init__(self, initiator: Initiator, key: int) -> None:
-        self.initiator = initiator
-        self.key = key
-
-    def persist(self, options: str) -> Result:
-        drain(self.initiator)  # it runs sg_turs before every command
-        result = self.initiator.persist(options)
-        good(result)
-        return result
-
-    def on(self) -> None:
-        own = self.key in self.initiator.keys()
-        self.persist(f"-o -I -S {self.key:x}")
-        if own:
-            self.persist(f"-o -P -T 5 -K {self.key:x} -S {self.key:x}")
-        reservation = self.initiator.reservation()
-        if reservation is None or reservation.key != self.key:
-            self.persist(f"-o -I -S {self.key:x}")
-        if reservation is None:
-            self.persist(f"-o -R -T 5 -K {self.key:x}")
-        assert self.key in self.initiator.keys() and self.initiator.reservation()
-
-    def off(self, victim: int) -> None:
-        self.persist(f"-o -P -T 5 -K {self.key:x} -S {victim:x}")
-        assert victim not in self.initiator.keys() and self.initiator.reservation()
-
-
-def test_fence_scsi(both: tuple[Initiator, Initiator]) -> None:
-    a, b = both
-    node_a, node_b = FenceScsi(a, KEY_A), FenceScsi(b, KEY_B)
-    node_a.on()
-    node_b.on()
-    good(a.write("member", 0), b.write("member", 1))
-    node_b.off(KEY_A)
-    drain(a)
-    conflict(a.write("fenced", 0))
-    good(b.write("survivor", 1))
-    node_a.on()  # unfencing, after the node's reboot
-    good(a.write("member again", 0))
-    assert sorted(b.keys()) == [KEY_A, KEY_B]
-
-
-def test_fence_scsi_starts_twice(both: tuple[Initiator, Initiator]) -> None:
-    """PREEMPT of one's own key: the holder stays registered and holds the new reservation."""
-    a, _ = both
-    node = FenceScsi(a, KEY_A)
-    node.on()
-    node.on()
-    assert a.keys() == [KEY_A] and a.reservation() == Reservation(KEY_A, 5)
-
-
-def test_windows_cluster_validation(both: tuple[Initiator, Initiator]) -> None:
-    """[MS-CSVP]: PRRegister, reserve, read back, a second node conflicts, PRPreempt3, PRClear."""
-    a, b = both
-    good(a.register_and_ignore(KEY_A), a.reserve(KEY_A))
-    assert a.reservation() == Reservation(KEY_A, 5), "IsPRPresent"
-    good(b.register_and_ignore(KEY_B))
-    conflict(b.reserve(KEY_B))
-    good(b.register_and_ignore(0))
-    conflict(b.write("not registered", 1))
-    good(b.register_and_ignore(KEY_B), b.preempt(KEY_B, KEY_A))
-    assert KEY_A not in a.keys() and KEY_B in a.keys(), "IsPRPresent3"
-    drain(a, b)
-    good(b.clear(KEY_B))
-    assert a.reservation() is None and a.keys() == []
-    identity = "sg_vpd -p di /dev/sda"
-    assert "0x5000c50015ea71ac" in a.vm.run(identity, check=True).out
-    assert a.vm.run(identity).out == b.vm.run(identity).out, "VerifyUnique: the same in every node"
-
-
-def test_windows_arbitration_is_quick(both: tuple[Initiator, Initiator]) -> None:
-    """The owner defends itself within seconds: no command may take long."""
-    a, b = both
-    good(a.register(KEY_A), a.reserve(KEY_A))
-    for command in (b.register(KEY_B), b.preempt(KEY_B, KEY_A), b.clear(KEY_B)):
-        good(command)
-        assert command.elapsed < 1, str(command)
-
-
 # --- what outlives what
 
 
@@ -312,20 +186,7 @@ def test_query_scsi_pr(both: tuple[Initiator, Initiator]) -> None:
     }
 
 
-# --- hostile or foreign
-
-
-LIBISCSI_SUITES = ["PrinReadKeys", "PrinServiceactionRange", "PrinReportCapabilities"]
-LIBISCSI_SUITES += ["ProutRegister", "ProutClear"]  # its others need an iSCSI session
-
-
-@pytest.mark.parametrize("suite", LIBISCSI_SUITES)
-def test_libiscsi(both: tuple[Initiator, Initiator], suite: str) -> None:
-    a, _ = both
-    said = a.vm.run(f"iscsi-test-cu --dataloss --test=SCSI.{suite} {a.device}").out
-    total = re.search(r"tests +(\d+) +(\d+) +(\d+) +(\d+)", said)
-    assert total, said
-    assert int(total[2]) > 0 and total[2] == total[3], said
+# --- hostile
 
 
 @pytest.mark.parametrize(

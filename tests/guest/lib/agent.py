@@ -56,8 +56,8 @@ class Agent:
     def start(self, command: str) -> Task:
         self._count += 1
         task = Task(str(self._count), command)
-        script = base64.b64encode(command.encode())
-        self._channel.send(b"run %s %s" % (task.id.encode(), script))
+        script = command.replace("\\", "\\\\").replace("\n", "\\n")
+        self._channel.send(f"run {task.id} {script}".encode())
         self._tasks[task.id] = task
         return task
 

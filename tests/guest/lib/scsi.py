@@ -57,6 +57,16 @@ class Reservation:
 
 
 @dataclass
+class Registration:
+    """A full status descriptor of READ FULL STATUS."""
+
+    key: int
+    port: int | None  # relative target port; None: all target ports (ALL_TG_PT)
+    wwpn: str  # of an FCP TransportID
+    type: int | None = None  # of the reservation that this nexus holds
+
+
+@dataclass
 class Initiator:
     """A guest's view of a logical unit. Every method returns the command's result, unchecked."""
 
@@ -124,6 +134,14 @@ class Initiator:
         assert key and kind, said
         return Reservation(int(key[1], 16), _TYPES[kind[1].strip()])
 
+    def full_status(self) -> list[Registration]:
+        return [_registration(text) for text in self._in("-s").split("    Key=")[1:]]
+
+    def capabilities(self) -> dict[str, int]:
+        """REPORT CAPABILITIES in sg_persist's words, each with its value."""
+        told = re.findall(r"^ +(.+): (\d)$", self._in("-c"), re.M)
+        return {name: int(value) for name, value in told}
+
     def _in(self, option: str) -> str:
         command = f"sg_persist -n -i {option} {self.device}"
         for _ in range(4):
@@ -132,6 +150,21 @@ class Initiator:
                 break
         assert outcome(result) == GOOD, str(result)
         return result.out
+
+
+def _registration(text: str) -> Registration:
+    """One descriptor as sg_persist -s shows it, after `Key=`."""
+    port = re.search(r"Relative port address: 0x([0-9a-f]+)", text)
+    kind = re.search(r"<< Reservation holder >>\s+scope: LU_SCOPE,  type: (.+)$", text, re.M)
+    wwpn = re.search(r"FCP-2 World Wide Name:\s+((?:[0-9a-f]{2} ){7}[0-9a-f]{2})", text)
+    assert wwpn and bool(port) != ("All target ports bit set" in text), text
+    assert kind or "not reservation holder" in text, text
+    return Registration(
+        key=int(text.split()[0], 16),
+        port=int(port[1], 16) if port else None,
+        wwpn=wwpn[1].replace(" ", ""),
+        type=_TYPES[kind[1].strip()] if kind else None,
+    )
 
 
 _TYPES = {

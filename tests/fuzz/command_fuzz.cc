@@ -137,7 +137,8 @@ void BuildOut(fuzz::Reader& reader, Command& command) {
     list[17] = flags & 0x03;
     list[19] = reader.Byte();
   } else {
-    list.insert(list.end(), {flags, 0, 0, 0});
+    list.resize(24);
+    list[20] = flags;
   }
   ByteVector transport_ids;
   for (unsigned i = 0; i < ids >> 6; i++) {

@@ -20,7 +20,7 @@ help:
 	@echo 'make fuzz         each fuzz target for a minute (longer: scripts/fuzz --seconds N)'
 	@echo 'make coverage     how much of spc and core the unit tests reach'
 	@echo 'make core         the library, the tool scsi-pr and the unit tests, without QEMU'
-	@echo 'make bench        what the gate costs an I/O command'
+	@echo 'make bench        what the gate costs an I/O command, and a fencing'
 	@echo 'make install      library, header and tool into PREFIX (below DESTDIR)'
 	@echo 'make deps         install the Debian packages that demo and check need'
 	@echo 'make qemu-source  fetch and unpack the source; the last line is its directory'

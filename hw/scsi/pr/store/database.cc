@@ -212,11 +212,28 @@ Status Database::Verify() {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",
                          "The user that runs QEMU must be able to write it and its directory.");
   }
-  Record record;
-  return Load(&record);
+  return Refresh();
+}
+
+// Before reading: what another process commits meanwhile shows next time.
+Status Database::Refresh() {
+  Content content;
+  Status status = QueryInteger("PRAGMA data_version", &content.data_version);
+  if (status.ok() && content_ && content_->data_version == content.data_version) return status;
+  content_.reset();
+  if (status.ok()) status = ReadRecord(&content.record);
+  if (status.ok()) status = ReadGateNonce(&content.gate_nonce);
+  if (status.ok()) content_ = std::move(content);
+  return status;
 }
 
 Status Database::Load(Record* record) {
+  if (Status status = Refresh(); !status.ok()) return status;
+  *record = content_->record;
+  return Status();
+}
+
+Status Database::ReadRecord(Record* record) {
   Statement statement(db_, "SELECT version, document, unit_attentions FROM logical_unit WHERE id = 1");
   const int step = statement.Step();
   if (step == SQLITE_DONE) return Damaged(path_, "it holds no logical unit");
@@ -233,19 +250,34 @@ Status Database::Load(Record* record) {
   return Status();
 }
 
-Status Database::Save(const Record& record, bool durable) {
+Status Database::SetDurable(bool durable) {
+  if (durable_ == durable) return Status();
   // NORMAL keeps the database sound through a power loss, FULL also the
   // commit itself.
   Status status = Execute(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-  if (!status.ok()) return status;
+  if (status.ok()) durable_ = durable;
+  return status;
+}
+
+Status Database::Save(const Record& record, bool durable) {
+  if (Status status = SetDurable(durable); !status.ok()) return status;
   Statement statement(db_, "INSERT OR REPLACE INTO logical_unit VALUES (1, ?, ?, ?)");
   statement.Bind(1, static_cast<int64_t>(record.version));
   statement.Bind(2, EncodeDocument(record.state));
   statement.Bind(3, EncodeUnitAttentions(record.unit_attentions));
-  return statement.Step() == SQLITE_DONE ? Status() : Failure();
+  const bool saved = statement.Step() == SQLITE_DONE;
+  if (!saved) content_.reset();
+  if (content_) content_->record = record;
+  return saved ? Status() : Failure();
 }
 
 Status Database::LoadGateNonce(std::string* nonce) {
+  if (Status status = Refresh(); !status.ok()) return status;
+  *nonce = content_->gate_nonce;
+  return Status();
+}
+
+Status Database::ReadGateNonce(std::string* nonce) {
   Statement statement(db_, "SELECT nonce FROM gate WHERE id = 1");
   const int step = statement.Step();
   if (step == SQLITE_DONE) return Damaged(path_, "it names no gate");
@@ -255,6 +287,7 @@ Status Database::LoadGateNonce(std::string* nonce) {
 }
 
 Status Database::SaveGateNonce(const std::string& nonce) {
+  content_.reset();
   Statement statement(db_, "UPDATE gate SET nonce = ? WHERE id = 1");
   statement.Bind(1, nonce);
   return statement.Step() == SQLITE_DONE ? Status() : Failure();

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/status.h"
@@ -33,25 +34,40 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // From memory, unless another process has changed the file.
   Status Load(Record* record);
   // `durable`: on stable storage when this returns (else only safe from the
   // death of processes).
   Status Save(const Record& record, bool durable);
 
-  // The nonce of the gate that goes with this database.
+  // The nonce of the gate that goes with this database; likewise from memory.
   Status LoadGateNonce(std::string* nonce);
   Status SaveGateNonce(const std::string& nonce);
 
  private:
   explicit Database(std::string path) : path_(std::move(path)) {}
 
+  // What the file says, and at which of its PRAGMA data_version: a number that
+  // changes when another connection has committed something.
+  struct Content {
+    int64_t data_version = 0;
+    Record record;
+    std::string gate_nonce;
+  };
+
   Status Verify();
+  Status Refresh();
+  Status SetDurable(bool durable);
+  Status ReadRecord(Record* record);
+  Status ReadGateNonce(std::string* nonce);
   Status Execute(const char* sql);
   Status QueryInteger(const char* sql, int64_t* value);
   Status Failure() const;
 
   const std::string path_;
   sqlite3* db_ = nullptr;
+  std::optional<bool> durable_;  // what PRAGMA synchronous is set to
+  std::optional<Content> content_;
 };
 
 }  // namespace scsi_pr

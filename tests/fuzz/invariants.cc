@@ -118,7 +118,11 @@ void CheckAccess(const State& state, const Nexus& nexus, AccessClass access) {
   Require(allows(AccessClass::kUnrestricted) && allows(AccessClass::kReservation),
           "some commands never conflict");
   Require(allows(AccessClass::kRead) || !allows(AccessClass::kWrite), "who writes may read");
-  if (!state.reservation || state.IsHolder(nexus)) {
+  if (state.legacy_holder && state.legacy_holder != nexus) {
+    Require(!allows(AccessClass::kTestUnitReady) && !allows(AccessClass::kRead) &&
+                !allows(AccessClass::kWrite),
+            "another's RESERVE excludes");
+  } else if (!state.reservation || state.IsHolder(nexus)) {
     Require(allowed == kFullAccess, "a holder's access is unlimited");
   } else if (state.Find(nexus) == nullptr) {
     Require(!allows(AccessClass::kWrite), "who is not registered does not write");

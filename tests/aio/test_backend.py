@@ -7,6 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from guest.lib import disk
 from guest.lib.disk import WWN, Disk, option
 from guest.lib.vm import VM
@@ -73,6 +75,8 @@ def test_io_uring_is_refused_with_the_reason(qemu: Path, tmp_path: Path) -> None
         vm.start()
         assert vm.child.wait(10) == 1
         said = vm.qemu_log.read_text()
+    if "Unable to use io_uring" in said:
+        pytest.skip("this machine has no io_uring, and QEMU 7.2 insists on it")
     assert "pr-store does not work with io_uring (node 'disk0')" in said
     assert "use aio=native or aio=threads" in said
     assert "a fenced VM could still write" in said

@@ -37,8 +37,11 @@ static char *execute(const char *command, QDict *arguments)
     return text;
 }
 
-/* Adds a file node; with @aio NULL without that option. */
-static void add_file(const char *node, const char *aio, bool read_only)
+/*
+ * Adds a file node; with @aio NULL without that option. False: the test is
+ * skipped, since the machine has no io_uring and QEMU 7.2 insists on it.
+ */
+static bool add_file(const char *node, const char *aio, bool read_only)
 {
     QDict *options = qdict_new();
     g_autofree char *error = NULL;
@@ -51,7 +54,12 @@ static void add_file(const char *node, const char *aio, bool read_only)
         qdict_put_str(options, "aio", aio);
     }
     error = execute("blockdev-add", options);
+    if (error && strstr(error, "Unable to use io_uring")) {
+        g_test_skip(error);
+        return false;
+    }
     g_assert_cmpstr(error, ==, NULL);
+    return true;
 }
 
 static void add_node_above(const char *driver, const char *node,
@@ -121,7 +129,9 @@ static void test_io_uring(void *obj, void *data, QGuestAllocator *alloc)
 {
     g_autofree char *without = NULL;
 
-    add_file("ring", "io_uring", false);
+    if (!add_file("ring", "io_uring", false)) {
+        return;
+    }
     assert_refused("ring", "ring");
     /* a filter above a format above it */
     add_node_above("raw", "format-ring", "ring");
@@ -140,6 +150,10 @@ static void test_io_uring_flag(void *obj, void *data, QGuestAllocator *alloc)
                   "aio=io_uring,file=%s", medium);
     g_autofree char *error = NULL;
 
+    if (strstr(said, "Unable to use io_uring")) {
+        g_test_skip(said);
+        return;
+    }
     g_assert_cmpstr(g_strstrip(said), ==, "OK");
     error = plug("legacy", true);
     g_assert_nonnull(error);
@@ -149,8 +163,9 @@ static void test_io_uring_flag(void *obj, void *data, QGuestAllocator *alloc)
 /* What is never written to may be read by any way */
 static void test_read_only(void *obj, void *data, QGuestAllocator *alloc)
 {
-    add_file("ring-read-only", "io_uring", true);
-    assert_accepted("ring-read-only");
+    if (add_file("ring-read-only", "io_uring", true)) {
+        assert_accepted("ring-read-only");
+    }
 }
 
 static void register_scsi_pr_backend_test(void)

@@ -9,6 +9,8 @@ the guest's.
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -23,8 +25,21 @@ from guest.lib.vm import VM
 ONLY_NEWEST_QEMU = True  # nothing of QEMU is under test
 
 WRITES = 8
-DISK = "disk0"
+SIZE = 16 << 20  # of what is written to
 tags = count(1)
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What is written to in the guest, and the disk's name in QEMU."""
+
+    path: str
+    disk: str
+
+
+RAW = Medium("/run/disk", "disk")
+FILE = Medium("/mnt/file", "ext4")
+media = pytest.mark.parametrize("medium", [RAW, FILE], ids=lambda medium: medium.disk)
 
 
 @dataclass(frozen=True)
@@ -39,62 +54,101 @@ ALL = Seen(WRITES, 0)
 NONE = Seen(0, WRITES)
 
 
+def write(path: str) -> str:
+    """A command that writes behind what the probe writes."""
+    return f"dd if=/dev/zero of={path} bs=64k count=1 seek=200 conv=notrunc oflag=direct"
+
+
+# Linux numbers disks as it finds them. Nobody else may write meanwhile: lazytime keeps the file's
+# times in memory, and what mounting and the first write leave to be written is written at once.
+PREPARE = f"""
+modprobe -a vhost_scsi ext4
+mkdir /mnt
+for name in sda sdb; do
+    case $(cat /sys/block/$name/size) in
+    {SIZE // 512}) ln -s /dev/$name {RAW.path} ;;
+    *) mount -t ext4 -o lazytime /dev/$name /mnt || exit ;;
+    esac
+done
+{write(FILE.path)}
+sync
+"""
+
+
+def file_system(image: Path) -> Path:
+    """An image with a file that has all its blocks; nothing but the probe writes to it."""
+    with tempfile.TemporaryDirectory() as content:
+        disk.create(Path(content, "file"), SIZE, fill=b"old")
+        disk.create(image, 2 * SIZE)
+        options = ["-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"]
+        subprocess.run(["/sbin/mkfs.ext4", *options, "-d", content, image], check=True)
+    return image
+
+
 @pytest.fixture(scope="module")
 def slow(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
-    image = disk.create(tmp_path_factory.mktemp("death") / "disk.img")
-    with VM("slow", [Disk(image, id=DISK, share_rw=False)], binary=qemu) as vm:
-        vm.run("modprobe vhost_scsi", check=True)
+    directory = tmp_path_factory.mktemp("death")
+    raw = disk.create(directory / "raw.img", SIZE)
+    ext4 = file_system(directory / "ext4.img")
+    disks = [Disk(raw, id=RAW.disk, wwn=None), Disk(ext4, id=FILE.disk, wwn=None)]
+    with VM("slow", disks, binary=qemu) as vm:
+        vm.run(PREPARE, check=True)
         yield vm
 
 
-def throttle(vm: VM, writes_per_second: int) -> None:
+def throttle(vm: VM, medium: Medium, writes_per_second: int) -> None:
     """0 lets everything pass. A write of 64 KiB counts as 128."""
     limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd"), 0)
     limits |= {"iops_wr": writes_per_second}
     limits |= {"iops_size": 512} if writes_per_second else {}
-    vm.qmp.execute("block_set_io_throttle", {"id": DISK, **limits})
+    vm.qmp.execute("block_set_io_throttle", {"id": medium.disk, **limits})
 
 
-def block_medium(vm: VM) -> None:
+def block(vm: VM, medium: Medium) -> None:
     """From now on, and for two minutes, no write goes through: one has used up what is allowed."""
-    throttle(vm, 1)
-    vm.run("dd if=/dev/zero of=/dev/sda bs=64k seek=200 count=1 oflag=direct", check=True)
+    throttle(vm, medium, 1)
+    vm.run(write(medium.path), check=True)
 
 
-def die(vm: VM, method: str, *, awaited: str = "-", vhost: bool = False) -> dict[str, Seen]:
+def die(
+    vm: VM, method: str, medium: Medium, *, awaited: str = "-", vhost: bool = False
+) -> dict[str, Seen]:
     """Kill a process with WRITES writes in flight; what was true when each lock became free.
 
     The medium moves on once the locks `awaited` are free, or never were for half a second.
     """
-    block_medium(vm)
     vm.run("rm -f /run/io-death", check=True)
+    block(vm, medium)
     option = "vhost" if vhost else ""
-    probe = vm.begin(f"io-death {method} /dev/sda {WRITES} {next(tags)} {awaited} {option}")
+    probe = vm.begin(f"io-death {method} {medium.path} {WRITES} {next(tags)} {awaited} {option}")
     try:
         vm.run("until [ -e /run/io-death ]; do usleep 10000; done", check=True)
     finally:
-        throttle(vm, 0)
+        throttle(vm, medium, 0)
     lines = vm.finish(probe, check=True).out.splitlines()
     seen = {name: Seen(int(a), int(b)) for name, a, b in (line.split() for line in lines)}
     assert seen.pop("end") == ALL, seen
     return seen
 
 
+@media
 @pytest.mark.parametrize("vhost", [False, True], ids=["", "vhost"])
 @pytest.mark.parametrize("method", ["threads", "native"])
-def test_mapped_lock_outlives_the_io(slow: VM, method: str, vhost: bool) -> None:
-    assert die(slow, method, vhost=vhost)["mapped"] == ALL
+def test_mapped_lock_outlives_the_io(slow: VM, method: str, medium: Medium, vhost: bool) -> None:
+    assert die(slow, method, medium, vhost=vhost)["mapped"] == ALL
 
 
-def test_plain_lock_does_not(slow: VM) -> None:
+@media
+def test_plain_lock_does_not(slow: VM, medium: Medium) -> None:
     """Why the store maps its file: the vhost device keeps the memory, and the memory the I/O."""
-    seen = die(slow, "native", vhost=True, awaited="plain")
+    seen = die(slow, "native", medium, vhost=True, awaited="plain")
     assert seen["plain"] == NONE
     assert seen["mapped"] == ALL
 
 
-def test_io_uring_outlives_the_process(slow: VM) -> None:
+@media
+def test_io_uring_outlives_the_process(slow: VM, medium: Medium) -> None:
     """Why pr-store refuses aio=io_uring. Fails where a kernel has begun to wait: then it need not."""
-    seen = die(slow, "io_uring", awaited="plain,mapped,exit")
+    seen = die(slow, "io_uring", medium, awaited="plain,mapped,exit")
     assert seen["plain"] == seen["mapped"] == seen["exit"] == NONE
     assert seen["medium"] == seen["ring"] == ALL, "what a request refers to lives as long as it"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io-death METHOD DEVICE WRITES TAG AWAITED [vhost]: what the death of a
+ * io-death METHOD MEDIUM WRITES TAG AWAITED [vhost]: what the death of a
  * process says about its I/O.
  *
- * A child has WRITES direct writes under way at DEVICE, by METHOD: threads
- * (pwrite), native (Linux AIO) or io_uring, and holds locks on several open
- * file descriptions:
+ * A child has WRITES direct writes under way at MEDIUM, a disk or a file on
+ * one, by METHOD: threads (pwrite), native (Linux AIO) or io_uring, and holds
+ * locks on several open file descriptions:
  *
  *   plain   a descriptor of a file
  *   mapped  the same, and the file is mapped
@@ -44,7 +44,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,7 +65,7 @@ enum { PLAIN, MAPPED, MEDIUM, RING, EXIT, OBSERVED };
 static const char *const names[] = { "plain", "mapped", "medium", "ring",
                                      "exit" };
 
-static const char *device;
+static const char *medium;
 static int writes, disk;
 static uint8_t *buffer;
 
@@ -219,7 +221,7 @@ static void child(const char *method, bool vhost)
                        VHOST_SET_OWNER) != 0) {
         err(1, "VHOST_SET_OWNER");
     }
-    disk = open_file(device, O_RDWR | O_DIRECT);
+    disk = open_file(medium, O_RDWR | O_DIRECT);
     take_locks();
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(methods[i].name, method) == 0) {
@@ -254,10 +256,16 @@ static int inflight(void)
 {
     char path[64];
     int reads, count = -1;
+    struct stat info;
+    dev_t device;
     FILE *file;
 
-    snprintf(path, sizeof(path), "/sys/block/%s/inflight",
-             strrchr(device, '/') + 1);
+    if (fstat(disk, &info) != 0) {
+        err(1, "%s", medium);
+    }
+    device = S_ISBLK(info.st_mode) ? info.st_rdev : info.st_dev;
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/inflight",
+             major(device), minor(device));
     file = fopen(path, "r");
     if (!file || fscanf(file, "%d %d", &reads, &count) != 2) {
         err(1, "%s", path);
@@ -341,9 +349,9 @@ int main(int argc, char **argv)
     pid_t pid;
 
     if (argc < 6 || argc > 7 || atoi(argv[3]) > MAX_WRITES) {
-        errx(1, "usage: io-death METHOD DEVICE WRITES TAG AWAITED [vhost]");
+        errx(1, "usage: io-death METHOD MEDIUM WRITES TAG AWAITED [vhost]");
     }
-    device = argv[2];
+    medium = argv[2];
     writes = atoi(argv[3]);
     tag = strtoul(argv[4], NULL, 0);
     buffer = allocate(SIZE);
@@ -355,7 +363,7 @@ int main(int argc, char **argv)
     if (pid == 0) {
         child(argv[1], argc == 7);
     }
-    disk = open_file(device, O_RDONLY | O_DIRECT);
+    disk = open_file(medium, O_RDONLY | O_DIRECT);
     locks = open_file(LOCK_FILE, O_RDWR);
     while (inflight() != writes) {
         if (is_over(pid, locks, EXIT)) {

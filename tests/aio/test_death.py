@@ -148,7 +148,7 @@ def test_plain_lock_does_not(slow: VM, medium: Medium) -> None:
 
 @media
 def test_io_uring_outlives_the_process(slow: VM, medium: Medium) -> None:
-    """Why pr-store refuses aio=io_uring. Fails where a kernel has begun to wait: then it need not."""
+    """Why pr-store refuses aio=io_uring. When this fails, a kernel has begun to wait for it."""
     seen = die(slow, "io_uring", medium, awaited="plain,mapped,exit")
     assert seen["plain"] == seen["mapped"] == seen["exit"] == NONE
     assert seen["medium"] == seen["ring"] == ALL, "what a request refers to lives as long as it"

@@ -92,6 +92,14 @@ static inline void pr_compat_leave_context(AioContext *ctx)
 #endif
 }
 
+/* The graph of block nodes got a lock of its own. */
+#if QEMU_VERSION_MAJOR >= 10
+#define PR_COMPAT_GRAPH_RDLOCK_GUARD() GRAPH_RDLOCK_GUARD_MAINLOOP()
+#else
+#define PR_COMPAT_GRAPH_RDLOCK_GUARD() GLOBAL_STATE_CODE()
+#define GRAPH_RDLOCK
+#endif
+
 /* On failure *@reason is freed and NULL. */
 static inline bool pr_compat_block_migration(Error **reason, Error **errp)
 {

@@ -369,6 +369,7 @@ static void scsi_pr_close(SCSIPRState *s)
 static bool scsi_pr_open(SCSIPRState *s, Error **errp)
 {
     if (!scsi_pr_check_identity(s->dev, errp) ||
+        !scsi_pr_check_backend(s->dev, errp) ||
         !scsi_pr_block_migration(s, errp)) {
         return false;
     }

@@ -150,6 +150,16 @@ void scsi_pr_events_cleanup(SCSIPRState *s);
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
 void scsi_pr_event_preempted(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
+
+/* pr-backend.c */
+
+/*
+ * Whether what the device writes is known to have ended once the kernel has
+ * freed this process's locks; main loop. Only checked when it is plugged:
+ * docs/user.md tells what else to mind.
+ */
+bool scsi_pr_check_backend(SCSIDevice *dev, Error **errp);
+
 /* pr-cdb.c */
 
 int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,

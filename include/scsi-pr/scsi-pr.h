@@ -49,6 +49,12 @@ typedef struct ScsiPrEvents {
      */
     void (*abort_tasks)(void *opaque);
     /*
+     * A PREEMPT AND ABORT of this nexus, maybe its own, is committed, and its
+     * commands have ended: undo PREVENT ALLOW MEDIUM REMOVAL (SPC-3
+     * 5.6.8.5 f). Once too often at worst.
+     */
+    void (*fenced)(void *opaque);
+    /*
      * Another nexus has preempted this one: its registration or reservation is
      * gone, the unit attention condition pending. Once too often at worst.
      */

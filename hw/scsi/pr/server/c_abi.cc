@@ -19,6 +19,9 @@ struct ScsiPrDevice : scsi_pr::NexusListener {
   void AbortTasks() override {
     if (events.abort_tasks != nullptr) events.abort_tasks(opaque);
   }
+  void Fenced() override {
+    if (events.fenced != nullptr) events.fenced(opaque);
+  }
   void Preempted() override {
     if (events.preempted != nullptr) events.preempted(opaque);
   }

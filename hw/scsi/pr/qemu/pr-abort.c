@@ -10,8 +10,10 @@
  */
 #include "qemu/osdep.h"
 #include "block/aio.h"
+#include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
+#include "trace.h"
 
 typedef struct SCSIPRAbort {
     SCSIDevice *dev;            /* referenced */
@@ -83,5 +85,36 @@ void scsi_pr_abort_tasks(void *opaque)
     SCSIPRState *s = opaque;
 
     aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_abort_bh,
+                            object_ref(OBJECT(s->dev)));
+}
+
+/*
+ * SPC-3 5.6.8.5 f): what the nexus has prevented is allowed again. It comes
+ * soon after the status of the PREEMPT AND ABORT, which waits for commands
+ * only.
+ */
+static void scsi_pr_allow_medium_removal_bh(void *opaque)
+{
+    SCSIDevice *dev = opaque;
+    uint8_t cdb[6] = { ALLOW_MEDIUM_REMOVAL };
+
+    /* Not if it was unplugged meanwhile. */
+    if (scsi_pr_state(dev)) {
+        AioContext *ctx = blk_get_aio_context(dev->conf.blk);
+
+        pr_compat_enter_context(ctx);
+        scsi_pr_quiet(dev, cdb, NULL, 0);
+        pr_compat_leave_context(ctx);
+    }
+    object_unref(OBJECT(dev));
+}
+
+void scsi_pr_fenced(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    trace_scsi_pr_fenced(s->dev->id, s->dev->lun);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(),
+                            scsi_pr_allow_medium_removal_bh,
                             object_ref(OBJECT(s->dev)));
 }

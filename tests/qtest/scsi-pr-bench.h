@@ -223,6 +223,34 @@ static inline Result write_block(Bench *b, int target, uint8_t lba,
     return await_command(b, &sent);
 }
 
+/* To blkdebug below B's medium; see add_held() */
+static inline void debug_command(Bench *b, const char *command,
+                                 const char *tag)
+{
+    g_autofree char *answer = qtest_hmp(
+        b->qts, "qemu-io -d /machine/peripheral/b \"%s %s\"", command, tag);
+
+    g_assert_cmpstr(answer, ==, "");
+}
+
+/* Sends a write of B that stays on its way until release(). */
+static inline Sent hold_write(Bench *b, uint8_t lba, uint8_t fill,
+                              const char *tag)
+{
+    g_autofree char *where = g_strdup_printf("write_aio %s", tag);
+    Sent sent;
+
+    debug_command(b, "break", where);
+    sent = send_write(b, B, lba, fill);
+    debug_command(b, "wait_break", tag);
+    return sent;
+}
+
+static inline void release(Bench *b, const char *tag)
+{
+    debug_command(b, "resume", tag);
+}
+
 static inline Result read_block(Bench *b, int target, uint8_t lba)
 {
     const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
@@ -407,6 +435,14 @@ static inline void add_nexus(GString *cmd_line, int target, const char *drive,
                            "wwn=0x5000000000000000,pr-store=%s,"
                            "pr-initiator=iqn.2026-01.org.example:%c",
                            id, target, drive, store, id);
+}
+
+/* The medium "held", where writes can be held, and made to fail by @rules */
+static inline void add_held(GString *cmd_line, const char *rules)
+{
+    g_string_append_printf(cmd_line, " -blockdev blkdebug,node-name=debug,"
+                           "image=medium%s"
+                           " -blockdev raw,node-name=held,file=debug", rules);
 }
 
 static inline void add_pair(GString *cmd_line, const char *store)

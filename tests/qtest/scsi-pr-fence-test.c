@@ -2,8 +2,6 @@
 /*
  * QTest testcases for SCSI persistent reservations: the I/O barrier of PREEMPT
  * AND ABORT (SPC-3 5.6.8.5) among the devices of one QEMU
- *
- * B's writes can be held on their way to the medium: see setup_held().
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
@@ -13,32 +11,6 @@
 enum { C = 3 };
 
 enum { KEY_C = 0xc };
-
-static void debug_command(const char *command, const char *tag)
-{
-    g_autofree char *answer = qtest_hmp(
-        global_qtest, "qemu-io -d /machine/peripheral/b \"%s %s\"",
-        command, tag);
-
-    g_assert_cmpstr(answer, ==, "");
-}
-
-/* Sends a write of B that stays on its way until release(). */
-static Sent hold_write(Bench *b, uint8_t lba, uint8_t fill, const char *tag)
-{
-    g_autofree char *where = g_strdup_printf("write_aio %s", tag);
-    Sent sent;
-
-    debug_command("break", where);
-    sent = send_write(b, B, lba, fill);
-    debug_command("wait_break", tag);
-    return sent;
-}
-
-static void release(const char *tag)
-{
-    debug_command("resume", tag);
-}
 
 static uint32_t registered_keys(Bench *b, int target)
 {
@@ -111,7 +83,7 @@ static void test_waits(void *obj, void *data, QGuestAllocator *alloc)
     assert_good(write_block(b, C, 4, 0xc4));
     g_assert_false(has_ended(b, &fencing));
 
-    release("w");
+    release(b, "w");
     assert_good(await_command(b, &fencing));
     assert_good(await_command(b, &write));
     g_assert_cmpuint(registered_keys(b, C), ==, 2);
@@ -146,7 +118,7 @@ static void test_gives_up(void *obj, void *data, QGuestAllocator *alloc)
     assert_good(test_unit_ready(b, B));
     assert_good(write_block(b, B, 2, 0xb2));
 
-    release("w");
+    release(b, "w");
     assert_good(await_command(b, &write));
     fencing = send_fencing(b, A, KEY_A, KEY_B);
     assert_good(await_command(b, &fencing));
@@ -170,7 +142,7 @@ static void test_self(void *obj, void *data, QGuestAllocator *alloc)
     await_late("b");
     assert_good(write_block(b, B, 2, 0xb2));
     g_assert_false(has_ended(b, &fencing));
-    release("w");
+    release(b, "w");
     assert_good(await_command(b, &fencing));
     assert_good(await_command(b, &write));
     assert_good(write_block(b, B, 1, 0xb3));
@@ -353,9 +325,7 @@ static void test_properties(void *obj, void *data, QGuestAllocator *alloc)
 static void *setup_held(GString *cmd_line, void *arg)
 {
     setup_medium(cmd_line, arg);
-    g_string_append(cmd_line,
-                    " -blockdev blkdebug,node-name=debug,image=medium"
-                    " -blockdev raw,node-name=held,file=debug");
+    add_held(cmd_line, "");
     add_nexus(cmd_line, A, "medium", "memory:quorum");
     add_nexus(cmd_line, B, "held", "memory:quorum");
     add_nexus(cmd_line, C, "medium", "memory:quorum");

@@ -80,7 +80,6 @@ static void assert_fences(Fencer *f)
                      8);
 }
 
-/* A's write, and whatever else may be on its way in this VM, has ended. */
 static void set_running(bool running)
 {
     qobject_unref(qtest_qmp(global_qtest, running ? "{'execute': 'cont'}"
@@ -149,7 +148,29 @@ static void test_parked_tas(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* A fencing that was given up, or none at all: the parked write goes on */
+/* Parked only while a fencing waits for it already */
+static void test_parked_late(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+    Sent write = hold_write(b, 1, 0xb1, "w");
+    Sent fencing = send_pr_out(f->bench, A, PREEMPT_AND_ABORT,
+                               WRITE_EXCLUSIVE_RO, KEY_A, KEY_B);
+
+    qtest_qmp_eventwait(f->qts, "SCSI_PR_DRAIN_LATE");
+    release(b, "w");
+    qtest_qmp_eventwait(b->qts, "STOP");
+    assert_good(await_command(f->bench, &fencing));
+    g_assert_false(has_ended(b, &write));
+    set_running(true);
+    g_assert_cmphex(await_command(b, &write).response, ==,
+                    VIRTIO_SCSI_S_ABORTED);
+    g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
+    fencer_free(f);
+    bench_free(b);
+}
+
+/* Without a fencing the parked write goes on; then it has ended. */
 static void test_parked_goes_on(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
@@ -225,23 +246,23 @@ static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-static void setup_b(GString *cmd_line, const char *blockdev)
+static void setup_b(GString *cmd_line)
 {
     make_file_store();
     g_free(medium);
     medium = make_medium();
     g_string_append_printf(cmd_line, " -nodefaults -blockdev driver=file,"
-                           "filename=%s,node-name=medium %s", medium, blockdev);
+                           "filename=%s,node-name=medium", medium);
     add_nexus(cmd_line, B, "held", file_store);
 }
 
 /* The first write fails, and stops the VM */
 static void *setup_error(GString *cmd_line, void *arg)
 {
-    setup_b(cmd_line, " -blockdev blkdebug,node-name=debug,image=medium,"
-            "inject-error.0.event=write_aio,inject-error.0.once=on"
-            " -blockdev raw,node-name=held,file=debug"
-            " -global scsi-hd.werror=stop");
+    setup_b(cmd_line);
+    add_held(cmd_line, ",inject-error.0.event=write_aio,"
+             "inject-error.0.once=on");
+    g_string_append(cmd_line, " -global scsi-hd.werror=stop");
     return arg;
 }
 
@@ -253,8 +274,9 @@ static void *setup_error_tas(GString *cmd_line, void *arg)
 
 static void *setup_slow(GString *cmd_line, void *arg)
 {
-    setup_b(cmd_line, " -blockdev null-co,node-name=held,size=1048576,"
-            "latency-ns=300000000,read-zeroes=on");
+    setup_b(cmd_line);
+    g_string_append(cmd_line, " -blockdev null-co,node-name=held,size=1048576,"
+                    "latency-ns=300000000,read-zeroes=on");
     return arg;
 }
 
@@ -278,6 +300,8 @@ static void register_scsi_pr_fence_vm_test(void)
                  &error_tas);
     qos_add_test("scsi-pr-fence-parked-goes-on", "virtio-scsi",
                  test_parked_goes_on, &error);
+    qos_add_test("scsi-pr-fence-parked-late", "virtio-scsi", test_parked_late,
+                 &error);
     for (size_t i = 0; i < ARRAY_SIZE(interruptions); i++) {
         QOSGraphTestOptions slow = {
             .before = setup_slow,

@@ -161,6 +161,7 @@ TEST_P(FenceTest, GivesUpWithNothingChanged) {
       << status.message();
   EXPECT_EQ(Read(), before);
   EXPECT_TRUE(Writes(b()));
+  EXPECT_FALSE(b().slot->IsAwaited(*write)) << "nobody may abort it any more";
   EXPECT_EQ(b().slot->unit_attentions().Take(), std::nullopt);
   EXPECT_EQ(late, 0);
   b().slot->Leave(*write);
@@ -222,9 +223,10 @@ TEST_P(FenceTest, Self) {
   auto fencing = std::async(std::launch::async, [&] {
     return Send(A(), PreemptAndAbort(kKeyA, kKeyA, kEARO));
   });
-  EXPECT_TRUE(Eventually([&] { return a().slot->admission().draining() == 1; }));
+  EXPECT_TRUE(Eventually([&] { return a().slot->IsAwaited(*write); }));
   const auto later = a().slot->Enter(AccessClass::kWrite);
   EXPECT_TRUE(later);
+  EXPECT_FALSE(a().slot->IsAwaited(*later));
   a().slot->Leave(*write);
   EXPECT_EQ(fencing.get(), ScsiStatus::kGood);
   a().slot->Leave(*later);

@@ -59,6 +59,13 @@ class alignas(512) GateSlot {
     if (admission_.Leave(epoch)) drained_.Ring();
   }
   const Admission& admission() const { return admission_; }
+  // A fencing of the nexus is under way: neither committed nor given up.
+  bool is_being_fenced() const { return fencing_.load(std::memory_order_acquire) != 0; }
+  // It waits for this command, which is in. One that a fencing has waited for
+  // and that was given up goes on as if there had been none.
+  bool IsAwaited(Admission::Epoch epoch) const {
+    return is_being_fenced() && admission_.IsDraining(epoch);
+  }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }

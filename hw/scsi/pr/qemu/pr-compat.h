@@ -55,11 +55,13 @@ static inline AioContext *pr_compat_request_context(SCSIRequest *req)
 #endif
 }
 
-/* Requests of one device had one context once, and its lock was enough. */
+/* Requests of one device had one context once, and were under its lock. */
 static inline void pr_compat_lock_requests(SCSIDevice *dev)
 {
 #if QEMU_VERSION_MAJOR >= 10
     qemu_mutex_lock(&dev->requests_lock);
+#else
+    aio_context_acquire(blk_get_aio_context(dev->conf.blk));
 #endif
 }
 
@@ -67,6 +69,8 @@ static inline void pr_compat_unlock_requests(SCSIDevice *dev)
 {
 #if QEMU_VERSION_MAJOR >= 10
     qemu_mutex_unlock(&dev->requests_lock);
+#else
+    aio_context_release(blk_get_aio_context(dev->conf.blk));
 #endif
 }
 

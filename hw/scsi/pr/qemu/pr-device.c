@@ -150,6 +150,7 @@ static void scsi_pr_close(SCSIPRState *s)
         scsi_pr_device_free(handle);
         s->handle = NULL;
     }
+    scsi_pr_abort_cleanup(s);
     scsi_pr_events_cleanup(s);
 }
 
@@ -160,6 +161,7 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
         return false;
     }
     scsi_pr_events_init(s);
+    scsi_pr_abort_init(s);
     if (!scsi_pr_attach(s, errp)) {
         scsi_pr_close(s);
         return false;

@@ -56,6 +56,7 @@ typedef struct SCSIPRState {
      */
     uint32_t admission_epoch;
     SCSIPREvents events;
+    QEMUTimer *abort_timer;             /* pr-abort.c */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;
@@ -195,6 +196,9 @@ SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
                                         void *hba_private);
 
 /* pr-abort.c */
+
+void scsi_pr_abort_init(SCSIPRState *s);
+void scsi_pr_abort_cleanup(SCSIPRState *s);
 
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
 void scsi_pr_abort_tasks(void *opaque);

@@ -143,6 +143,8 @@ bool scsi_pr_is_awaited(ScsiPrDevice* device, const ScsiPrTask* task) {
   return task->entered && device->server->IsAwaited(task->epoch);
 }
 
+bool scsi_pr_is_being_fenced(ScsiPrDevice* device) { return device->server->IsBeingFenced(); }
+
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                      void* opaque) {

@@ -45,9 +45,16 @@ void scsi_pr_error_clear(ScsiPrError *error);
 typedef struct ScsiPrEvents {
     /*
      * A fencing waits for the commands of this nexus (SPC-3 5.6.8.5): abort
-     * those that are not on their way to the medium, and let each leave.
+     * those that are not on their way to the medium, and let each leave. Until
+     * scsi_pr_is_being_fenced() is false others may come to that: look again.
      */
     void (*abort_tasks)(void *opaque);
+    /*
+     * A PREEMPT AND ABORT of this nexus, maybe its own, is committed, and its
+     * commands have ended: undo PREVENT ALLOW MEDIUM REMOVAL (SPC-3
+     * 5.6.8.5 f). Once too often at worst.
+     */
+    void (*fenced)(void *opaque);
     /*
      * Another nexus has preempted this one: its registration or reservation is
      * gone, the unit attention condition pending. Once too often at worst.
@@ -158,8 +165,12 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice *device,
  */
 void scsi_pr_leave(ScsiPrDevice *device, ScsiPrTask *task);
 
-/* Whether a fencing waits for this task: see ScsiPrEvents.abort_tasks. */
+/*
+ * Whether a fencing waits for this task, and for tasks of this nexus at all:
+ * see ScsiPrEvents.abort_tasks. Not any more once it has been given up.
+ */
 bool scsi_pr_is_awaited(ScsiPrDevice *device, const ScsiPrTask *task);
+bool scsi_pr_is_being_fenced(ScsiPrDevice *device);
 
 /* Fixed part of sense data (SPC-3 4.5.3). */
 typedef struct ScsiPrSense {

@@ -41,11 +41,24 @@ enum { READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS };
 
 enum { WRITE_EXCLUSIVE = 1, EXCLUSIVE_ACCESS = 3, WRITE_EXCLUSIVE_RO = 5 };
 
+#define HEADS_MAX 1024
+
 typedef struct Bench {
+    QTestState *qts;
     QVirtioDevice *dev;
     QGuestAllocator *alloc;
     QVirtQueue *vq[REQUEST_QUEUE + 1];
+    uint64_t tag;               /* of the last command */
+    bool ended[HEADS_MAX];      /* commands by their descriptors */
 } Bench;
+
+/* A command that was sent and may be on its way. */
+typedef struct Sent {
+    uint64_t tag;
+    uint32_t head;
+    uint64_t resp_addr, in_addr;
+    size_t in_len;
+} Sent;
 
 /* How a command ended. */
 typedef struct Result {
@@ -59,41 +72,62 @@ static inline uint64_t bench_copy(Bench *b, size_t len, const void *data)
 {
     uint64_t addr = guest_alloc(b->alloc, len);
 
-    qtest_memwrite(global_qtest, addr, data, len);
+    qtest_memwrite(b->qts, addr, data, len);
     return addr;
 }
 
-static inline Result command(Bench *b, int target, const uint8_t *cdb,
-                             const void *out, size_t out_len, size_t in_len)
+static inline Sent send_command(Bench *b, int target, const uint8_t *cdb,
+                                const void *out, size_t out_len, size_t in_len)
 {
     static const uint8_t zeroes[DATA_MAX];
     QVirtQueue *vq = b->vq[REQUEST_QUEUE];
     struct virtio_scsi_cmd_req req = { .lun = { 1, target } };
     struct virtio_scsi_cmd_resp resp = { .response = 0xff, .status = 0xff };
-    uint64_t resp_addr, in_addr = 0;
-    uint32_t head;
-    Result r = {};
+    Sent sent = { .tag = ++b->tag, .in_len = in_len };
 
+    req.tag = cpu_to_le64(sent.tag);
     memcpy(req.cdb, cdb, VIRTIO_SCSI_CDB_SIZE);
-    head = qvirtqueue_add(global_qtest, vq, bench_copy(b, sizeof(req), &req),
-                          sizeof(req), false, true);
+    sent.head = qvirtqueue_add(b->qts, vq, bench_copy(b, sizeof(req), &req),
+                               sizeof(req), false, true);
     if (out_len) {
-        qvirtqueue_add(global_qtest, vq, bench_copy(b, out_len, out), out_len,
+        qvirtqueue_add(b->qts, vq, bench_copy(b, out_len, out), out_len,
                        false, true);
     }
-    resp_addr = bench_copy(b, sizeof(resp), &resp);
-    qvirtqueue_add(global_qtest, vq, resp_addr, sizeof(resp), true, !!in_len);
+    sent.resp_addr = bench_copy(b, sizeof(resp), &resp);
+    qvirtqueue_add(b->qts, vq, sent.resp_addr, sizeof(resp), true, !!in_len);
     if (in_len) {
         g_assert_cmpuint(in_len, <=, DATA_MAX);
-        in_addr = bench_copy(b, in_len, zeroes);
-        qvirtqueue_add(global_qtest, vq, in_addr, in_len, true, false);
+        sent.in_addr = bench_copy(b, in_len, zeroes);
+        qvirtqueue_add(b->qts, vq, sent.in_addr, in_len, true, false);
     }
-    qvirtqueue_kick(global_qtest, b->dev, vq, head);
-    qvirtio_wait_used_elem(global_qtest, b->dev, vq, head, NULL, TIMEOUT_US);
+    qvirtqueue_kick(b->qts, b->dev, vq, sent.head);
+    return sent;
+}
 
-    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
-    if (in_len) {
-        qtest_memread(global_qtest, in_addr, r.data, in_len);
+/* Whether the adapter has given the command back. */
+static inline bool has_ended(Bench *b, const Sent *sent)
+{
+    uint32_t head;
+
+    while (qvirtqueue_get_buf(b->qts, b->vq[REQUEST_QUEUE], &head, NULL)) {
+        g_assert_cmpuint(head, <, HEADS_MAX);
+        b->ended[head] = true;
+    }
+    return b->ended[sent->head];
+}
+
+static inline Result await_command(Bench *b, const Sent *sent)
+{
+    int64_t start = g_get_monotonic_time();
+    struct virtio_scsi_cmd_resp resp;
+    Result r = {};
+
+    while (!has_ended(b, sent)) {
+        g_assert(g_get_monotonic_time() - start <= TIMEOUT_US);
+    }
+    qtest_memread(b->qts, sent->resp_addr, &resp, sizeof(resp));
+    if (sent->in_len) {
+        qtest_memread(b->qts, sent->in_addr, r.data, sent->in_len);
     }
     r.response = resp.response;
     r.status = resp.status;
@@ -101,6 +135,14 @@ static inline Result command(Bench *b, int target, const uint8_t *cdb,
     r.asc = resp.sense[12];
     r.ascq = resp.sense[13];
     return r;
+}
+
+static inline Result command(Bench *b, int target, const uint8_t *cdb,
+                             const void *out, size_t out_len, size_t in_len)
+{
+    Sent sent = send_command(b, target, cdb, out, out_len, in_len);
+
+    return await_command(b, &sent);
 }
 
 static inline Result pr_out_list(Bench *b, int target, int action, int type,
@@ -115,15 +157,25 @@ static inline Result pr_out_list(Bench *b, int target, int action, int type,
     return command(b, target, cdb, list, len, 0);
 }
 
-static inline Result pr_out(Bench *b, int target, int action, int type,
-                            uint64_t key, uint64_t action_key)
+static inline Sent send_pr_out(Bench *b, int target, int action, int type,
+                               uint64_t key, uint64_t action_key)
 {
+    const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
+        PERSISTENT_RESERVE_OUT, action, type, [8] = 24
+    };
     uint8_t list[24] = {};
 
     stq_be_p(&list[0], key);
     stq_be_p(&list[8], action_key);
-    return pr_out_list(b, target, action, type, sizeof(list),
-                       list, sizeof(list));
+    return send_command(b, target, cdb, list, sizeof(list), 0);
+}
+
+static inline Result pr_out(Bench *b, int target, int action, int type,
+                            uint64_t key, uint64_t action_key)
+{
+    Sent sent = send_pr_out(b, target, action, type, key, action_key);
+
+    return await_command(b, &sent);
 }
 
 static inline Result pr_in(Bench *b, int target, int action,
@@ -152,8 +204,7 @@ static inline Result test_unit_ready(Bench *b, int target)
     return command(b, target, cdb, NULL, 0, 0);
 }
 
-static inline Result write_block(Bench *b, int target, uint8_t lba,
-                                 uint8_t fill)
+static inline Sent send_write(Bench *b, int target, uint8_t lba, uint8_t fill)
 {
     const uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
         WRITE_10, 0, 0, 0, 0, lba, 0, 0, 1
@@ -161,7 +212,43 @@ static inline Result write_block(Bench *b, int target, uint8_t lba,
     uint8_t data[512];
 
     memset(data, fill, sizeof(data));
-    return command(b, target, cdb, data, sizeof(data), 0);
+    return send_command(b, target, cdb, data, sizeof(data), 0);
+}
+
+static inline Result write_block(Bench *b, int target, uint8_t lba,
+                                 uint8_t fill)
+{
+    Sent sent = send_write(b, target, lba, fill);
+
+    return await_command(b, &sent);
+}
+
+/* To blkdebug below B's medium; see add_held() */
+static inline void debug_command(Bench *b, const char *command,
+                                 const char *tag)
+{
+    g_autofree char *answer = qtest_hmp(
+        b->qts, "qemu-io -d /machine/peripheral/b \"%s %s\"", command, tag);
+
+    g_assert_cmpstr(answer, ==, "");
+}
+
+/* Sends a write of B that stays on its way until release(). */
+static inline Sent hold_write(Bench *b, uint8_t lba, uint8_t fill,
+                              const char *tag)
+{
+    g_autofree char *where = g_strdup_printf("write_aio %s", tag);
+    Sent sent;
+
+    debug_command(b, "break", where);
+    sent = send_write(b, B, lba, fill);
+    debug_command(b, "wait_break", tag);
+    return sent;
+}
+
+static inline void release(Bench *b, const char *tag)
+{
+    debug_command(b, "resume", tag);
 }
 
 static inline Result read_block(Bench *b, int target, uint8_t lba)
@@ -193,12 +280,14 @@ static inline Result read_block(Bench *b, int target, uint8_t lba)
     g_assert_cmphex(r_.ascq, ==, ascq_);                        \
 } while (0)
 
-static inline Bench *bench_new(QVirtioSCSI *scsi, QGuestAllocator *alloc)
+static inline Bench *bench_open(QTestState *qts, QVirtioDevice *dev,
+                                QGuestAllocator *alloc)
 {
     Bench *b = g_new0(Bench, 1);
     uint64_t features;
 
-    b->dev = scsi->vdev;
+    b->qts = qts;
+    b->dev = dev;
     b->alloc = alloc;
     features = qvirtio_get_features(b->dev);
     qvirtio_set_features(b->dev, features & ~(QVIRTIO_F_BAD_FEATURE |
@@ -208,6 +297,11 @@ static inline Bench *bench_new(QVirtioSCSI *scsi, QGuestAllocator *alloc)
     }
     qvirtio_set_driver_ok(b->dev);
     return b;
+}
+
+static inline Bench *bench_new(QVirtioSCSI *scsi, QGuestAllocator *alloc)
+{
+    return bench_open(global_qtest, scsi->vdev, alloc);
 }
 
 /* With both nexuses past POWER ON OCCURRED. */
@@ -228,25 +322,34 @@ static inline void bench_free(Bench *b)
     g_free(b);
 }
 
-static inline void reset_logical_unit(Bench *b, int target)
+static inline uint8_t task_management(Bench *b, int target, uint32_t function,
+                                      uint64_t tag)
 {
     QVirtQueue *vq = b->vq[CONTROL_QUEUE];
     const struct virtio_scsi_ctrl_tmf_req req = {
         .type = cpu_to_le32(VIRTIO_SCSI_T_TMF),
-        .subtype = cpu_to_le32(VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET),
+        .subtype = cpu_to_le32(function),
         .lun = { 1, target },
+        .tag = cpu_to_le64(tag),
     };
     struct virtio_scsi_ctrl_tmf_resp resp = { .response = 0xff };
     uint64_t resp_addr = bench_copy(b, sizeof(resp), &resp);
-    uint32_t head = qvirtqueue_add(global_qtest, vq,
+    uint32_t head = qvirtqueue_add(b->qts, vq,
                                    bench_copy(b, sizeof(req), &req),
                                    sizeof(req), false, true);
 
-    qvirtqueue_add(global_qtest, vq, resp_addr, sizeof(resp), true, false);
-    qvirtqueue_kick(global_qtest, b->dev, vq, head);
-    qvirtio_wait_used_elem(global_qtest, b->dev, vq, head, NULL, TIMEOUT_US);
-    qtest_memread(global_qtest, resp_addr, &resp, sizeof(resp));
-    g_assert_cmphex(resp.response, ==, VIRTIO_SCSI_S_OK);
+    qvirtqueue_add(b->qts, vq, resp_addr, sizeof(resp), true, false);
+    qvirtqueue_kick(b->qts, b->dev, vq, head);
+    qvirtio_wait_used_elem(b->qts, b->dev, vq, head, NULL, TIMEOUT_US);
+    qtest_memread(b->qts, resp_addr, &resp, sizeof(resp));
+    return resp.response;
+}
+
+static inline void reset_logical_unit(Bench *b, int target)
+{
+    g_assert_cmphex(task_management(b, target,
+                                    VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET, 0),
+                    ==, VIRTIO_SCSI_S_OK);
 }
 
 /* Past what plugging made: POWER ON, REPORTED LUNS DATA HAS CHANGED. */
@@ -265,31 +368,87 @@ static inline void reserve_for_a(Bench *b)
     assert_good(pr_out(b, A, PR_RESERVE, WRITE_EXCLUSIVE_RO, KEY_A, 0));
 }
 
-static inline void *setup_medium(GString *cmd_line, void *arg)
+/* A file of the test's own, which the test's end removes */
+static inline char *make_medium(void)
 {
-    g_autofree char *path = NULL;
+    char *path = NULL;
     int fd = g_file_open_tmp("scsi-pr-XXXXXX", &path, NULL);
 
     g_assert(fd >= 0 && ftruncate(fd, 1024 * 1024) == 0);
     close(fd);
-    g_string_append_printf(cmd_line, " -nodefaults -blockdev driver=file,"
-                           "filename=%s,node-name=medium", path);
     qtest_add_abrt_handler((void (*)(void *))unlink, g_strdup(path));
     g_test_queue_destroy((GDestroyNotify)unlink, g_strdup(path));
+    return path;
+}
+
+static inline void *setup_medium(GString *cmd_line, void *arg)
+{
+    g_autofree char *path = make_medium();
+
+    g_string_append_printf(cmd_line, " -nodefaults -blockdev driver=file,"
+                           "filename=%s,node-name=medium", path);
     return arg;
+}
+
+/* URI of the store that make_file_store() has made, for several processes */
+static char *file_store __attribute__((unused));
+
+static inline void remove_file_store(void *directory)
+{
+    static const char *const names[] = { "", "-gate", "-wal", "-shm" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *path = g_strdup_printf("%s/lu.pr%s",
+                                                (char *)directory, names[i]);
+
+        unlink(path);
+    }
+    rmdir(directory);
+    g_free(directory);
+    g_free(file_store);
+    file_store = NULL;
+}
+
+static inline void make_file_store(void)
+{
+    char *directory = g_dir_make_tmp("scsi-pr-XXXXXX", NULL);
+
+    g_assert(directory);
+    g_test_queue_destroy(remove_file_store, directory);
+    file_store = g_strdup_printf("file:%s/lu.pr", directory);
+}
+
+static inline void system_reset(QTestState *qts)
+{
+    qobject_unref(qtest_qmp(qts, "{'execute': 'system_reset'}"));
+    qtest_qmp_eventwait(qts, "RESET");
+}
+
+/* A scsi-hd with initiator port and ID "a" for target 1, "b" for 2, ... */
+static inline void add_nexus(GString *cmd_line, int target, const char *drive,
+                             const char *store)
+{
+    char id = 'a' + target - A;
+
+    g_string_append_printf(cmd_line, " -device scsi-hd,id=%c,scsi-id=%d,"
+                           "drive=%s,share-rw=on,"
+                           "wwn=0x5000000000000000,pr-store=%s,"
+                           "pr-initiator=iqn.2026-01.org.example:%c",
+                           id, target, drive, store, id);
+}
+
+/* The medium "held", where writes can be held, and made to fail by @rules */
+static inline void add_held(GString *cmd_line, const char *rules)
+{
+    g_string_append_printf(cmd_line, " -blockdev blkdebug,node-name=debug,"
+                           "image=medium%s"
+                           " -blockdev raw,node-name=held,file=debug", rules);
 }
 
 static inline void add_pair(GString *cmd_line, const char *store)
 {
-    for (int i = A; i <= B; i++) {
-        char id = i == A ? 'a' : 'b';
-
-        g_string_append_printf(cmd_line, " -device scsi-hd,id=%c,scsi-id=%d,"
-                               "drive=medium,share-rw=on,"
-                               "wwn=0x5000000000000000,pr-store=%s,"
-                               "pr-initiator=iqn.2026-01.org.example:%c",
-                               id, i, store, id);
-    }
+    add_nexus(cmd_line, A, "medium", store);
+    add_nexus(cmd_line, B, "medium", store);
 }
 
 static inline void *setup_pair(GString *cmd_line, void *arg)

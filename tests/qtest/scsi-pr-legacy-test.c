@@ -7,9 +7,6 @@
 #include "qemu/module.h"
 #include "scsi-pr-bench.h"
 
-/* URI of the store that setup_file_pair() has named */
-static char *file_store;
-
 /* RESERVE and RELEASE of SPC-2, (6) or (10) */
 static Result legacy(Bench *b, int target, uint8_t opcode, uint8_t byte1)
 {
@@ -125,12 +122,6 @@ static void assert_legacy_holder(const char *initiator)
     qobject_unref(info);
 }
 
-static void system_reset(QTestState *qts)
-{
-    qobject_unref(qtest_qmp(qts, "{'execute': 'system_reset'}"));
-    qtest_qmp_eventwait(qts, "RESET");
-}
-
 /*
  * SAM-4 6.3.4: a reset of the machine is the loss of its own nexuses. The
  * reservations of other VMs are none of its business.
@@ -158,30 +149,10 @@ static void test_system_reset(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-static void remove_file_store(void *directory)
-{
-    static const char *const names[] = { "", "-gate", "-wal", "-shm" };
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        g_autofree char *path = g_strdup_printf("%s/lu.pr%s",
-                                                (char *)directory, names[i]);
-
-        unlink(path);
-    }
-    rmdir(directory);
-    g_free(directory);
-    g_free(file_store);
-    file_store = NULL;
-}
-
 /* As setup_pair(), with a store for other processes too */
 static void *setup_file_pair(GString *cmd_line, void *arg)
 {
-    char *directory = g_dir_make_tmp("scsi-pr-XXXXXX", NULL);
-
-    g_assert(directory);
-    g_test_queue_destroy(remove_file_store, directory);
-    file_store = g_strdup_printf("file:%s/lu.pr", directory);
+    make_file_store();
     setup_medium(cmd_line, arg);
     add_pair(cmd_line, file_store);
     return arg;

@@ -26,11 +26,13 @@ class Owner : public NexusListener {
     aborts++;
     if (slot != nullptr && parked) slot->Leave(*std::exchange(parked, std::nullopt));
   }
+  void Fenced() override { fencings++; }
   void Preempted() override { preemptions++; }
 
   GateSlot* slot = nullptr;
   std::optional<Admission::Epoch> parked;  // a command that it can abort
   std::atomic<int> aborts{0};
+  std::atomic<int> fencings{0};
   std::atomic<int> preemptions{0};
 };
 
@@ -159,11 +161,33 @@ TEST_P(FenceTest, GivesUpWithNothingChanged) {
       << status.message();
   EXPECT_EQ(Read(), before);
   EXPECT_TRUE(Writes(b()));
+  EXPECT_FALSE(b().slot->IsAwaited(*write)) << "nobody may abort it any more";
   EXPECT_EQ(b().slot->unit_attentions().Take(), std::nullopt);
   EXPECT_EQ(late, 0);
   b().slot->Leave(*write);
   EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
   EXPECT_FALSE(Writes(b()));
+}
+
+// 5.6.8.5 f) is for PREEMPT AND ABORT alone, and for one that succeeds.
+TEST_P(FenceTest, TellsTheFencedWhenItIsCommitted) {
+  RegisterAll();
+  const auto write = b().slot->Enter(AccessClass::kWrite);
+  waiting_.abort_timeout = 30ms;
+  Outcome outcome;
+  EXPECT_FALSE(Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome).ok());
+  b().slot->Leave(*write);
+  EXPECT_EQ(Send(A(), Preempt(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_TRUE(Eventually([&] { return b().preemptions == 1; }));
+  EXPECT_EQ(b().fencings, 0);
+
+  EXPECT_EQ(Send(B(), Register(0, kKeyB)), ScsiStatus::kGood);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
+  EXPECT_TRUE(Eventually([&] { return b().fencings == 1; }));
+  EXPECT_EQ(a().fencings, 0);
+  EXPECT_EQ(c().fencings, 0);
+  EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyA, kWERO)), ScsiStatus::kGood);
+  EXPECT_TRUE(Eventually([&] { return a().fencings == 1; })) << "itself";
 }
 
 TEST_P(FenceTest, TellsWhenItIsLate) {
@@ -199,9 +223,10 @@ TEST_P(FenceTest, Self) {
   auto fencing = std::async(std::launch::async, [&] {
     return Send(A(), PreemptAndAbort(kKeyA, kKeyA, kEARO));
   });
-  EXPECT_TRUE(Eventually([&] { return a().slot->admission().draining() == 1; }));
+  EXPECT_TRUE(Eventually([&] { return a().slot->IsAwaited(*write); }));
   const auto later = a().slot->Enter(AccessClass::kWrite);
   EXPECT_TRUE(later);
+  EXPECT_FALSE(a().slot->IsAwaited(*later));
   a().slot->Leave(*write);
   EXPECT_EQ(fencing.get(), ScsiStatus::kGood);
   a().slot->Leave(*later);

@@ -96,5 +96,8 @@ def test_only_our_properties_are_new(qemu: Path, name: str) -> None:
         return {line.strip() for line in shown.stdout.splitlines() if "=<" in line}
 
     new = properties(qemu) - properties(upstream_of(qemu))
-    assert {line.split("=")[0] for line in new} == {"pr-store", "pr-initiator", "pr-target-port"}
+    assert {line.split("=")[0] for line in new} == {
+        "pr-store", "pr-initiator", "pr-target-port", "pr-abort-timeout", "pr-tas",
+    }  # fmt: skip
+    assert all("Persistent reservations: " in line for line in new), "each is described"
     assert not properties(upstream_of(qemu)) - properties(qemu)

@@ -65,6 +65,7 @@ void Fence::Reopen() {
     GateSlot& slot = gate_.slots[index];
     const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
     if (nexus) slot.SetAccess(AllowedAccess(before_, *nexus));
+    slot.EndFencing(false);
     CrashPoint("reopening");
   }
   gate_.fencing.store(0, std::memory_order_seq_cst);

@@ -88,6 +88,7 @@ void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const std::string
   target_port_ = nexus.target_port;
   process_id_ = process_id;
   unit_attentions_.Reset(version);
+  fencing_.store(0, std::memory_order_release);
   admission_.Reset(access);
   attached_.store(1, std::memory_order_release);
 }
@@ -100,8 +101,18 @@ void GateSlot::Detach() {
 
 bool GateSlot::BeginDrain(AccessMask keep) {
   if (!admission_.BeginDrain(keep)) return false;
+  fencing_.store(1, std::memory_order_release);
   abort_requests_.fetch_add(1, std::memory_order_acq_rel);
   return true;
+}
+
+// Counted before it is forgotten: whoever repeats this after a death may count
+// it twice, but never not at all.
+bool GateSlot::EndFencing(bool committed) {
+  const bool fenced = committed && fencing_.load(std::memory_order_acquire) != 0;
+  if (fenced) fencings_.fetch_add(1, std::memory_order_acq_rel);
+  fencing_.store(0, std::memory_order_release);
+  return fenced;
 }
 
 namespace {
@@ -114,7 +125,9 @@ bool IsPreemption(Sense sense) {
 
 void Publish(Gate& gate, uint64_t version, const State& state,
              const std::vector<UnitAttention>& unit_attentions) {
-  bool preempted = false;
+  // Another version: that fencing died before it was committed.
+  const bool fenced = gate.fencing.load() == version;
+  bool news = false;
   for (GateSlot& slot : gate.slots) {
     if (!slot.attached()) continue;
     const auto nexus = slot.nexus();
@@ -124,15 +137,16 @@ void Publish(Gate& gate, uint64_t version, const State& state,
       const bool is_new = slot.unit_attentions().Raise(version, attention.sense);
       if (!is_new || !IsPreemption(attention.sense)) continue;
       slot.CountPreemption();
-      preempted = true;
+      news = true;
     }
     slot.SetAccess(AllowedAccess(state, *nexus));
+    if (slot.EndFencing(fenced)) news = true;
     CrashPoint("publishing");
   }
   gate.published.store(version, std::memory_order_seq_cst);
   CrashPoint("published");
   gate.fencing.store(0, std::memory_order_seq_cst);
-  if (preempted) gate.doorbell.Ring();
+  if (news) gate.doorbell.Ring();
 }
 
 }  // namespace scsi_pr

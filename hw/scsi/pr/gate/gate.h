@@ -59,6 +59,13 @@ class alignas(512) GateSlot {
     if (admission_.Leave(epoch)) drained_.Ring();
   }
   const Admission& admission() const { return admission_; }
+  // A fencing of the nexus is under way: neither committed nor given up.
+  bool is_being_fenced() const { return fencing_.load(std::memory_order_acquire) != 0; }
+  // It waits for this command, which is in. One that a fencing has waited for
+  // and that was given up goes on as if there had been none.
+  bool IsAwaited(Admission::Epoch epoch) const {
+    return is_being_fenced() && admission_.IsDraining(epoch);
+  }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
@@ -68,8 +75,10 @@ class alignas(512) GateSlot {
   std::string owner() const;
 
   // How often a fencing has asked the owner to abort the tasks of the nexus,
-  // and how often a preempting command took something away from it.
+  // how often one has committed, and how often a preempting command took
+  // something away from it.
   uint32_t abort_requests() const { return abort_requests_.load(std::memory_order_acquire); }
+  uint32_t fencings() const { return fencings_.load(std::memory_order_acquire); }
   uint32_t preemptions() const { return preemptions_.load(std::memory_order_acquire); }
 
   // For the publisher.
@@ -82,6 +91,9 @@ class alignas(512) GateSlot {
   // Rings whenever a drain has come to its end.
   Bell& drained() { return drained_; }
   void CountPreemption() { preemptions_.fetch_add(1, std::memory_order_acq_rel); }
+  // The end of the fencing that BeginDrain() began, if one did: it has
+  // committed, and this counts it and says so by true; or it was given up.
+  bool EndFencing(bool committed);
 
  private:
   Admission admission_;
@@ -90,6 +102,8 @@ class alignas(512) GateSlot {
   UnitAttentionQueue unit_attentions_;
   std::atomic<uint32_t> abort_requests_{0};
   std::atomic<uint32_t> preemptions_{0};
+  std::atomic<uint32_t> fencings_{0};
+  std::atomic<uint32_t> fencing_{0};  // not zero: one is under way
   uint32_t process_id_ = 0;  // information for people, never a proof of life
   uint16_t target_port_ = 0;
   char initiator_[TransportId::kMaxText + 1] = {};
@@ -100,7 +114,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 2;
+  static constexpr uint32_t kLayout = 3;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;
@@ -116,8 +130,8 @@ struct Gate {
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
-  // Rings when an attached nexus may have to do something: abort_requests()
-  // or preemptions() of its slot tell what.
+  // Rings when an attached nexus may have to do something: abort_requests(),
+  // fencings() or preemptions() of its slot tell what.
   Bell doorbell;
   GateSlot slots[kSlots];
 };

@@ -10,8 +10,12 @@
  */
 #include "qemu/osdep.h"
 #include "block/aio.h"
+#include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
+#include "trace.h"
+
+#define SCSI_PR_ABORT_INTERVAL_MS 20
 
 typedef struct SCSIPRAbort {
     SCSIDevice *dev;            /* referenced */
@@ -62,10 +66,8 @@ static void scsi_pr_abort_in_context(gpointer key, gpointer value,
     aio_bh_schedule_oneshot(abort->ctx, scsi_pr_abort_in_context_bh, abort);
 }
 
-/* In the main loop, which owns the list of requests' contexts. */
-static void scsi_pr_abort_bh(void *opaque)
+static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
 {
-    SCSIDevice *dev = opaque;
     g_autoptr(GHashTable) contexts = g_hash_table_new(NULL, NULL);
     SCSIRequest *req;
 
@@ -75,6 +77,32 @@ static void scsi_pr_abort_bh(void *opaque)
     }
     pr_compat_unlock_requests(dev);
     g_hash_table_foreach(contexts, scsi_pr_abort_in_context, dev);
+}
+
+/*
+ * What runs may come to be parked, and then ends no more by itself: looks again
+ * while the fencing is under way.
+ */
+static void scsi_pr_abort_timer(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    if (scsi_pr_is_being_fenced(s->handle)) {
+        scsi_pr_abort_in_all_contexts(s->dev);
+        timer_mod(s->abort_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  SCSI_PR_ABORT_INTERVAL_MS);
+    }
+}
+
+static void scsi_pr_abort_bh(void *opaque)
+{
+    SCSIDevice *dev = opaque;
+    SCSIPRState *s = scsi_pr_state(dev);
+
+    /* NULL: unplugged meanwhile */
+    if (s) {
+        scsi_pr_abort_timer(s);
+    }
     object_unref(OBJECT(dev));
 }
 
@@ -83,5 +111,47 @@ void scsi_pr_abort_tasks(void *opaque)
     SCSIPRState *s = opaque;
 
     aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_abort_bh,
+                            object_ref(OBJECT(s->dev)));
+}
+
+void scsi_pr_abort_init(SCSIPRState *s)
+{
+    s->abort_timer = timer_new_ms(QEMU_CLOCK_REALTIME, scsi_pr_abort_timer, s);
+}
+
+void scsi_pr_abort_cleanup(SCSIPRState *s)
+{
+    timer_free(s->abort_timer);
+    s->abort_timer = NULL;
+}
+
+/*
+ * SPC-3 5.6.8.5 f): what the nexus has prevented is allowed again. It comes
+ * soon after the status of the PREEMPT AND ABORT, which waits for commands
+ * only.
+ */
+static void scsi_pr_allow_medium_removal_bh(void *opaque)
+{
+    SCSIDevice *dev = opaque;
+    uint8_t cdb[6] = { ALLOW_MEDIUM_REMOVAL };
+
+    /* Not if it was unplugged meanwhile. */
+    if (scsi_pr_state(dev)) {
+        AioContext *ctx = blk_get_aio_context(dev->conf.blk);
+
+        pr_compat_enter_context(ctx);
+        scsi_pr_quiet(dev, cdb, NULL, 0);
+        pr_compat_leave_context(ctx);
+    }
+    object_unref(OBJECT(dev));
+}
+
+void scsi_pr_fenced(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    trace_scsi_pr_fenced(s->dev->id, s->dev->lun);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(),
+                            scsi_pr_allow_medium_removal_bh,
                             object_ref(OBJECT(s->dev)));
 }

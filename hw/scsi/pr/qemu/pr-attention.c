@@ -18,48 +18,27 @@
  */
 
 typedef struct SCSIPRSenseRequest {
-    SCSIRequest req;            /* must be first */
+    SCSIPRAnswer answer;        /* must be first */
     SCSISense sense;
-    uint8_t buf[SCSI_SENSE_LEN];
-    int len;                    /* still to be transferred */
 } SCSIPRSenseRequest;
 
 static int32_t scsi_pr_sense_send(SCSIRequest *req, uint8_t *buf)
 {
-    SCSIPRSenseRequest *r = DO_UPCAST(SCSIPRSenseRequest, req, req);
+    SCSIPRSenseRequest *r = DO_UPCAST(SCSIPRSenseRequest, answer.req, req);
     bool fixed = (req->cmd.buf[1] & 1) == 0;
+    uint8_t data[SCSI_SENSE_LEN];
+    int len = scsi_build_sense_buf(data, MIN(req->cmd.xfer, sizeof(data)),
+                                   r->sense, fixed);
 
-    r->len = scsi_build_sense_buf(r->buf, MIN(req->cmd.xfer, sizeof(r->buf)),
-                                  r->sense, fixed);
-    if (!r->len) {
-        scsi_req_complete(req, GOOD);
-    }
-    return r->len;
-}
-
-static void scsi_pr_sense_read_data(SCSIRequest *req)
-{
-    SCSIPRSenseRequest *r = DO_UPCAST(SCSIPRSenseRequest, req, req);
-    int len = r->len;
-
-    r->len = 0;
-    if (len) {
-        scsi_req_data(req, len);
-    } else {
-        scsi_req_complete(req, GOOD);
-    }
-}
-
-static uint8_t *scsi_pr_sense_get_buf(SCSIRequest *req)
-{
-    return DO_UPCAST(SCSIPRSenseRequest, req, req)->buf;
+    return scsi_pr_answer(req, data, len);
 }
 
 static const SCSIReqOps scsi_pr_sense_ops = {
     .size         = sizeof(SCSIPRSenseRequest),
+    .free_req     = scsi_pr_answer_free,
     .send_command = scsi_pr_sense_send,
-    .read_data    = scsi_pr_sense_read_data,
-    .get_buf      = scsi_pr_sense_get_buf,
+    .read_data    = scsi_pr_answer_read_data,
+    .get_buf      = scsi_pr_answer_get_buf,
 };
 
 static SCSIRequest *scsi_pr_sense_alloc(SCSIPRState *s, uint32_t tag,
@@ -69,7 +48,7 @@ static SCSIRequest *scsi_pr_sense_alloc(SCSIPRState *s, uint32_t tag,
     SCSIRequest *req = scsi_req_alloc(&scsi_pr_sense_ops, s->dev, tag, lun,
                                       hba_private);
 
-    DO_UPCAST(SCSIPRSenseRequest, req, req)->sense = sense;
+    DO_UPCAST(SCSIPRSenseRequest, answer.req, req)->sense = sense;
     return req;
 }
 

@@ -111,24 +111,25 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
                     r->buf, data_out, scsi_pr_command_done, r);
 }
 
-/* It does not stay: nothing of it goes to the medium. */
-static ScsiPrAdmission scsi_pr_command_admit(SCSIPRCommand *r)
+bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s)
 {
     ScsiPrTask task = {};
-    ScsiPrAdmission admission = scsi_pr_enter(
-        r->pr->handle, r->req.cmd.buf, r->req.cmd.len, &task);
+    ScsiPrAdmission admission = scsi_pr_enter(s->handle, req->cmd.buf,
+                                              req->cmd.len, &task);
 
-    scsi_pr_leave(r->pr->handle, &task);
-    return admission;
+    scsi_pr_leave(s->handle, &task);
+    if (admission == SCSI_PR_ADMITTED || admission == SCSI_PR_EXECUTE) {
+        return true;
+    }
+    scsi_pr_complete_refused(req, admission);
+    return false;
 }
 
 static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
 {
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
-    ScsiPrAdmission admission = scsi_pr_command_admit(r);
 
-    if (admission != SCSI_PR_ADMITTED && admission != SCSI_PR_EXECUTE) {
-        scsi_pr_complete_refused(req, admission);
+    if (!scsi_pr_command_may_run(req, r->pr)) {
         return 0;
     }
     if (req->cmd.mode == SCSI_XFER_TO_DEV && req->cmd.xfer &&

@@ -55,11 +55,13 @@ static inline AioContext *pr_compat_request_context(SCSIRequest *req)
 #endif
 }
 
-/* Requests of one device had one context once, and its lock was enough. */
+/* Requests of one device had one context once, and were under its lock. */
 static inline void pr_compat_lock_requests(SCSIDevice *dev)
 {
 #if QEMU_VERSION_MAJOR >= 10
     qemu_mutex_lock(&dev->requests_lock);
+#else
+    aio_context_acquire(blk_get_aio_context(dev->conf.blk));
 #endif
 }
 
@@ -67,6 +69,39 @@ static inline void pr_compat_unlock_requests(SCSIDevice *dev)
 {
 #if QEMU_VERSION_MAJOR >= 10
     qemu_mutex_unlock(&dev->requests_lock);
+#else
+    aio_context_release(blk_get_aio_context(dev->conf.blk));
+#endif
+}
+
+/*
+ * What the completion of any request overwrites: sense data that an adapter
+ * without autosense may still ask for (such adapters run under the BQL), and
+ * once QEMU's unit attention condition too.
+ */
+typedef struct PRCompatSense {
+    uint8_t sense[SCSI_SENSE_BUF_SIZE];
+    uint32_t sense_len;
+    bool sense_is_ua;
+    SCSISense unit_attention;
+} PRCompatSense;
+
+static inline void pr_compat_keep_sense(SCSIDevice *dev, PRCompatSense *kept)
+{
+    memcpy(kept->sense, dev->sense, sizeof(kept->sense));
+    kept->sense_len = dev->sense_len;
+    kept->sense_is_ua = dev->sense_is_ua;
+    kept->unit_attention = dev->unit_attention;
+}
+
+static inline void pr_compat_restore_sense(SCSIDevice *dev,
+                                           const PRCompatSense *kept)
+{
+    memcpy(dev->sense, kept->sense, sizeof(kept->sense));
+    dev->sense_len = kept->sense_len;
+    dev->sense_is_ua = kept->sense_is_ua;
+#if QEMU_VERSION_MAJOR < 10
+    dev->unit_attention = kept->unit_attention;
 #endif
 }
 

@@ -1,230 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: properties, realize and unrealize.
+ * Persistent reservations for SCSI disks: realize and unrealize.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qapi/visitor.h"
-#include "qemu/qht.h"
-#include "qemu/rcu.h"
+#include "qemu/atomic.h"
 #include "qemu/uuid.h"
-#include "qemu/xxhash.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
 
-#define SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS 10000
-#define SCSI_PR_MAX_ABORT_TIMEOUT_MS 600000
-
 SCSIPRStateList scsi_pr_devices = QLIST_HEAD_INITIALIZER(scsi_pr_devices);
-
-/* SCSIPRState of every device that has a pr- property set, by device. */
-static struct qht scsi_pr_states;
-
-static bool scsi_pr_state_equal(const void *a, const void *b)
-{
-    return ((const SCSIPRState *)a)->dev == ((const SCSIPRState *)b)->dev;
-}
-
-static uint32_t scsi_pr_hash(SCSIDevice *dev)
-{
-    return qemu_xxhash2((uintptr_t)dev);
-}
-
-void scsi_pr_device_init(void)
-{
-    qht_init(&scsi_pr_states, scsi_pr_state_equal, 8, QHT_MODE_AUTO_RESIZE);
-}
-
-static SCSIPRState *scsi_pr_find(SCSIDevice *dev)
-{
-    const SCSIPRState key = { .dev = dev };
-
-    RCU_READ_LOCK_GUARD();
-    return qht_lookup(&scsi_pr_states, &key, scsi_pr_hash(dev));
-}
-
-SCSIPRState *scsi_pr_state(SCSIDevice *dev)
-{
-    SCSIPRState *s = scsi_pr_find(dev);
-
-    return s && s->handle ? s : NULL;
-}
-
-/* The state to set a property in. NULL with @errp: too late for that. */
-static SCSIPRState *scsi_pr_state_for_set(Object *obj, const char *name,
-                                          Error **errp)
-{
-    SCSIDevice *dev = SCSI_DEVICE(obj);
-    SCSIPRState *s = scsi_pr_find(dev);
-
-    if (DEVICE(obj)->realized) {
-        error_setg(errp, "%s cannot be changed while the device is plugged",
-                   name);
-        return NULL;
-    }
-    if (!s) {
-        s = g_new0(SCSIPRState, 1);
-        s->dev = dev;
-        s->target_port = 1;
-        s->abort_timeout = SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS;
-        s->admission_epoch = 1;
-        qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
-    }
-    return s;
-}
-
-/* @opaque of a string property: where SCSIPRState has it. */
-#define SCSI_PR_FIELD(field) ((void *)offsetof(SCSIPRState, field))
-
-static char **scsi_pr_field(SCSIPRState *s, void *opaque)
-{
-    return (char **)((char *)s + (uintptr_t)opaque);
-}
-
-static void scsi_pr_get_str(Object *obj, Visitor *v, const char *name,
-                            void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-    char *value = s ? *scsi_pr_field(s, opaque) : NULL;
-
-    value = value ? value : (char *)"";
-    visit_type_str(v, name, &value, errp);
-}
-
-static void scsi_pr_set_str(Object *obj, Visitor *v, const char *name,
-                            void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
-    char *value;
-
-    if (s && visit_type_str(v, name, &value, errp)) {
-        char **field = scsi_pr_field(s, opaque);
-
-        g_free(*field);
-        *field = value;
-    }
-}
-
-static void scsi_pr_get_target_port(Object *obj, Visitor *v, const char *name,
-                                    void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-    uint16_t value = s ? s->target_port : 1;
-
-    visit_type_uint16(v, name, &value, errp);
-}
-
-static void scsi_pr_set_target_port(Object *obj, Visitor *v, const char *name,
-                                    void *opaque, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
-    uint16_t value;
-
-    if (!s || !visit_type_uint16(v, name, &value, errp)) {
-        return;
-    }
-    if (value == 0) {
-        error_setg(errp, "%s must be from 1 to 65535", name);
-        return;
-    }
-    s->target_port = value;
-}
-
-static void scsi_pr_get_abort_timeout(Object *obj, Visitor *v,
-                                      const char *name, void *opaque,
-                                      Error **errp)
-{
-    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-    uint32_t value = s ? s->abort_timeout : SCSI_PR_DEFAULT_ABORT_TIMEOUT_MS;
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
-static void scsi_pr_set_abort_timeout(Object *obj, Visitor *v,
-                                      const char *name, void *opaque,
-                                      Error **errp)
-{
-    SCSIPRState *s = scsi_pr_state_for_set(obj, name, errp);
-    uint32_t value;
-
-    if (!s || !visit_type_uint32(v, name, &value, errp)) {
-        return;
-    }
-    if (value == 0 || value > SCSI_PR_MAX_ABORT_TIMEOUT_MS) {
-        error_setg(errp, "%s must be from 1 to %d (milliseconds)", name,
-                   SCSI_PR_MAX_ABORT_TIMEOUT_MS);
-        return;
-    }
-    s->abort_timeout = value;
-}
-
-static bool scsi_pr_get_tas(Object *obj, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
-
-    return s && s->tas;
-}
-
-static void scsi_pr_set_tas(Object *obj, bool value, Error **errp)
-{
-    SCSIPRState *s = scsi_pr_state_for_set(obj, "pr-tas", errp);
-
-    if (s) {
-        s->tas = value;
-    }
-}
-
-/* Runs when the device is finalized; no request of it is left then. */
-static void scsi_pr_release(Object *obj, const char *name, void *opaque)
-{
-    SCSIDevice *dev = SCSI_DEVICE(obj);
-    SCSIPRState *s = scsi_pr_find(dev);
-
-    if (!s) {
-        return;
-    }
-    qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
-    g_free(s->store);
-    g_free(s->initiator);
-    g_free(s);
-}
-
-void scsi_pr_add_properties(ObjectClass *klass)
-{
-    object_class_property_add(klass, "pr-store", "str", scsi_pr_get_str,
-                              scsi_pr_set_str, scsi_pr_release,
-                              SCSI_PR_FIELD(store));
-    object_class_property_set_description(klass, "pr-store",
-        "Persistent reservations: URI of the store (memory:, file:/PATH)");
-
-    object_class_property_add(klass, "pr-initiator", "str", scsi_pr_get_str,
-                              scsi_pr_set_str, NULL,
-                              SCSI_PR_FIELD(initiator));
-    object_class_property_set_description(klass, "pr-initiator",
-        "Persistent reservations: TransportID of the initiator port"
-        " (default: from -uuid and the device's path)");
-
-    object_class_property_add(klass, "pr-target-port", "uint16",
-                              scsi_pr_get_target_port, scsi_pr_set_target_port,
-                              NULL, NULL);
-    object_class_property_set_description(klass, "pr-target-port",
-        "Persistent reservations: relative target port identifier"
-        " (default: 1)");
-
-    object_class_property_add(klass, "pr-abort-timeout", "uint32",
-                              scsi_pr_get_abort_timeout,
-                              scsi_pr_set_abort_timeout, NULL, NULL);
-    object_class_property_set_description(klass, "pr-abort-timeout",
-        "Persistent reservations: how long a PREEMPT AND ABORT waits for the"
-        " commands of the preempted, in milliseconds (default: 10000)");
-
-    object_class_property_add_bool(klass, "pr-tas", scsi_pr_get_tas,
-                                   scsi_pr_set_tas);
-    object_class_property_set_description(klass, "pr-tas",
-        "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
-        " in TASK ABORTED status (default: off, without status)");
-}
 
 /*
  * An iSCSI initiator port name that is the same whenever this VM runs: the VM
@@ -292,6 +78,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         ? g_strdup(s->initiator) : scsi_pr_default_initiator(s->dev, errp);
     static const ScsiPrEvents events = {
         .abort_tasks = scsi_pr_abort_tasks,
+        .fenced = scsi_pr_fenced,
         .preempted = scsi_pr_event_preempted,
         .drain_late = scsi_pr_event_drain_late,
     };
@@ -363,6 +150,7 @@ static void scsi_pr_close(SCSIPRState *s)
         scsi_pr_device_free(handle);
         s->handle = NULL;
     }
+    scsi_pr_abort_cleanup(s);
     scsi_pr_events_cleanup(s);
 }
 
@@ -374,6 +162,7 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
         return false;
     }
     scsi_pr_events_init(s);
+    scsi_pr_abort_init(s);
     if (!scsi_pr_attach(s, errp)) {
         scsi_pr_close(s);
         return false;

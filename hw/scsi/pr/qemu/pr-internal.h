@@ -41,7 +41,7 @@ typedef struct SCSIPRState {
     /* properties */
     char *store;
     char *initiator;
-    uint16_t target_port;
+    uint32_t target_port;       /* 1 to 65535 */
     uint32_t abort_timeout;     /* milliseconds */
     bool tas;
 
@@ -56,6 +56,7 @@ typedef struct SCSIPRState {
      */
     uint32_t admission_epoch;
     SCSIPREvents events;
+    QEMUTimer *abort_timer;             /* pr-abort.c */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;
@@ -69,16 +70,20 @@ extern SCSIPRStateList scsi_pr_devices;
 /* The class whose methods were wrapped, for a device of it. */
 const SCSIPRClass *scsi_pr_class(SCSIDevice *dev);
 
-/* pr-device.c */
+/* pr-properties.c */
 
-void scsi_pr_device_init(void);
+void scsi_pr_properties_init(void);
 void scsi_pr_add_properties(ObjectClass *klass);
 
 /*
- * The state of a device with pr-store, or NULL. Any thread; lock-free. Valid
- * as long as the device.
+ * The state of a device that has a property of ours set, or NULL; and if it
+ * is realized with pr-store, or NULL. Any thread; lock-free. Valid as long as
+ * the device.
  */
+SCSIPRState *scsi_pr_find(SCSIDevice *dev);
 SCSIPRState *scsi_pr_state(SCSIDevice *dev);
+
+/* pr-device.c */
 
 void scsi_pr_realize(SCSIDevice *dev, Error **errp);
 void scsi_pr_unrealize(SCSIDevice *dev);
@@ -114,6 +119,59 @@ bool scsi_pr_is_library_command(uint8_t opcode);
 SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
                                    void *hba_private);
 
+/*
+ * Ends the request, and returns false, if the gate refuses it. It does not
+ * stay in the gate: for commands of which nothing goes to the medium.
+ */
+bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s);
+
+/* pr-answer.c */
+
+/* A request that is answered at once, with data-in. */
+typedef struct SCSIPRAnswer {
+    SCSIRequest req;            /* must be first */
+    uint8_t *buf;
+    size_t len;                 /* bytes that are still to be transferred */
+} SCSIPRAnswer;
+
+/*
+ * The answer of a send_command operation: what the initiator has room for of
+ * @data, or GOOD status where that is nothing.
+ */
+int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len);
+
+/* The other operations of such a request. */
+void scsi_pr_answer_free(SCSIRequest *req);
+void scsi_pr_answer_read_data(SCSIRequest *req);
+uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req);
+
+/* pr-quiet.c */
+
+/* How the device model has carried a command out. */
+typedef struct SCSIPRQuietResult {
+    int status;
+    SCSISense sense;            /* with CHECK CONDITION */
+    size_t len;                 /* bytes of data-in */
+} SCSIPRQuietResult;
+
+/*
+ * Lets the device model carry out an emulated command that ends at once, with
+ * no adapter and no initiator that sees it; no unit attention condition or
+ * sense data is lost by it. In the main loop, or where the device's requests
+ * run. @cdb: as long as its operation code says; data-in goes to @buf, @size bytes at most.
+ */
+SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
+                                uint8_t *buf, size_t size);
+
+/* pr-mode.c */
+
+/*
+ * The request that answers MODE SENSE with the control mode page in it, or
+ * NULL if @buf asks for no such thing.
+ */
+SCSIRequest *scsi_pr_mode_sense_req(SCSIPRState *s, uint32_t tag, uint32_t lun,
+                                    const uint8_t *buf, void *hba_private);
+
 /* pr-opcodes.c */
 
 /* The commands of the device model itself; free with g_free(). */
@@ -139,8 +197,12 @@ SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
 
 /* pr-abort.c */
 
+void scsi_pr_abort_init(SCSIPRState *s);
+void scsi_pr_abort_cleanup(SCSIPRState *s);
+
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
 void scsi_pr_abort_tasks(void *opaque);
+void scsi_pr_fenced(void *opaque);
 
 /* pr-event.c */
 

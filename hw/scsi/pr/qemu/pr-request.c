@@ -21,6 +21,10 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
     if (scsi_pr_is_library_command(buf[0])) {
         return scsi_pr_command_alloc(s, tag, lun, hba_private);
     }
+    req = scsi_pr_mode_sense_req(s, tag, lun, buf, hba_private);
+    if (req) {
+        return req;
+    }
     req = scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);
     return scsi_pr_enlarge(req, s);
 }

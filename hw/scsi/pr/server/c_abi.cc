@@ -19,6 +19,9 @@ struct ScsiPrDevice : scsi_pr::NexusListener {
   void AbortTasks() override {
     if (events.abort_tasks != nullptr) events.abort_tasks(opaque);
   }
+  void Fenced() override {
+    if (events.fenced != nullptr) events.fenced(opaque);
+  }
   void Preempted() override {
     if (events.preempted != nullptr) events.preempted(opaque);
   }
@@ -139,6 +142,8 @@ void scsi_pr_leave(ScsiPrDevice* device, ScsiPrTask* task) {
 bool scsi_pr_is_awaited(ScsiPrDevice* device, const ScsiPrTask* task) {
   return task->entered && device->server->IsAwaited(task->epoch);
 }
+
+bool scsi_pr_is_being_fenced(ScsiPrDevice* device) { return device->server->IsBeingFenced(); }
 
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,

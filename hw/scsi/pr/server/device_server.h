@@ -67,7 +67,8 @@ class DeviceServer {
   // Any thread, never blocks. See GateSlot.
   std::optional<Admission::Epoch> Enter(AccessClass access) { return slot_->Enter(access); }
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
-  bool IsAwaited(Admission::Epoch epoch) const { return slot_->admission().IsDraining(epoch); }
+  bool IsAwaited(Admission::Epoch epoch) const { return slot_->IsAwaited(epoch); }
+  bool IsBeingFenced() const { return slot_->is_being_fenced(); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
   // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
   // class is not admitted.

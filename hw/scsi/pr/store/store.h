@@ -49,6 +49,10 @@ class NexusListener {
   // A fencing waits for the commands of this nexus: abort those that have not
   // reached the medium, and let each leave the gate (GateSlot::Leave).
   virtual void AbortTasks() = 0;
+  // A PREEMPT AND ABORT of this nexus is committed, its tasks have ended: what
+  // else of it must be undone (SPC-3 5.6.8.5 f). As Preempted() once too often
+  // at worst; also for the one who sent it, if it preempted itself.
+  virtual void Fenced() {}
   // A preempting command of another nexus has taken the registration or the
   // reservation away. May come once too often if the other's process died.
   virtual void Preempted() = 0;

@@ -31,7 +31,7 @@ void Watcher::Add(size_t slot, NexusListener* listener) {
   const std::lock_guard lock(mutex_);
   if (!thread_.joinable()) thread_ = StartQuietThread([this] { Run(); });
   const GateSlot& s = gate_.slots[slot];
-  watched_[slot] = {listener, s.abort_requests(), s.preemptions()};
+  watched_[slot] = {listener, s.abort_requests(), s.fencings(), s.preemptions()};
 }
 
 void Watcher::Remove(size_t slot) {
@@ -44,11 +44,14 @@ bool Watcher::Deliver() {
   for (auto& [index, watched] : watched_) {
     const GateSlot& slot = gate_.slots[index];
     const uint32_t abort_requests = slot.abort_requests();
+    const uint32_t fencings = slot.fencings();
     const uint32_t preemptions = slot.preemptions();
     const bool abort = std::exchange(watched.abort_requests, abort_requests) != abort_requests;
+    const bool fenced = std::exchange(watched.fencings, fencings) != fencings;
     const bool preempted = std::exchange(watched.preemptions, preemptions) != preemptions;
     if (watched.listener == nullptr) continue;
     if (abort) watched.listener->AbortTasks();
+    if (fenced) watched.listener->Fenced();
     if (preempted) watched.listener->Preempted();
   }
   return !stopping_;

@@ -34,6 +34,7 @@ class Watcher {
   struct Watched {
     NexusListener* listener;  // or null
     uint32_t abort_requests;
+    uint32_t fencings;
     uint32_t preemptions;
   };
 

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Persistent reservations for SCSI disks: properties, and where a device's
+ * state is found.
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "qemu/qht.h"
+#include "qemu/rcu.h"
+#include "qemu/xxhash.h"
+#include "pr-internal.h"
+
+/* SCSIPRState of every device that has a pr- property set, by device. */
+static struct qht scsi_pr_states;
+
+static bool scsi_pr_state_equal(const void *a, const void *b)
+{
+    return ((const SCSIPRState *)a)->dev == ((const SCSIPRState *)b)->dev;
+}
+
+static uint32_t scsi_pr_hash(SCSIDevice *dev)
+{
+    return qemu_xxhash2((uintptr_t)dev);
+}
+
+void scsi_pr_properties_init(void)
+{
+    qht_init(&scsi_pr_states, scsi_pr_state_equal, 8, QHT_MODE_AUTO_RESIZE);
+}
+
+SCSIPRState *scsi_pr_find(SCSIDevice *dev)
+{
+    const SCSIPRState key = { .dev = dev };
+
+    RCU_READ_LOCK_GUARD();
+    return qht_lookup(&scsi_pr_states, &key, scsi_pr_hash(dev));
+}
+
+SCSIPRState *scsi_pr_state(SCSIDevice *dev)
+{
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    return s && s->handle ? s : NULL;
+}
+
+/* What a device has of which no property was set; @dev is missing. */
+static const SCSIPRState scsi_pr_defaults = {
+    .target_port = 1,
+    .abort_timeout = 10000,
+    .admission_epoch = 1,
+};
+
+/* @opaque of a property: what SCSIPRState has of it, and what it may be. */
+typedef struct SCSIPRProperty {
+    const char *name;
+    const char *type;
+    const char *description;
+    size_t offset;
+    uint32_t max;               /* of a number; the least is 1 */
+} SCSIPRProperty;
+
+static const void *scsi_pr_get_field(Object *obj, const SCSIPRProperty *p)
+{
+    const SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
+
+    return (const char *)(s ? s : &scsi_pr_defaults) + p->offset;
+}
+
+/* The field to set. NULL with @errp: too late for that. */
+static void *scsi_pr_set_field(Object *obj, const SCSIPRProperty *p,
+                               Error **errp)
+{
+    SCSIDevice *dev = SCSI_DEVICE(obj);
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    if (DEVICE(obj)->realized) {
+        error_setg(errp, "%s cannot be changed while the device is plugged",
+                   p->name);
+        return NULL;
+    }
+    if (!s) {
+        s = g_memdup2(&scsi_pr_defaults, sizeof(scsi_pr_defaults));
+        s->dev = dev;
+        qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
+    }
+    return (char *)s + p->offset;
+}
+
+static void scsi_pr_get_str(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    char *const *field = scsi_pr_get_field(obj, opaque);
+    char *value = *field ? *field : (char *)"";
+
+    visit_type_str(v, name, &value, errp);
+}
+
+static void scsi_pr_set_str(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    char **field = scsi_pr_set_field(obj, opaque, errp);
+    char *value;
+
+    if (field && visit_type_str(v, name, &value, errp)) {
+        g_free(*field);
+        *field = value;
+    }
+}
+
+static void scsi_pr_get_number(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    uint32_t value = *(const uint32_t *)scsi_pr_get_field(obj, opaque);
+
+    visit_type_uint32(v, name, &value, errp);
+}
+
+static void scsi_pr_set_number(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    const SCSIPRProperty *p = opaque;
+    uint32_t *field = scsi_pr_set_field(obj, p, errp);
+    uint32_t value;
+
+    if (!field || !visit_type_uint32(v, name, &value, errp)) {
+        return;
+    }
+    if (value == 0 || value > p->max) {
+        error_setg(errp, "%s must be from 1 to %" PRIu32, name, p->max);
+        return;
+    }
+    *field = value;
+}
+
+static void scsi_pr_get_bool(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    bool value = *(const bool *)scsi_pr_get_field(obj, opaque);
+
+    visit_type_bool(v, name, &value, errp);
+}
+
+static void scsi_pr_set_bool(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    bool *field = scsi_pr_set_field(obj, opaque, errp);
+
+    if (field) {
+        visit_type_bool(v, name, field, errp);
+    }
+}
+
+/* Runs when the device is finalized; no request of it is left then. */
+static void scsi_pr_release(Object *obj, const char *name, void *opaque)
+{
+    SCSIDevice *dev = SCSI_DEVICE(obj);
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    if (!s) {
+        return;
+    }
+    qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
+    g_free(s->store);
+    g_free(s->initiator);
+    g_free(s);
+}
+
+static const SCSIPRProperty scsi_pr_properties[] = {
+    { "pr-store", "str",
+      "Persistent reservations: URI of the store (memory:, file:/PATH)",
+      offsetof(SCSIPRState, store) },
+    { "pr-initiator", "str",
+      "Persistent reservations: TransportID of the initiator port"
+      " (default: from -uuid and the device's path)",
+      offsetof(SCSIPRState, initiator) },
+    { "pr-target-port", "uint32",
+      "Persistent reservations: relative target port identifier, 1 to 65535"
+      " (default: 1)",
+      offsetof(SCSIPRState, target_port), 65535 },
+    { "pr-abort-timeout", "uint32",
+      "Persistent reservations: how long a PREEMPT AND ABORT waits for the"
+      " commands of the preempted, in milliseconds, 1 to 600000"
+      " (default: 10000)",
+      offsetof(SCSIPRState, abort_timeout), 600000 },
+    { "pr-tas", "bool",
+      "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
+      " in TASK ABORTED status (default: off, without status)",
+      offsetof(SCSIPRState, tas) },
+};
+
+static void scsi_pr_add_property(ObjectClass *klass, const SCSIPRProperty *p)
+{
+    static const struct {
+        const char *type;
+        ObjectPropertyAccessor *get, *set;
+    } accessors[] = {
+        { "str", scsi_pr_get_str, scsi_pr_set_str },
+        { "uint32", scsi_pr_get_number, scsi_pr_set_number },
+        { "bool", scsi_pr_get_bool, scsi_pr_set_bool },
+    };
+    size_t i = 0;
+
+    while (!g_str_equal(accessors[i].type, p->type)) {
+        i++;
+    }
+    /* One of them frees what all have set. */
+    object_class_property_add(klass, p->name, p->type, accessors[i].get,
+                              accessors[i].set,
+                              p == scsi_pr_properties ? scsi_pr_release : NULL,
+                              (void *)p);
+    object_class_property_set_description(klass, p->name, p->description);
+}
+
+void scsi_pr_add_properties(ObjectClass *klass)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_properties); i++) {
+        scsi_pr_add_property(klass, &scsi_pr_properties[i]);
+    }
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QTest testcases for SCSI persistent reservations: the I/O barrier of PREEMPT
+ * AND ABORT (SPC-3 5.6.8.5) between two VMs
+ *
+ * The test's own VM has nexus B, which gets fenced; another one has nexus A.
+ */
+#include "qemu/osdep.h"
+#include "qemu/module.h"
+#include "scsi-pr-bench.h"
+#include "libqos/libqos-pc.h"
+#include "libqos/malloc-pc.h"
+#include "libqos/pci-pc.h"
+#include "libqos/virtio-pci.h"
+
+#define PCI_SLOT_OF_ADAPTER 4
+
+typedef struct Fencer {
+    QTestState *qts;
+    QGuestAllocator alloc;
+    QPCIBus *bus;
+    QVirtioPCIDevice *pci;
+    Bench *bench;
+} Fencer;
+
+/* What the media of both VMs are; the test's own */
+static char *medium;
+
+/* The VM with nexus A: registered, as B is, which holds the reservation. */
+static Fencer *fencer_new(Bench *b)
+{
+    QPCIAddress addr = { .devfn = QPCI_DEVFN(PCI_SLOT_OF_ADAPTER, 0) };
+    g_autoptr(GString) args = g_string_new(NULL);
+    Fencer *f = g_new0(Fencer, 1);
+
+    g_string_printf(args, "-nodefaults -device virtio-scsi-pci,addr=%d"
+                    " -blockdev driver=file,filename=%s,node-name=medium"
+                    " -global scsi-hd.pr-abort-timeout=20000",
+                    PCI_SLOT_OF_ADAPTER, medium);
+    add_nexus(args, A, "medium", file_store);
+    f->qts = qtest_init(args->str);
+    pc_alloc_init(&f->alloc, f->qts, 0);
+    f->bus = qpci_new_pc(f->qts, &f->alloc);
+    f->pci = virtio_pci_new(f->bus, &addr);
+    g_assert_nonnull(f->pci);
+    qvirtio_pci_device_enable(f->pci);
+    qvirtio_start_device(&f->pci->vdev);
+    f->bench = bench_open(f->qts, &f->pci->vdev, &f->alloc);
+
+    settle(b, B);
+    settle(f->bench, A);
+    assert_good(pr_out(f->bench, A, REGISTER, 0, 0, KEY_A));
+    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+    assert_good(pr_out(b, B, PR_RESERVE, WRITE_EXCLUSIVE_RO, KEY_B, 0));
+    return f;
+}
+
+static void fencer_free(Fencer *f)
+{
+    bench_free(f->bench);
+    qos_object_destroy((QOSGraphObject *)f->pci);
+    qpci_free_pc(f->bus);
+    alloc_destroy(&f->alloc);
+    qtest_quit(f->qts);
+    g_free(f);
+}
+
+/*
+ * Without anything of B on its way: at once. What has not left the gate makes
+ * it end in BUSY, after longer than all else takes here.
+ */
+static void assert_fences(Fencer *f)
+{
+    int64_t start = g_get_monotonic_time();
+
+    assert_good(pr_out(f->bench, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO,
+                       KEY_A, KEY_B));
+    g_assert(g_get_monotonic_time() - start < 10 * 1000 * 1000);
+    g_assert_cmpuint(ldl_be_p(&pr_in(f->bench, A, READ_KEYS, 64).data[4]), ==,
+                     8);
+}
+
+static void set_running(bool running)
+{
+    qobject_unref(qtest_qmp(global_qtest, running ? "{'execute': 'cont'}"
+                                                  : "{'execute': 'stop'}"));
+    qtest_qmp_eventwait(global_qtest, running ? "RESUME" : "STOP");
+}
+
+/* A write of B that an error of the host's disk has parked */
+static Sent park_write(Bench *b)
+{
+    Sent write = send_write(b, B, 1, 0xb1);
+
+    qtest_qmp_eventwait(global_qtest, "STOP");
+    g_assert_false(has_ended(b, &write));
+    return write;
+}
+
+/*
+ * What werror=stop has parked is aborted, not waited for, and never reaches the
+ * medium. The initiator hears of it when its VM goes on.
+ */
+static Result fence_parked(Bench *b, Fencer *f)
+{
+    Sent write = park_write(b);
+    Result r;
+
+    assert_fences(f);
+    assert_good(write_block(f->bench, A, 2, 0xa2));
+    g_assert_false(has_ended(b, &write));
+    set_running(true);
+    r = await_command(b, &write);
+    g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+    assert_conflict(write_block(b, B, 1, 0xb2));
+    g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
+    return r;
+}
+
+/*
+ * As ABORT TASK SET: without status
+ * Clause: 5.6.8.5: ending them
+ */
+static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+
+    g_assert_cmphex(fence_parked(b, f).response, ==, VIRTIO_SCSI_S_ABORTED);
+    fencer_free(f);
+    bench_free(b);
+}
+
+/*
+ * TAS (7.4.6): with TASK ABORTED status
+ * Clause: 5.6.8.5: ending them
+ */
+static void test_parked_tas(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+    Result r = fence_parked(b, f);
+
+    g_assert_cmphex(r.response, ==, VIRTIO_SCSI_S_OK);
+    g_assert_cmphex(r.status, ==, TASK_ABORTED);
+    fencer_free(f);
+    bench_free(b);
+}
+
+/* Parked only while a fencing waits for it already */
+static void test_parked_late(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+    Sent write = hold_write(b, 1, 0xb1, "w");
+    Sent fencing = send_pr_out(f->bench, A, PREEMPT_AND_ABORT,
+                               WRITE_EXCLUSIVE_RO, KEY_A, KEY_B);
+
+    qtest_qmp_eventwait(f->qts, "SCSI_PR_DRAIN_LATE");
+    release(b, "w");
+    qtest_qmp_eventwait(b->qts, "STOP");
+    assert_good(await_command(f->bench, &fencing));
+    g_assert_false(has_ended(b, &write));
+    set_running(true);
+    g_assert_cmphex(await_command(b, &write).response, ==,
+                    VIRTIO_SCSI_S_ABORTED);
+    g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
+    fencer_free(f);
+    bench_free(b);
+}
+
+/* Without a fencing the parked write goes on; then it has ended. */
+static void test_parked_goes_on(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+    Sent write = park_write(b);
+
+    set_running(true);
+    assert_good(await_command(b, &write));
+    g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0xb1);
+    assert_fences(f);
+    fencer_free(f);
+    bench_free(b);
+}
+
+/*
+ * Whatever ends commands on their way: they leave the gate, each once. In all
+ * of these B's medium takes its time.
+ */
+typedef void Interruption(Bench *b, const Sent *write);
+
+static void interrupt_by_reset(Bench *b, const Sent *write)
+{
+    reset_logical_unit(b, B);
+    g_assert_true(has_ended(b, write));
+}
+
+static void interrupt_by_abort_task(Bench *b, const Sent *write)
+{
+    uint8_t response = task_management(b, B, VIRTIO_SCSI_T_TMF_ABORT_TASK,
+                                       write->tag);
+
+    g_assert_cmphex(response, ==, VIRTIO_SCSI_S_OK);
+    await_command(b, write);
+}
+
+static void interrupt_by_stop(Bench *b, const Sent *write)
+{
+    set_running(false);
+    set_running(true);
+    assert_good(await_command(b, write));
+}
+
+static void interrupt_by_system_reset(Bench *b, const Sent *write)
+{
+    system_reset(b->qts);
+}
+
+static void interrupt_by_unplug(Bench *b, const Sent *write)
+{
+    qtest_qmp_device_del(b->qts, "b");
+}
+
+static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Interruption *interrupt = data;
+    Bench *b = bench_new(obj, alloc);
+    Fencer *f = fencer_new(b);
+    Sent writes[4];
+
+    for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+        writes[i] = send_write(b, B, i, 0xb0);
+    }
+    g_assert_false(has_ended(b, &writes[3]));
+    interrupt(b, &writes[3]);
+    if (interrupt == interrupt_by_abort_task) {
+        /* the others go on */
+        for (size_t i = 0; i < 3; i++) {
+            assert_good(await_command(b, &writes[i]));
+        }
+    }
+    assert_fences(f);
+    fencer_free(f);
+    bench_free(b);
+}
+
+static void setup_b(GString *cmd_line)
+{
+    make_file_store();
+    g_free(medium);
+    medium = make_medium();
+    g_string_append_printf(cmd_line, " -nodefaults -blockdev driver=file,"
+                           "filename=%s,node-name=medium", medium);
+    add_nexus(cmd_line, B, "held", file_store);
+}
+
+/* The first write fails, and stops the VM */
+static void *setup_error(GString *cmd_line, void *arg)
+{
+    setup_b(cmd_line);
+    add_held(cmd_line, ",inject-error.0.event=write_aio,"
+             "inject-error.0.once=on");
+    g_string_append(cmd_line, " -global scsi-hd.werror=stop");
+    return arg;
+}
+
+static void *setup_error_tas(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -global scsi-hd.pr-tas=on");
+    return setup_error(cmd_line, arg);
+}
+
+static void *setup_slow(GString *cmd_line, void *arg)
+{
+    setup_b(cmd_line);
+    g_string_append(cmd_line, " -blockdev null-co,node-name=held,size=1048576,"
+                    "latency-ns=300000000,read-zeroes=on");
+    return arg;
+}
+
+static void register_scsi_pr_fence_vm_test(void)
+{
+    static const struct {
+        const char *name;
+        Interruption *interrupt;
+    } interruptions[] = {
+        { "scsi-pr-fence-after-reset", interrupt_by_reset },
+        { "scsi-pr-fence-after-abort-task", interrupt_by_abort_task },
+        { "scsi-pr-fence-after-stop", interrupt_by_stop },
+        { "scsi-pr-fence-after-system-reset", interrupt_by_system_reset },
+        { "scsi-pr-fence-after-unplug", interrupt_by_unplug },
+    };
+    QOSGraphTestOptions error = { .before = setup_error };
+    QOSGraphTestOptions error_tas = { .before = setup_error_tas };
+
+    qos_add_test("scsi-pr-fence-parked", "virtio-scsi", test_parked, &error);
+    qos_add_test("scsi-pr-fence-parked-tas", "virtio-scsi", test_parked_tas,
+                 &error_tas);
+    qos_add_test("scsi-pr-fence-parked-goes-on", "virtio-scsi",
+                 test_parked_goes_on, &error);
+    qos_add_test("scsi-pr-fence-parked-late", "virtio-scsi", test_parked_late,
+                 &error);
+    for (size_t i = 0; i < ARRAY_SIZE(interruptions); i++) {
+        QOSGraphTestOptions slow = {
+            .before = setup_slow,
+            .arg = interruptions[i].interrupt,
+        };
+
+        qos_add_test(interruptions[i].name, "virtio-scsi", test_interruption,
+                     &slow);
+    }
+}
+
+libqos_init(register_scsi_pr_fence_vm_test);

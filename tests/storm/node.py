@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One QEMU process of the storm: a machine without CPU, a disk, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guest.lib import disk, host
+from guest.lib.channel import Channel
+from guest.lib.process import Child
+from guest.lib.qmp import Qmp, QmpTimeout
+
+from . import initiator
+from .initiator import Initiator, Request
+from .medium import CHUNK, Medium
+from .qtest import Qtest
+
+RUNNING, PAUSED, FROZEN, DEAD = "running", "paused", "frozen", "dead"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a process is started."""
+
+    aio: str  # threads, native, io_uring
+    iothread: bool
+    tas: bool
+    abort_timeout: int  # ms
+
+
+class Node:
+    """`state` is what has been done to the process; only a RUNNING one is given commands."""
+
+    PCI_SLOT = 4
+
+    def __init__(self, index: int, binary: Path, medium: Medium, directory: Path) -> None:
+        self.index = index
+        self.name = "abcdefgh"[index]
+        self.state = DEAD
+        self.tenure = 0  # of its registration, and its key; 0: not registered
+        self.depth = 0  # writes that the storm keeps under way
+        self.traps: list[int] = []
+        self._binary, self._medium, self._directory = binary, medium, directory
+        self._memory_file = directory / f"{self.name}.ram"
+        self._log = directory / f"{self.name}.log"
+        self._clock = 0.0
+
+    # --- its life
+
+    def start(self, setup: Setup) -> None:
+        """Raises when QEMU does not come up; `log` says why."""
+        assert self.state == DEAD
+        self.setup = setup
+        with self._memory_file.open("wb") as file:
+            file.truncate(initiator.MEMORY)
+        with self._memory_file.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), initiator.MEMORY)
+        channels = qmp, qtest = Channel(), Channel()
+        fds = [channel.fd for channel in channels]
+        self.child = Child(self._command(*fds), self._log, pass_fds=fds)
+        for channel in channels:
+            channel.passed_on()
+        self.qmp = Qmp(qmp, timeout=30)
+        self.qmp.negotiate()
+        self._qtest = Qtest(qtest)
+        self.initiator = Initiator(self._memory, self._qtest, self.PCI_SLOT)
+        self.traps = list(self._medium.traps(self.index))
+        self.state, self._clock = RUNNING, time.monotonic()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the kernel to say that it is gone."""
+        self.child.kill()
+        self.state = DEAD
+
+    def freeze(self) -> None:
+        self.child.freeze()
+        self.state = FROZEN
+
+    def thaw(self) -> None:
+        self.child.thaw()
+        self.state, self._clock = RUNNING, time.monotonic()
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
+
+    # --- commands to it
+
+    def send(self, cdb: bytes, out: bytes = b"", data_in: int = 0, context: object = None) -> Request:
+        request = self.initiator.send(cdb, out, data_in, context)
+        self.initiator.notify()
+        return request
+
+    def tick(self) -> None:
+        """Its throttle group's clock goes on as ours has since."""
+        now = time.monotonic()
+        step, self._clock = now - self._clock, now
+        self._qtest.step(max(int(step * 1e9), 1))
+
+    def pause(self) -> None:
+        self.qmp.execute("stop")
+        self.state = PAUSED
+
+    def resume(self) -> None:
+        self.qmp.execute("cont")
+        self.state, self._clock = RUNNING, time.monotonic()
+        self.initiator.renotify()  # what was sent too late for it to notice
+
+    def stopped_by_error(self) -> bool:
+        """Whether werror=stop has stopped it; it is PAUSED then."""
+        try:
+            self.qmp.wait_event("STOP", 0.001)
+        except QmpTimeout:
+            return False
+        self.state = PAUSED
+        return True
+
+    def brake(self, writes_per_second: int) -> None:
+        """Of the virtual clock, see tick(); 0: none."""
+        limits = {"iops-write": writes_per_second}
+        arguments = {"path": "/objects/brake", "property": "limits", "value": limits}
+        self.qmp.execute("qom-set", arguments)
+
+    def reset(self) -> None:
+        """system_reset; what was under way is to be abandoned, and start() of the initiator due."""
+        self.qmp.execute("system_reset")
+        self.qmp.wait_event("RESET")
+
+    def unplug(self) -> None:
+        self.qmp.execute("device_del", {"id": "disk"})
+        while self.qmp.wait_event("DEVICE_DELETED")["data"].get("device") != "disk":
+            pass
+
+    def plug(self) -> None:
+        self.qmp.execute("device_add", self._device())
+
+    # --- its command line
+
+    def _device(self) -> dict[str, Any]:
+        return {
+            "driver": "scsi-hd",
+            "id": "disk",
+            "bus": "scsi0.0",
+            "drive": "medium",
+            "share-rw": True,
+            "werror": "stop",
+            "wwn": int(disk.WWN, 0),
+            "pr-store": f"file:{self._directory}/storm.pr",
+            "pr-initiator": f"iqn.2026-01.org.example:{self.name}",
+            "pr-abort-timeout": self.setup.abort_timeout,
+            "pr-tas": self.setup.tas,
+        }
+
+    def _blockdev(self) -> dict[str, Any]:
+        """The first write to each trap fails; everything waits for the brake."""
+        traps = [
+            {"event": "none", "iotype": "write", "errno": 5, "once": True, "sector": chunk * CHUNK // 512}
+            for chunk in self._medium.traps(self.index)
+        ]
+        direct = self._medium.direct
+        file = {
+            "driver": "file",
+            "filename": str(self._medium.path),
+            "aio": self.setup.aio if direct or self.setup.aio != "native" else "threads",
+            "cache": {"direct": direct},
+        }
+        faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
+        return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}
+
+    def _command(self, qmp: int, qtest: int) -> list[str]:
+        adapter = f"virtio-scsi-pci,id=scsi0,addr={self.PCI_SLOT},disable-legacy=on"
+        adapter += ",num_queues=1,virtqueue_size=512"
+        command = [str(self._binary), "-nodefaults", "-no-user-config", "-display", "none"]
+        command += [*host.firmware(), "-name", f"storm-{self.name}", "-accel", "qtest"]
+        ram = f"memory-backend-file,id=ram,mem-path={self._memory_file},share=on"
+        command += ["-object", f"{ram},size={initiator.MEMORY}"]
+        command += ["-machine", "pc,memory-backend=ram", "-m", f"{initiator.MEMORY >> 20}M"]
+        command += ["-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        command += ["-chardev", f"socket,id=qtest,fd={qtest}", "-qtest", "chardev:qtest"]
+        command += ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
+        if self.setup.iothread:
+            command += ["-object", "iothread,id=io"]
+            adapter += ",iothread=io"
+        return [*command, "-device", adapter, "-device", json.dumps(self._device())]
+
+
+def aio_backends(directory: Path, binary: Path) -> list[str]:
+    """What this kernel lets us use; some containers forbid io_uring."""
+    del binary
+    usable = ["threads"]
+    if disk.direct_io(disk.create(directory / "probe.img", 4096)):
+        usable.append("native")
+    if _io_uring_allowed():
+        usable.append("io_uring")
+    return usable
+
+
+def _io_uring_allowed() -> bool:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    parameters = ctypes.create_string_buffer(120)
+    fd = libc.syscall(425, 1, parameters)  # io_uring_setup
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0

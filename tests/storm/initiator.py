@@ -90,11 +90,12 @@ class Initiator:
         self._requests: dict[int, Request] = {}
         self._free = list(range(SLOTS))
         self._offered = False
+        self._resetting = False
         self._device.start({index: (_SIZES[index], _RINGS[index]) for index in _RINGS})
 
     @property
     def under_way(self) -> int:
-        return len(self._requests)
+        return len(self._requests) + self._resetting
 
     def send(self, cdb: bytes, out: bytes = b"", data_in: int = 0, context: object = None) -> Request:
         """Puts the command into the queue; notify() tells the device."""
@@ -128,6 +129,8 @@ class Initiator:
 
     def reap(self, ended: Callable[[Request], None]) -> None:
         """Calls `ended` for each request that has ended. Reads memory, never the process."""
+        if self._queues[_CONTROL].take():
+            self._resetting = False
         for head in self._queues[_REQUESTS].take():
             request = self._requests.pop(head // 3)
             self._free.append(request.slot)
@@ -146,12 +149,13 @@ class Initiator:
             request.status = NOT_RUN
             ended(request)
         self._requests.clear()
+        self._resetting = False
 
     def logical_unit_reset(self) -> None:
         """Sends the task management function and does not wait for its response."""
         queue, at = self._queues[_CONTROL], _HEADERS + 256 * SLOTS
         self._memory[at : at + 24] = struct.pack("<II8sQ", 0, 5, _LUN, 0)
-        queue.take()
+        self._resetting = True
         queue.describe(0, at, 24, _NEXT, 1)
         queue.describe(1, at + 128, 1, _WRITE)
         queue.offer(0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from guest.lib import disk, host
 from guest.lib.channel import Channel
-from guest.lib.process import Child
+from guest.lib.process import Child, tail
 from guest.lib.qmp import Qmp, QmpTimeout
 
 from . import initiator
@@ -54,7 +54,6 @@ class Node:
     # --- its life
 
     def start(self, setup: Setup) -> None:
-        """Raises when QEMU does not come up; `log` says why."""
         assert self.state == DEAD
         self.setup = setup
         with self._memory_file.open("wb") as file:
@@ -86,8 +85,12 @@ class Node:
         self.child.thaw()
         self.state, self._clock = RUNNING, time.monotonic()
 
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")[-2000:]
+    def describe(self) -> str:
+        """What to know of it when something has gone wrong."""
+        return (
+            f"{self.name}: {self.state}, exit code {self.child.code}, {self.setup},"
+            f" {self.initiator.under_way} under way, tenure {self.tenure}\n{tail(self._log)}"
+        )
 
     # --- commands to it
 
@@ -189,9 +192,8 @@ class Node:
         return [*command, "-device", adapter, "-device", json.dumps(self._device())]
 
 
-def aio_backends(directory: Path, binary: Path) -> list[str]:
+def aio_backends(directory: Path) -> list[str]:
     """What this kernel lets us use; some containers forbid io_uring."""
-    del binary
     usable = ["threads"]
     if disk.direct_io(disk.create(directory / "probe.img", 4096)):
         usable.append("native")

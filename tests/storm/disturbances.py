@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to the processes before, during and after a fencing.
+
+A fault strikes the victim at a random moment, and leaves behind in Round.relief what undoes it.
+The others are rounds of their own kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .fencing import Fence, Round, lost
+from .initiator import GOOD
+from .node import RUNNING, Node
+
+# --- faults
+
+
+def nothing(r: Round) -> None:
+    pass
+
+
+def kill(r: Round) -> None:
+    _kill(r, r.victim)
+
+
+def freeze(r: Round) -> None:
+    r.victim.freeze()
+    r.count("SIGSTOP")
+
+    def thaw() -> None:
+        if r.rng.random() < 0.25:
+            kill(r)
+        else:
+            r.victim.thaw()
+            r.count("SIGCONT")
+
+    r.relief = thaw
+
+
+def pause(r: Round) -> None:
+    r.victim.pause()
+    r.count("stop")
+    r.relief = lambda: _resume(r)
+
+
+def write_error(r: Round) -> None:
+    """werror=stop parks one to four writes; the machine stops."""
+    victim, number = r.victim, r.rng.randint(1, 4)
+    if len(victim.traps) < number:
+        return
+    victim.depth = 0
+    for _ in range(number):
+        r.cluster.write(victim, victim.traps.pop())
+    victim.initiator.notify()
+    r.cluster.until(lambda: victim.stopped_by_error() or r.is_fenced, "werror=stop stops it")
+    r.count("werror=stop")
+    if victim.state == RUNNING and not victim.stopped_by_error():
+        return  # the fencing was faster
+    r.relief = lambda: _resume(r)
+
+
+def logical_unit_reset(r: Round) -> None:
+    r.victim.initiator.logical_unit_reset()
+    r.count("LOGICAL UNIT RESET")
+
+
+def system_reset(r: Round) -> None:
+    r.cluster.reset(r.victim)
+    r.count("system_reset")
+
+
+def unplug(r: Round) -> None:
+    r.victim.depth = 0
+    r.victim.unplug()
+    r.count("device_del")
+    r.relief = r.victim.plug
+
+
+def _kill(r: Round, node: Node) -> None:
+    node.depth = 0
+    node.kill()
+    r.cluster.killed(node)
+    r.count("SIGKILL")
+
+
+def _resume(r: Round) -> None:
+    r.victim.resume()
+    r.count("cont")
+
+
+# --- rounds
+
+
+def strike(fault: Callable[[Round], None]) -> Callable[[Round], None]:
+    """A round in which the fault strikes at some moment, and is undone at a later one."""
+
+    def round_(r: Round) -> None:
+        moment, early = r.rng.choice(("before", "during", "during", "after")), r.rng.random() < 0.3
+        if moment == "before":
+            fault(r)
+            r.pass_time(2)
+        fence = r.fence()
+        if moment == "during":
+            r.pass_time(4)
+            fault(r)
+        if early:
+            r.pass_time(4)
+            r.relieve()
+        r.complete(fence)
+        if moment == "after":
+            fault(r)
+        r.take_over()
+
+    return round_
+
+
+def held(r: Round) -> None:
+    """Stopped with writes in flight for certain: the fencing must not succeed before it goes on."""
+    victim = r.victim
+    victim.depth = r.rng.choice((8, 128))
+    r.cluster.until(lambda: victim.initiator.under_way >= victim.depth, "the queue is full")
+    victim.brake(50)
+    marker: list[int] = []
+    r.cluster.write(victim, 0, then=marker.append)
+    # A completion after this proves that what was sent before it is in the gate.
+    writes = r.cluster.figures.writes
+    before = writes.total()
+    r.cluster.until(lambda: writes.total() > before + 1, "the brake lets one write go")
+    freeze(r)
+    fence = r.fence()
+    r.wait(fence)
+    if fence.status == GOOD and victim.initiator.under_way > r.other.depth:
+        r.cluster.violation("GOOD while writes of a stopped process were in flight")
+    r.complete(fence)
+    r.take_over()
+
+
+def fencer_dies(r: Round) -> None:
+    """Nothing stays shut: either the victim is fenced, or it writes on."""
+    r.victim.brake(r.rng.choice((0, 200, 1000)))
+    r.fence()
+    r.pass_time(4)
+    _kill(r, r.fencer)
+    r.fencer, r.other = r.other, r.fencer
+    if not r.is_fenced:
+        if r.tenure in r.cluster.keys(r.fencer):
+            r.must_write_on()
+            r.complete(r.fence())
+        else:
+            r.cluster.has_been_fenced(r.victim, r.tenure)
+            r.cluster.figures.fencings += 1
+    r.take_over()
+
+
+def fencer_stands_still(r: Round) -> None:
+    fence = r.fence()
+    r.pass_time(2)
+    r.fencer.freeze()
+    r.count("SIGSTOP of the fencer")
+    r.pass_time(40)
+    r.fencer.thaw()
+    r.complete(fence)
+    r.take_over()
+
+
+def two_fencers(r: Round) -> None:
+    first, second = r.fence(), r.fence(r.other)
+    r.count("two fencers")
+    r.wait(first, second)
+    _judge(r, first, second)
+    if not r.is_fenced:
+        r.complete(r.fence())
+    r.take_over()
+
+
+def each_other(r: Round) -> None:
+    """One of the two wins, and the other is its victim."""
+    r.fencer.depth = r.rng.choice((1, 32, 64))
+    r.pass_time(2)
+    first, second = r.fence(), r.fence(r.victim, r.fencer)
+    r.count("fence each other")
+    r.wait(first, second)
+    _judge(r, first, second)
+    if second.status == GOOD:
+        r.fencer, r.victim = r.victim, r.fencer
+        r.tenure = r.victim.tenure
+    r.fencer.depth = 0
+    if not r.is_fenced:
+        r.complete(r.fence())
+    r.take_over()
+
+
+def _judge(r: Round, first: Fence, second: Fence) -> None:
+    if first.status == second.status == GOOD:
+        r.cluster.violation("two fencings, of which each undoes the other's condition, were GOOD")
+    for fence in (first, second):
+        if fence.status != GOOD and not lost(fence):
+            r.cluster.violation(f"one of two fencings ended in {fence.status:#x}")
+
+
+# By weight. A round that kills costs the start of a process.
+ROUNDS: dict[str, tuple[int, Callable[[Round], None]]] = {
+    "undisturbed": (4, strike(nothing)),
+    "SIGKILL": (3, strike(kill)),
+    "SIGSTOP": (2, strike(freeze)),
+    "SIGSTOP with writes in flight": (1, held),
+    "stop": (2, strike(pause)),
+    "werror=stop": (3, strike(write_error)),
+    "LOGICAL UNIT RESET": (2, strike(logical_unit_reset)),
+    "system_reset": (2, strike(system_reset)),
+    "device_del": (2, strike(unplug)),
+    "SIGKILL of the fencer": (2, fencer_dies),
+    "SIGSTOP of the fencer": (1, fencer_stands_still),
+    "two fencers": (2, two_fencers),
+    "fence each other": (2, each_other),
+}

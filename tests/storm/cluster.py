@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .figures import Figures
-from .initiator import BUSY, CHECK_CONDITION, CONFLICT, GOOD, NOT_RUN, Request
+from .initiator import BUSY, CHECK_CONDITION, CONFLICT, GOOD, NOT_RUN, TASK_ABORTED, Request
 from .medium import BLOCK, CHUNK, Medium, tagged
 from .node import DEAD, FROZEN, RUNNING, Node, Setup, aio_backends
 
@@ -24,7 +24,7 @@ REWRITE = 16  # chunks a command
 PATIENCE = 30.0  # seconds until a command that should end counts as hung
 
 STATUS = {GOOD: "GOOD", CHECK_CONDITION: "CHECK CONDITION", BUSY: "BUSY", NOT_RUN: "not run"}
-STATUS[CONFLICT] = "RESERVATION CONFLICT"
+STATUS |= {CONFLICT: "RESERVATION CONFLICT", TASK_ABORTED: "TASK ABORTED"}
 
 
 class Hung(Exception):
@@ -58,7 +58,7 @@ class Cluster:
         self.medium.close()
 
     def violation(self, text: str) -> None:
-        self.figures.violations.append(f"{self.round}: {text}")
+        self.figures.violations[f"{self.round}: {text}"] += 1
 
     # --- processes
 

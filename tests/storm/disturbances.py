@@ -61,6 +61,8 @@ def write_error(r: Round) -> None:
 
 
 def logical_unit_reset(r: Round) -> None:
+    if not r.victim.resets_units:
+        return
     r.victim.initiator.logical_unit_reset()
     r.count("LOGICAL UNIT RESET")
 

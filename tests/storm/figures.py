@@ -16,16 +16,15 @@ class Figures:
     latencies: list[float] = field(default_factory=list)  # seconds, of those that ended in GOOD
     faults: Counter[str] = field(default_factory=Counter)
     processes: Counter[str] = field(default_factory=Counter)  # started, by kind
-    violations: list[str] = field(default_factory=list)
+    violations: Counter[str] = field(default_factory=Counter)  # how often, by round and what
     seconds: float = 0.0
 
     def add(self, other: Figures) -> None:
         self.fencings += other.fencings
-        for counter in ("attempts", "writes", "faults", "processes"):
+        for counter in ("attempts", "writes", "faults", "processes", "violations"):
             getattr(self, counter).update(getattr(other, counter))
         self.in_flight += other.in_flight
         self.latencies += other.latencies
-        self.violations += other.violations
         self.seconds = max(self.seconds, other.seconds)
 
     def __str__(self) -> str:
@@ -37,10 +36,10 @@ class Figures:
             ("GOOD after, ms", _spread([1000 * s for s in self.latencies], "{:.1f}")),
             ("faults", f"{self.faults.total()}: {_counts(self.faults)}"),
             ("processes started", f"{self.processes.total()}: {_counts(self.processes)}"),
-            ("violations", str(len(self.violations))),
+            ("violations", str(self.violations.total())),
         ]
         text = "".join(f"{name + ':':<24}{value}\n" for name, value in lines)
-        return text + "".join(f"  {violation}\n" for violation in self.violations)
+        return text + "".join(f"  {n} x {what}\n" for what, n in self.violations.items())
 
 
 def _counts(counter: Counter[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .qtest import Qtest, VirtioPci, virtqueue_layout
 
-GOOD, CHECK_CONDITION, BUSY, CONFLICT = 0x00, 0x02, 0x08, 0x18
+GOOD, CHECK_CONDITION, BUSY, CONFLICT, TASK_ABORTED = 0x00, 0x02, 0x08, 0x18, 0x40
 UNIT_ATTENTION = 0x06
 NOT_RUN = -1  # no status: the request was aborted or reset, or its process is gone
 

@@ -17,7 +17,7 @@ from .disturbances import ROUNDS
 from .fencing import Round
 from .figures import Figures
 
-ENOUGH = 20  # violations
+ENOUGH = 20  # different violations
 
 
 def storm(
@@ -26,7 +26,6 @@ def storm(
     seed: int,
     *,
     action: int = PREEMPT_AND_ABORT,
-    enough: int = ENOUGH,
     only: str | None = None,
     told: Callable[[Figures], None] = lambda figures: None,
     directory: Path | None = None,
@@ -40,7 +39,7 @@ def storm(
         cluster = Cluster(binary, Path(place), rng)
         figures, number = cluster.figures, 0
         try:
-            while figures.fencings < fencings and len(figures.violations) < enough:
+            while figures.fencings < fencings and len(figures.violations) < ENOUGH:
                 number += 1
                 (name,) = rng.choices(names, weights)
                 cluster.round = f"seed {seed}, round {number} ({name})"

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from guest.lib.channel import ChannelClosed
+
 from .figures import Figures
 from .initiator import BUSY, CHECK_CONDITION, CONFLICT, GOOD, NOT_RUN, TASK_ABORTED, Request
 from .medium import BLOCK, CHUNK, Medium, tagged
-from .node import DEAD, FROZEN, RUNNING, Node, Setup, aio_backends
+from .node import AIO, DEAD, FROZEN, RUNNING, Node, Setup
 
 REGISTER_AND_IGNORE, RESERVE, PREEMPT, PREEMPT_AND_ABORT = 0x06, 0x01, 0x04, 0x05
 READ_KEYS, READ_RESERVATION = 0x00, 0x01
@@ -43,13 +45,25 @@ class Cluster:
 
     def __init__(self, binary: Path, directory: Path, rng: random.Random, area: int = 128) -> None:
         self.rng, self.figures = rng, Figures()
-        self.aio = aio_backends(directory)
         self.medium = Medium(directory / "storm.img", area, self.NODES)
         self.nodes = [Node(i, binary, self.medium, directory) for i in range(self.NODES)]
         self.fenced: set[int] = set()  # tenures that may write no more
         self.round = ""  # for people: which one a violation was found in
         self._tenures = 0
         self._sequence = 0
+        self._aio = [aio for aio in AIO if self._can_use(aio)]
+
+    def _can_use(self, aio: str) -> bool:
+        """Not every kernel and file system has them all, and QEMU may refuse one for good reasons."""
+        probe = self.nodes[0]
+        try:
+            probe.start(Setup(aio))
+        except ChannelClosed:
+            if aio == "threads":
+                raise RuntimeError(f"QEMU does not start:\n{probe.log()}") from None
+            return False
+        probe.kill()
+        return True
 
     def close(self) -> None:
         for node in self.nodes:
@@ -65,7 +79,7 @@ class Cluster:
     def start(self, node: Node) -> None:
         rng = self.rng
         setup = Setup(
-            aio=rng.choice(self.aio),
+            aio=rng.choice(self._aio),
             iothread=rng.random() < 0.3,
             tas=rng.random() < 0.3,
             abort_timeout=rng.randint(150, 300),
@@ -157,6 +171,7 @@ class Cluster:
             write, status = request.context, request.status
             assert status is not None
             self.figures.writes[STATUS.get(status, f"{status:#x}")] += 1
+            write.node.good += status == GOOD
             if status == GOOD and write.tenure in self.fenced:
                 self.violation(f"a write of {write.node.name} was GOOD after it had been fenced")
             if write.then:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .fencing import Fence, Round, lost
-from .initiator import GOOD
+from .initiator import BUSY, GOOD
 from .node import RUNNING, Node
 
 # --- faults
@@ -50,14 +50,16 @@ def write_error(r: Round) -> None:
     if len(victim.traps) < number:
         return
     victim.depth = 0
+    ended: list[int] = []
     for _ in range(number):
-        r.cluster.write(victim, victim.traps.pop())
+        r.cluster.write(victim, victim.traps.pop(), then=ended.append)
     victim.initiator.notify()
-    r.cluster.until(lambda: victim.stopped_by_error() or r.is_fenced, "werror=stop stops it")
-    r.count("werror=stop")
-    if victim.state == RUNNING and not victim.stopped_by_error():
-        return  # the fencing was faster
-    r.relief = lambda: _resume(r)
+    # One that is parked does not end; none is if the fencing was faster.
+    condition = lambda: victim.stopped_by_error() or len(ended) == number  # noqa: E731
+    r.cluster.until(condition, "werror=stop stops it")
+    if victim.state != RUNNING:
+        r.count("werror=stop")
+        r.relief = lambda: _resume(r)
 
 
 def logical_unit_reset(r: Round) -> None:
@@ -118,22 +120,48 @@ def strike(fault: Callable[[Round], None]) -> Callable[[Round], None]:
 
 
 def held(r: Round) -> None:
-    """Stopped with writes in flight for certain: the fencing must not succeed before it goes on."""
+    """Stopped with writes in flight for certain: no fencing is GOOD, but nobody else waits."""
     victim = r.victim
-    victim.depth = r.rng.choice((8, 128))
-    r.cluster.until(lambda: victim.initiator.under_way >= victim.depth, "the queue is full")
+    ended: list[int] = []
+    victim.depth, r.other.depth = 0, 2
+    r.cluster.until(lambda: victim.initiator.under_way == 0, "the queue is empty")
     victim.brake(50)
-    marker: list[int] = []
-    r.cluster.write(victim, 0, then=marker.append)
-    # A completion after this proves that what was sent before it is in the gate.
-    writes = r.cluster.figures.writes
-    before = writes.total()
-    r.cluster.until(lambda: writes.total() > before + 1, "the brake lets one write go")
+    # The device takes all of them in one go, before it ends the first: then the rest is in the gate.
+    for _ in range(r.rng.choice((16, 128))):
+        r.cluster.write(victim, 0, then=ended.append)
+    r.cluster.until(lambda: bool(ended), "the brake lets a write go")
+    freeze(r)
+    r.cluster.take_in(victim)
+    in_flight, others = victim.initiator.under_way, r.other.good
+    for _ in range(10):
+        fence = r.fence()
+        r.wait(fence)
+        if fence.status == GOOD and in_flight:
+            r.cluster.violation("GOOD while writes of a stopped process were in flight")
+        if fence.status == GOOD or r.other.good > others:
+            break
+    else:
+        r.cluster.violation("nobody could write while a fencing waited")
+    if not r.is_fenced:
+        r.must_be_listed()
+        r.relieve()
+        if victim.state == RUNNING:
+            r.must_write_on()
+        fence = r.fence()
+    r.complete(fence)
+    r.take_over()
+
+
+def idle(r: Round) -> None:
+    """Stopped with nothing in flight: that is no reason to wait."""
+    r.victim.depth = 0
+    r.cluster.until(lambda: r.victim.initiator.under_way == 0, "the queue is empty")
+    r.cluster.keys(r.victim)  # behind anything else that it does with the store
     freeze(r)
     fence = r.fence()
     r.wait(fence)
-    if fence.status == GOOD and victim.initiator.under_way > r.other.depth:
-        r.cluster.violation("GOOD while writes of a stopped process were in flight")
+    if fence.status == BUSY:
+        r.cluster.violation("BUSY because of a stopped process without a write in flight")
     r.complete(fence)
     r.take_over()
 
@@ -176,6 +204,23 @@ def two_fencers(r: Round) -> None:
     r.take_over()
 
 
+def unplugged_meanwhile(r: Round) -> None:
+    """The fencing begins while the device waits for its writes to end, to be gone."""
+    r.victim.depth = r.rng.choice((16, 128))
+    r.victim.brake(0)
+    r.pass_time(4)
+    r.victim.depth = 0
+    leaving = r.victim.begin_unplug()
+    r.count("device_del")
+    r.pass_time(r.rng.choice((0, 2)))
+    fence = r.fence()
+    r.pass_time(2)
+    leaving()
+    r.relief = r.victim.plug
+    r.complete(fence)
+    r.take_over()
+
+
 def each_other(r: Round) -> None:
     """One of the two wins, and the other is its victim."""
     r.fencer.depth = r.rng.choice((1, 32, 64))
@@ -207,11 +252,13 @@ ROUNDS: dict[str, tuple[int, Callable[[Round], None]]] = {
     "SIGKILL": (3, strike(kill)),
     "SIGSTOP": (2, strike(freeze)),
     "SIGSTOP with writes in flight": (1, held),
+    "SIGSTOP without writes in flight": (1, idle),
     "stop": (2, strike(pause)),
     "werror=stop": (3, strike(write_error)),
     "LOGICAL UNIT RESET": (2, strike(logical_unit_reset)),
     "system_reset": (2, strike(system_reset)),
     "device_del": (2, strike(unplug)),
+    "device_del meanwhile": (2, unplugged_meanwhile),
     "SIGKILL of the fencer": (2, fencer_dies),
     "SIGSTOP of the fencer": (1, fencer_stands_still),
     "two fencers": (2, two_fencers),

@@ -81,18 +81,10 @@ class Round:
 
     def must_write_on(self) -> None:
         """No gate stays shut after a fencing that failed."""
-        good: list[int] = []
-
-        def attempt() -> bool:
-            if GOOD in good:
-                return True
-            if self.victim.state == RUNNING and self.victim.initiator.under_way <= self.victim.depth:
-                self.cluster.write(self.victim, 0, then=good.append)
-            return False
-
-        self.victim.brake(0)
-        self.victim.depth = 1
-        self.cluster.until(attempt, "the victim writes again after the fencer's death", 10)
+        victim, before = self.victim, self.victim.good
+        victim.brake(0)
+        victim.depth = max(victim.depth, 1)
+        self.cluster.until(lambda: victim.good > before, "the victim writes on", 10)
 
     # --- what every round demands
 

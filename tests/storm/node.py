@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,17 @@ from .qtest import Qtest
 
 RUNNING, PAUSED, FROZEN, DEAD = "running", "paused", "frozen", "dead"
 
+AIO = ("threads", "native", "io_uring")
+
 
 @dataclass(frozen=True)
 class Setup:
     """How a process is started."""
 
-    aio: str  # threads, native, io_uring
-    iothread: bool
-    tas: bool
-    abort_timeout: int  # ms
+    aio: str  # one of AIO
+    iothread: bool = False
+    tas: bool = False
+    abort_timeout: int = 200  # ms
 
 
 class Node:
@@ -45,6 +48,7 @@ class Node:
         self.state = DEAD
         self.tenure = 0  # of its registration, and its key; 0: not registered
         self.depth = 0  # writes that the storm keeps under way
+        self.good = 0  # writes that ended so
         self.traps: list[int] = []
         self._binary, self._medium, self._directory = binary, medium, directory
         self._series = host.version(binary)
@@ -62,6 +66,7 @@ class Node:
 
     def start(self, setup: Setup) -> None:
         assert self.state == DEAD
+        self.traps = list(self._medium.traps(self.index))
         self.setup = setup
         with self._memory_file.open("wb") as file:
             file.truncate(initiator.MEMORY)
@@ -76,7 +81,6 @@ class Node:
         self.qmp.negotiate()
         self._qtest = Qtest(qtest)
         self.initiator = Initiator(self._memory, self._qtest, self.PCI_SLOT)
-        self.traps = list(self._medium.traps(self.index))
         self.state, self._clock = RUNNING, time.monotonic()
 
     def kill(self) -> None:
@@ -92,11 +96,14 @@ class Node:
         self.child.thaw()
         self.state, self._clock = RUNNING, time.monotonic()
 
+    def log(self) -> str:
+        return tail(self._log)
+
     def describe(self) -> str:
         """What to know of it when something has gone wrong."""
         return (
             f"{self.name}: {self.state}, exit code {self.child.code}, {self.setup},"
-            f" {self.initiator.under_way} under way, tenure {self.tenure}\n{tail(self._log)}"
+            f" {self.initiator.under_way} under way, tenure {self.tenure}\n{self.log()}"
         )
 
     # --- commands to it
@@ -146,6 +153,18 @@ class Node:
         while self.qmp.wait_event("DEVICE_DELETED")["data"].get("device") != "disk":
             pass
 
+    def begin_unplug(self) -> Callable[[], None]:
+        """Does not wait; what it returns does. Meanwhile QEMU's main loop is busy."""
+        self.state = PAUSED
+        leaving = threading.Thread(target=self.unplug)
+        leaving.start()
+
+        def gone() -> None:
+            leaving.join()
+            self.state, self._clock = RUNNING, time.monotonic()
+
+        return gone
+
     def plug(self) -> None:
         self.qmp.execute("device_add", self._device())
 
@@ -172,12 +191,11 @@ class Node:
             {"event": "none", "iotype": "write", "errno": 5, "once": True, "sector": chunk * CHUNK // 512}
             for chunk in self._medium.traps(self.index)
         ]
-        direct = self._medium.direct
         file = {
             "driver": "file",
             "filename": str(self._medium.path),
-            "aio": self.setup.aio if direct or self.setup.aio != "native" else "threads",
-            "cache": {"direct": direct},
+            "aio": self.setup.aio,
+            "cache": {"direct": self._medium.direct},
         }
         faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
         return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}
@@ -198,24 +216,3 @@ class Node:
             command += ["-object", "iothread,id=io"]
             adapter += ",iothread=io"
         return [*command, "-device", adapter, "-device", json.dumps(self._device())]
-
-
-def aio_backends(directory: Path) -> list[str]:
-    """What this kernel lets us use; some containers forbid io_uring."""
-    usable = ["threads"]
-    if disk.direct_io(disk.create(directory / "probe.img", 4096)):
-        usable.append("native")
-    if _io_uring_allowed():
-        usable.append("io_uring")
-    return usable
-
-
-def _io_uring_allowed() -> bool:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    parameters = ctypes.create_string_buffer(120)
-    fd = libc.syscall(425, 1, parameters)  # io_uring_setup
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0

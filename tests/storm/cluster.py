@@ -146,10 +146,8 @@ class Cluster:
     ) -> None:
         """Sent with the next notify(). Tagged with the node's tenure, if not said otherwise."""
         self._sequence += 1
-        blocks = count * CHUNK // BLOCK
-        cdb = struct.pack(">BBIBHB", 0x2A, 0, chunk * CHUNK // BLOCK, 0, blocks, 0)
         data = tagged(node.tenure if tag is None else tag, self._sequence, count)
-        node.initiator.send(cdb, data, context=Write(node, then))
+        node.initiator.send(write_10(chunk, count), data, context=Write(node, then))
 
     def rewrite(self, node: Node, chunks: range, tag: int | None = None) -> None:
         """Overwrites the chunks, and returns when all is on the medium."""
@@ -247,6 +245,12 @@ class Cluster:
         for tenure, blocks in self.medium.tenures().items():
             if tenure == -1 or tenure in self.fenced:
                 self.violation(f"{len(blocks)} blocks, from {blocks[0]}, are of fenced tenure {tenure}")
+
+
+def write_10(chunk: int, count: int) -> bytes:
+    """CDB of WRITE(10)."""
+    blocks = CHUNK // BLOCK
+    return struct.pack(">BBIBHB", 0x2A, 0, chunk * blocks, 0, count * blocks, 0)
 
 
 def pr_out(action: int, kind: int, key: int, service_key: int) -> tuple[bytes, bytes]:

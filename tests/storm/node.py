@@ -97,7 +97,7 @@ class Node:
         self.state, self._clock = RUNNING, time.monotonic()
 
     def log(self) -> str:
-        return tail(self._log)
+        return tail(self._log, 8)
 
     def describe(self) -> str:
         """What to know of it when something has gone wrong."""

@@ -7,25 +7,13 @@ Clause: 5.6.8.5
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
-from guest.lib import host
 
 from .cluster import PREEMPT
 from .run import storm
 
 SEED = int(os.environ.get("STORM_SEED", "1"))
 FENCINGS = int(os.environ.get("STORM_FENCINGS", "300"))
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """On a real disk: there O_DIRECT writes are under way for a while."""
-    path = host.BUILD / "storm"
-    path.mkdir(exist_ok=True)
-    yield path
 
 
 def test_no_write_after_good(qemu: Path, directory: Path) -> None:

@@ -10,6 +10,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from guest.lib.channel import ChannelClosed
@@ -155,7 +156,7 @@ class Cluster:
         while todo:
             status: dict[int, int] = {}
             for start, count in todo.items():
-                self.write(node, start, count, lambda s, start=start: status.update({start: s}), tag)
+                self.write(node, start, count, partial(status.__setitem__, start), tag)
             self.until(lambda: len(status) == len(todo), f"{node.name} rewrites")
             for start, end in status.items():
                 if end == GOOD:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from guest.lib import disk, host
-from guest.lib.channel import Channel
+from guest.lib.channel import Channel, ChannelClosed
 from guest.lib.process import Child, tail
 from guest.lib.qmp import Qmp, QmpTimeout
 
@@ -101,9 +101,16 @@ class Node:
 
     def describe(self) -> str:
         """What to know of it when something has gone wrong."""
+        status = self.state
+        if self.state in (RUNNING, PAUSED) and self.child.code is None:
+            try:
+                status += f" (QEMU says {self.qmp.execute('query-status', timeout=2)})"
+            except (ChannelClosed, QmpTimeout):
+                status += " (QEMU says nothing)"
         return (
-            f"{self.name}: {self.state}, exit code {self.child.code}, {self.setup},"
-            f" {self.initiator.under_way} under way, tenure {self.tenure}\n{self.log()}"
+            f"{self.name}: {status}, exit code {self.child.code}, {self.setup},"
+            f" {self.initiator.under_way} under way, tenure {self.tenure},"
+            f" events {[e['event'] for e in self.qmp.events]}\n{self.log()}"
         )
 
     # --- commands to it
@@ -156,11 +163,21 @@ class Node:
     def begin_unplug(self) -> Callable[[], None]:
         """Does not wait; what it returns does. Meanwhile QEMU's main loop is busy."""
         self.state = PAUSED
-        leaving = threading.Thread(target=self.unplug)
+        failures: list[BaseException] = []
+
+        def leave() -> None:
+            try:
+                self.unplug()
+            except (ChannelClosed, QmpTimeout) as failure:
+                failures.append(failure)
+
+        leaving = threading.Thread(target=leave)
         leaving.start()
 
         def gone() -> None:
             leaving.join()
+            for failure in failures:
+                raise failure
             self.state, self._clock = RUNNING, time.monotonic()
 
         return gone

@@ -48,6 +48,7 @@ def write_error(r: Round) -> None:
     """werror=stop parks one to four writes; the machine stops."""
     victim, number = r.victim, r.rng.randint(1, 4)
     if len(victim.traps) < number:
+        kill(r)  # the next process has new ones
         return
     victim.depth = 0
     ended: list[int] = []
@@ -57,9 +58,21 @@ def write_error(r: Round) -> None:
     # One that is parked does not end; none is if the fencing was faster.
     condition = lambda: victim.stopped_by_error() or len(ended) == number  # noqa: E731
     r.cluster.until(condition, "werror=stop stops it")
-    if victim.state != RUNNING:
-        r.count("werror=stop")
-        r.relief = lambda: _resume(r)
+    if victim.state == RUNNING:
+        return
+
+    def resume() -> None:
+        # A write that was still in the ring when the machine stopped stops it once more.
+        _resume(r)
+        r.cluster.until(go_on, "what werror=stop has parked ends")
+
+    def go_on() -> bool:
+        if victim.stopped_by_error():
+            _resume(r)
+        return len(ended) == number
+
+    r.count("werror=stop")
+    r.relief = resume
 
 
 def logical_unit_reset(r: Round) -> None:

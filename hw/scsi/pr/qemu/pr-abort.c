@@ -52,6 +52,7 @@ static void scsi_pr_abort_in_context_bh(void *opaque)
     pr_compat_leave_context(abort->ctx);
     g_slist_free(reqs);
     aio_context_unref(abort->ctx);
+    blk_dec_in_flight(abort->dev->conf.blk);
     object_unref(OBJECT(abort->dev));
 }
 
@@ -63,6 +64,8 @@ static void scsi_pr_abort_in_context(gpointer key, gpointer value,
     abort->dev = SCSI_DEVICE(object_ref(OBJECT(opaque)));
     abort->ctx = key;
     aio_context_ref(abort->ctx);
+    /* An unplug under way waits: without the device its lock would be gone. */
+    blk_inc_in_flight(abort->dev->conf.blk);
     aio_bh_schedule_oneshot(abort->ctx, scsi_pr_abort_in_context_bh, abort);
 }
 
@@ -71,6 +74,11 @@ static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
     g_autoptr(GHashTable) contexts = g_hash_table_new(NULL, NULL);
     SCSIRequest *req;
 
+    if (!scsi_pr_state(dev)) {
+        /* Unplugged meanwhile, which has cancelled everything. */
+        object_unref(OBJECT(dev));
+        return;
+    }
     pr_compat_lock_requests(dev);
     QTAILQ_FOREACH(req, &dev->requests, next) {
         g_hash_table_add(contexts, pr_compat_request_context(req));

@@ -14,7 +14,10 @@
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
+#include "block/aio-wait.h"
+#include "qom/object_interfaces.h"
 #include "system/block-backend.h"
+#include "system/iothread.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #else
@@ -134,6 +137,36 @@ static inline void pr_compat_leave_context(AioContext *ctx)
 #define PR_COMPAT_GRAPH_RDLOCK_GUARD() GLOBAL_STATE_CODE()
 #define GRAPH_RDLOCK
 #endif
+
+#if QEMU_VERSION_MAJOR >= 10
+static inline void pr_compat_nothing(void *opaque)
+{
+}
+
+static inline int pr_compat_wait_for_iothread(Object *obj, void *opaque)
+{
+    IOThread *iothread = (IOThread *)object_dynamic_cast(obj, TYPE_IOTHREAD);
+
+    if (iothread) {
+        aio_wait_bh_oneshot(iothread_get_aio_context(iothread),
+                            pr_compat_nothing, NULL);
+    }
+    return 0;
+}
+#endif
+
+/*
+ * Returns when every iothread is done with the requests that it has at hand.
+ * An AioContext with a lock of its own has it locked meanwhile, and purging
+ * the device's requests waits for that.
+ */
+static inline void pr_compat_wait_for_iothreads(void)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    object_child_foreach(object_get_objects_root(),
+                         pr_compat_wait_for_iothread, NULL);
+#endif
+}
 
 /* On failure *@reason is freed and NULL. */
 static inline bool pr_compat_block_migration(Error **reason, Error **errp)

@@ -207,3 +207,19 @@ void scsi_pr_unrealize(SCSIDevice *dev)
         scsi_pr_class(dev)->unrealize(dev);
     }
 }
+
+/*
+ * An iothread that took requests from its queue just before the device went
+ * may not have sent them yet. They would reach the medium after the nexus has
+ * left the gate, where no fencing waits for them any more. Once they are sent,
+ * unrealize cancels them and waits for their end.
+ */
+void scsi_pr_qdev_unrealize(DeviceState *qdev)
+{
+    SCSIDevice *dev = SCSI_DEVICE(qdev);
+
+    if (scsi_pr_state(dev)) {
+        pr_compat_wait_for_iothreads();
+    }
+    scsi_pr_class(dev)->qdev_unrealize(qdev);
+}

@@ -37,11 +37,13 @@ static void scsi_pr_wrap_class(SCSIPRClass *wrapped)
     wrapped->klass = klass;
     wrapped->realize = sc->realize;
     wrapped->unrealize = sc->unrealize;
+    wrapped->qdev_unrealize = DEVICE_CLASS(klass)->unrealize;
     wrapped->alloc_req = sc->alloc_req;
     wrapped->parse_cdb = sc->parse_cdb;
     wrapped->reset = pr_compat_class_reset(DEVICE_CLASS(klass));
     sc->realize = scsi_pr_realize;
     sc->unrealize = scsi_pr_unrealize;
+    DEVICE_CLASS(klass)->unrealize = scsi_pr_qdev_unrealize;
     sc->alloc_req = scsi_pr_alloc_req;
     sc->parse_cdb = scsi_pr_parse_cdb;
     pr_compat_set_class_reset(DEVICE_CLASS(klass), scsi_pr_reset_device);

@@ -21,6 +21,7 @@ typedef struct SCSIPRClass {
     ObjectClass *klass;
     void (*realize)(SCSIDevice *dev, Error **errp);
     void (*unrealize)(SCSIDevice *dev);
+    void (*qdev_unrealize)(DeviceState *qdev);  /* calls the former */
     SCSIRequest *(*alloc_req)(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                               uint8_t *buf, void *hba_private);
     int (*parse_cdb)(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
@@ -87,6 +88,7 @@ SCSIPRState *scsi_pr_state(SCSIDevice *dev);
 
 void scsi_pr_realize(SCSIDevice *dev, Error **errp);
 void scsi_pr_unrealize(SCSIDevice *dev);
+void scsi_pr_qdev_unrealize(DeviceState *qdev);
 
 /* pr-request.c */
 

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One QEMU process of the storm: a machine without CPU, a disk, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guest.lib import disk, host
+from guest.lib.channel import Channel, ChannelClosed
+from guest.lib.process import Child, tail
+from guest.lib.qmp import Qmp, QmpTimeout
+
+from . import initiator
+from .initiator import Initiator, Request
+from .medium import CHUNK, Medium
+from .qtest import Qtest
+
+RUNNING, PAUSED, FROZEN, DEAD = "running", "paused", "frozen", "dead"
+
+AIO = ("threads", "native", "io_uring")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a process is started."""
+
+    aio: str  # one of AIO
+    iothread: bool = False
+    tas: bool = False
+    abort_timeout: int = 200  # ms
+
+
+class Node:
+    """`state` is what has been done to the process; only a RUNNING one is given commands."""
+
+    PCI_SLOT = 4
+
+    def __init__(self, index: int, binary: Path, medium: Medium, directory: Path) -> None:
+        self.index = index
+        self.name = "abcdefgh"[index]
+        self.state = DEAD
+        self.tenure = 0  # of its registration, and its key; 0: not registered
+        self.depth = 0  # writes that the storm keeps under way
+        self.good = 0  # writes that ended so
+        self.traps: list[int] = []
+        self._binary, self._medium, self._directory = binary, medium, directory
+        self._series = host.version(binary)
+        self._memory_file = directory / f"{self.name}.ram"
+        self._log = directory / f"{self.name}.log"
+        self._clock = 0.0
+
+    @property
+    def resets_units(self) -> bool:
+        """Before 8.0 QEMU itself, without any change of ours, aborts in blk_drain() when a LOGICAL
+        UNIT RESET arrives in an iothread."""
+        return not (self.setup.iothread and int(self._series.split(".")[0]) < 8)
+
+    # --- its life
+
+    def start(self, setup: Setup) -> None:
+        assert self.state == DEAD
+        self.traps = list(self._medium.traps(self.index))
+        self.setup = setup
+        with self._memory_file.open("wb") as file:
+            file.truncate(initiator.MEMORY)
+        with self._memory_file.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), initiator.MEMORY)
+        channels = qmp, qtest = Channel(), Channel()
+        fds = [channel.fd for channel in channels]
+        self.child = Child(self._command(*fds), self._log, pass_fds=fds)
+        for channel in channels:
+            channel.passed_on()
+        self.qmp = Qmp(qmp, timeout=30)
+        self.qmp.negotiate()
+        self._qtest = Qtest(qtest)
+        self.initiator = Initiator(self._memory, self._qtest, self.PCI_SLOT)
+        self.state, self._clock = RUNNING, time.monotonic()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the kernel to say that it is gone."""
+        self.child.kill()
+        self.state = DEAD
+
+    def freeze(self) -> None:
+        self.child.freeze()
+        self.state = FROZEN
+
+    def thaw(self) -> None:
+        self.child.thaw()
+        self.state, self._clock = RUNNING, time.monotonic()
+
+    def log(self) -> str:
+        return tail(self._log, 8)
+
+    def describe(self) -> str:
+        """What to know of it when something has gone wrong."""
+        status = self.state
+        if self.state in (RUNNING, PAUSED) and self.child.code is None:
+            try:
+                status += f" (QEMU says {self.qmp.execute('query-status', timeout=2)})"
+            except (ChannelClosed, QmpTimeout):
+                status += " (QEMU says nothing)"
+        return (
+            f"{self.name}: {status}, exit code {self.child.code}, {self.setup},"
+            f" {self.initiator.under_way} under way, tenure {self.tenure},"
+            f" events {[e['event'] for e in self.qmp.events]}\n{self.log()}"
+        )
+
+    # --- commands to it
+
+    def send(self, cdb: bytes, out: bytes = b"", data_in: int = 0, context: object = None) -> Request:
+        request = self.initiator.send(cdb, out, data_in, context)
+        self.initiator.notify()
+        return request
+
+    def tick(self) -> None:
+        """Its throttle group's clock goes on as ours has since."""
+        now = time.monotonic()
+        step, self._clock = now - self._clock, now
+        self._qtest.step(max(int(step * 1e9), 1))
+
+    def pause(self) -> None:
+        self.qmp.execute("stop")
+        self.state = PAUSED
+
+    def resume(self) -> None:
+        self.qmp.execute("cont")
+        self.state, self._clock = RUNNING, time.monotonic()
+        self.initiator.renotify()  # what was sent too late for it to notice
+
+    def stopped_by_error(self) -> bool:
+        """Whether werror=stop has stopped it; it is PAUSED then."""
+        try:
+            self.qmp.wait_event("STOP", 0.001)
+        except QmpTimeout:
+            return False
+        self.state = PAUSED
+        return True
+
+    def brake(self, writes_per_second: int) -> None:
+        """Of the virtual clock, see tick(); 0: none."""
+        limits = {"iops-write": writes_per_second}
+        arguments = {"path": "/objects/brake", "property": "limits", "value": limits}
+        self.qmp.execute("qom-set", arguments)
+
+    def reset(self) -> None:
+        """system_reset; what was under way is to be abandoned, and start() of the initiator due."""
+        self.qmp.execute("system_reset")
+        self.qmp.wait_event("RESET")
+
+    def unplug(self) -> None:
+        self.qmp.execute("device_del", {"id": "disk"})
+        while self.qmp.wait_event("DEVICE_DELETED")["data"].get("device") != "disk":
+            pass
+
+    def begin_unplug(self) -> Callable[[], None]:
+        """Does not wait; what it returns does. Meanwhile QEMU's main loop is busy."""
+        self.state = PAUSED
+        failures: list[BaseException] = []
+
+        def leave() -> None:
+            try:
+                self.unplug()
+            except (ChannelClosed, QmpTimeout) as failure:
+                failures.append(failure)
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+
+        def gone() -> None:
+            leaving.join()
+            for failure in failures:
+                raise failure
+            self.state, self._clock = RUNNING, time.monotonic()
+
+        return gone
+
+    def plug(self) -> None:
+        self.qmp.execute("device_add", self._device())
+
+    # --- its command line
+
+    def _device(self) -> dict[str, Any]:
+        return {
+            "driver": "scsi-hd",
+            "id": "disk",
+            "bus": "scsi0.0",
+            "drive": "medium",
+            "share-rw": True,
+            "werror": "stop",
+            "wwn": int(disk.WWN, 0),
+            "pr-store": f"file:{self._directory}/storm.pr",
+            "pr-initiator": f"iqn.2026-01.org.example:{self.name}",
+            "pr-abort-timeout": self.setup.abort_timeout,
+            "pr-tas": self.setup.tas,
+        }
+
+    def _blockdev(self) -> dict[str, Any]:
+        """The first write to each trap fails; everything waits for the brake."""
+        traps = [
+            {"event": "none", "iotype": "write", "errno": 5, "once": True, "sector": chunk * CHUNK // 512}
+            for chunk in self._medium.traps(self.index)
+        ]
+        file = {
+            "driver": "file",
+            "filename": str(self._medium.path),
+            "aio": self.setup.aio,
+            "cache": {"direct": self._medium.direct},
+        }
+        faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
+        return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}
+
+    def _command(self, qmp: int, qtest: int) -> list[str]:
+        adapter = f"virtio-scsi-pci,id=scsi0,addr={self.PCI_SLOT},disable-legacy=on"
+        adapter += ",num_queues=1,virtqueue_size=512"
+        command = [str(self._binary), "-nodefaults", "-no-user-config", "-display", "none"]
+        command += [*host.firmware(), "-name", f"storm-{self.name}", "-accel", "qtest"]
+        ram = f"memory-backend-file,id=ram,mem-path={self._memory_file},share=on"
+        command += ["-object", f"{ram},size={initiator.MEMORY}"]
+        command += ["-machine", "pc,memory-backend=ram", "-m", f"{initiator.MEMORY >> 20}M"]
+        command += ["-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        command += ["-chardev", f"socket,id=qtest,fd={qtest}", "-qtest", "chardev:qtest"]
+        command += ["-qtest-log", "/dev/null"]
+        command += ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
+        if self.setup.iothread:
+            command += ["-object", "iothread,id=io"]
+            adapter += ",iothread=io"
+        return [*command, "-device", adapter, "-device", json.dumps(self._device())]

@@ -5,7 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 
 /* REGISTRATIONS PREEMPTED waits for A. */
 static void preempt_a(Bench *b)

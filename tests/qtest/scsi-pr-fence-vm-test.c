@@ -7,7 +7,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 #include "libqos/libqos-pc.h"
 #include "libqos/malloc-pc.h"
 #include "libqos/pci-pc.h"
@@ -194,7 +194,7 @@ typedef void Interruption(Bench *b, const Sent *write);
 static void interrupt_by_reset(Bench *b, const Sent *write)
 {
     reset_logical_unit(b, B);
-    g_assert_true(has_ended(b, write));
+    await_command(b, write);
 }
 
 static void interrupt_by_abort_task(Bench *b, const Sent *write)
@@ -223,10 +223,10 @@ static void interrupt_by_unplug(Bench *b, const Sent *write)
     qtest_qmp_device_del(b->qts, "b");
 }
 
-static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
+static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
+                               Interruption *interrupt)
 {
-    Interruption *interrupt = data;
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_new(scsi, alloc);
     Fencer *f = fencer_new(b);
     Sent writes[4];
 
@@ -244,6 +244,22 @@ static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
     assert_fences(f);
     fencer_free(f);
     bench_free(b);
+}
+
+static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
+{
+    check_interruption(obj, alloc, data);
+}
+
+/* Requests of an adapter that has an iothread */
+static void test_iothread(void *obj, void *data, QGuestAllocator *alloc)
+{
+    check_interruption(&((QVirtioSCSIPCI *)obj)->scsi, alloc, data);
+}
+
+static void test_parked_iothread(void *obj, void *data, QGuestAllocator *alloc)
+{
+    test_parked(&((QVirtioSCSIPCI *)obj)->scsi, data, alloc);
 }
 
 static void setup_b(GString *cmd_line)
@@ -280,19 +296,35 @@ static void *setup_slow(GString *cmd_line, void *arg)
     return arg;
 }
 
+static void *setup_error_iothread(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -object iothread,id=io0");
+    return setup_error(cmd_line, arg);
+}
+
+static void *setup_slow_iothread(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -object iothread,id=io0");
+    return setup_slow(cmd_line, arg);
+}
+
 static void register_scsi_pr_fence_vm_test(void)
 {
     static const struct {
         const char *name;
         Interruption *interrupt;
     } interruptions[] = {
-        { "scsi-pr-fence-after-reset", interrupt_by_reset },
-        { "scsi-pr-fence-after-abort-task", interrupt_by_abort_task },
-        { "scsi-pr-fence-after-stop", interrupt_by_stop },
-        { "scsi-pr-fence-after-system-reset", interrupt_by_system_reset },
-        { "scsi-pr-fence-after-unplug", interrupt_by_unplug },
+        { "after-reset", interrupt_by_reset },
+        { "after-abort-task", interrupt_by_abort_task },
+        { "after-stop", interrupt_by_stop },
+        { "after-system-reset", interrupt_by_system_reset },
+        { "after-unplug", interrupt_by_unplug },
     };
     QOSGraphTestOptions error = { .before = setup_error };
+    QOSGraphTestOptions error_iothread = {
+        .before = setup_error_iothread,
+        .edge.extra_device_opts = "iothread=io0",
+    };
     QOSGraphTestOptions error_tas = { .before = setup_error_tas };
 
     qos_add_test("scsi-pr-fence-parked", "virtio-scsi", test_parked, &error);
@@ -302,14 +334,30 @@ static void register_scsi_pr_fence_vm_test(void)
                  test_parked_goes_on, &error);
     qos_add_test("scsi-pr-fence-parked-late", "virtio-scsi", test_parked_late,
                  &error);
+    qos_add_test("scsi-pr-fence-parked-iothread", "virtio-scsi-pci",
+                 test_parked_iothread, &error_iothread);
     for (size_t i = 0; i < ARRAY_SIZE(interruptions); i++) {
         QOSGraphTestOptions slow = {
             .before = setup_slow,
             .arg = interruptions[i].interrupt,
         };
 
-        qos_add_test(interruptions[i].name, "virtio-scsi", test_interruption,
-                     &slow);
+        QOSGraphTestOptions slow_iothread = {
+            .before = setup_slow_iothread,
+            .arg = interruptions[i].interrupt,
+            .edge.extra_device_opts = "iothread=io0",
+        };
+        g_autofree char *name = g_strdup_printf("scsi-pr-fence-%s",
+                                                interruptions[i].name);
+        g_autofree char *iothread = g_strdup_printf("%s-iothread", name);
+
+        qos_add_test(name, "virtio-scsi", test_interruption, &slow);
+        /* A LOGICAL UNIT RESET in an iothread makes 7.2 itself abort(). */
+        if (QEMU_VERSION_MAJOR > 7 ||
+            interruptions[i].interrupt != interrupt_by_reset) {
+            qos_add_test(iothread, "virtio-scsi-pci", test_iothread,
+                         &slow_iothread);
+        }
     }
 }
 

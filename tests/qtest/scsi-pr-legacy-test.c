@@ -5,7 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 
 /* RESERVE and RELEASE of SPC-2, (6) or (10) */
 static Result legacy(Bench *b, int target, uint8_t opcode, uint8_t byte1)

@@ -5,7 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 
 #define CONTROL_PAGE 0x0a
 #define ALL_PAGES 0x3f

@@ -5,7 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 
 #define RSOC 0x0c
 #define BLOCK 512

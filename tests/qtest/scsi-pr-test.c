@@ -5,7 +5,7 @@
 #include "qemu/osdep.h"
 #include "qemu/module.h"
 /* moved between the series that we build with */
-#include "scsi-pr-bench.h"
+#include "scsi-pr-setup.h"
 
 /*
  * What an unregistered nexus may do

@@ -29,7 +29,7 @@ typedef struct SCSIPRClass {
     void (*reset)(DeviceState *qdev);
 } SCSIPRClass;
 
-/* News of a device that may come faster than QMP clients like; see pr-event.c. */
+/* News of a device that may come faster than QMP clients like: pr-event.c. */
 typedef struct SCSIPREvents {
     QEMUTimer *timer;           /* armed: the last event is young */
     uint32_t preempted;         /* not told yet; atomic */
@@ -160,7 +160,8 @@ typedef struct SCSIPRQuietResult {
  * Lets the device model carry out an emulated command that ends at once, with
  * no adapter and no initiator that sees it; no unit attention condition or
  * sense data is lost by it. In the main loop, or where the device's requests
- * run. @cdb: as long as its operation code says; data-in goes to @buf, @size bytes at most.
+ * run. @cdb: as long as its operation code says; data-in goes to @buf, @size
+ * bytes at most.
  */
 SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
                                 uint8_t *buf, size_t size);

@@ -233,6 +233,8 @@ static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
     for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
         writes[i] = send_write(b, B, i, 0xb0);
     }
+    /* comes behind them: all are on their way */
+    assert_good(test_unit_ready(b, B));
     g_assert_false(has_ended(b, &writes[3]));
     interrupt(b, &writes[3]);
     if (interrupt == interrupt_by_abort_task) {

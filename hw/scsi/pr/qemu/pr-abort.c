@@ -74,11 +74,6 @@ static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
     g_autoptr(GHashTable) contexts = g_hash_table_new(NULL, NULL);
     SCSIRequest *req;
 
-    if (!scsi_pr_state(dev)) {
-        /* Unplugged meanwhile, which has cancelled everything. */
-        object_unref(OBJECT(dev));
-        return;
-    }
     pr_compat_lock_requests(dev);
     QTAILQ_FOREACH(req, &dev->requests, next) {
         g_hash_table_add(contexts, pr_compat_request_context(req));

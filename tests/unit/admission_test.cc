@@ -74,6 +74,18 @@ TEST(Admission, LaterCommandsDoNotDelayADrain) {
   EXPECT_EQ(admission.in_flight(), 0u);
 }
 
+// Nor does it end the drain by leaving first.
+TEST(Admission, LaterCommandsDoNotEndADrain) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto before = admission.Enter(AccessClass::kWrite);
+  ASSERT_TRUE(admission.BeginDrain(kReadOnly));
+  const auto after = admission.Enter(AccessClass::kRead);
+  EXPECT_FALSE(admission.Leave(*after));
+  EXPECT_EQ(admission.draining(), 1u);
+  EXPECT_TRUE(admission.Leave(*before)) << "ends the drain";
+}
+
 // A drain that was given up, and one more: it waits for both generations.
 TEST(Admission, NextDrainIncludesAnUnfinishedOne) {
   Admission admission;

@@ -39,6 +39,9 @@
 // sent may still reach the medium; once it is gone, nothing of it does.
 mtype = { kRuns, kStopped, kDying, kGone };
 mtype life[N] = kRuns;
+// Of the model: how many of the two threads of a process have seen its end. Its
+// next life must not go on with the steps of this one.
+byte ended[N];
 #define RUNS(p) (life[p] == kRuns)
 #define IS_OVER(p) (life[p] == kDying || life[p] == kGone)
 
@@ -472,6 +475,7 @@ end_idle:
     od
   } unless { IS_OVER(p) };
   Reset();
+  ended[p]++;
 end_dead:
   RUNS(p);
   goto end_life
@@ -494,7 +498,7 @@ end_asleep:
     :: false
     od
   } unless { IS_OVER(p) };
-  i = 0;
+  atomic { i = 0; ended[p]++ };
 end_dead:
   RUNS(p);
   goto end_life
@@ -544,7 +548,7 @@ proctype Killer() {
        fi
      };
      if
-     :: d_step { restarts > 0 -> restarts--; life[p] = kRuns }
+     :: d_step { restarts > 0 && ended[p] == 2 -> restarts--; ended[p] = 0; life[p] = kRuns }
      :: true
      fi;
      p = 0

@@ -146,6 +146,17 @@ TEST_F(BarrierTest, VictimDiedBefore) {
   EXPECT_EQ(c().Ask("keys"), "1,3");
 }
 
+// Killed, but its parent has not asked for it: there still is a process of that
+// number, as there would be if the kernel had given the number to another.
+TEST_F(BarrierTest, ZombieVictim) {
+  Enter();
+  b().Signal(SIGKILL);
+  b().AwaitZombie();
+  EXPECT_EQ(a().Ask("patience 1000"), "ok");
+  EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), kGood);
+  EXPECT_EQ(c().Ask("keys"), "1,3");
+}
+
 TEST_F(BarrierTest, TwoFencers) {
   for (int i = 0; i < 20; i++) {
     a().Write(PreemptAndAbort(1, 2));

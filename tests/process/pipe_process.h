@@ -81,6 +81,11 @@ class PipeProcess {
   }
   // Until it has stopped.
   void AwaitStop() { waitpid(pid_, nullptr, WUNTRACED); }
+  // Until it has ended, without asking how: it stays a zombie.
+  void AwaitZombie() {
+    siginfo_t info = {};
+    waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+  }
   // Until it is gone; returns what waitpid() says.
   int Wait() {
     int result = 0;

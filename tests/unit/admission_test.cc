@@ -74,6 +74,18 @@ TEST(Admission, LaterCommandsDoNotDelayADrain) {
   EXPECT_EQ(admission.in_flight(), 0u);
 }
 
+// Nor does it end the drain by leaving first.
+TEST(Admission, LaterCommandsDoNotEndADrain) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto before = admission.Enter(AccessClass::kWrite);
+  ASSERT_TRUE(admission.BeginDrain(kReadOnly));
+  const auto after = admission.Enter(AccessClass::kRead);
+  EXPECT_FALSE(admission.Leave(*after));
+  EXPECT_EQ(admission.draining(), 1u);
+  EXPECT_TRUE(admission.Leave(*before)) << "ends the drain";
+}
+
 // A drain that was given up, and one more: it waits for both generations.
 TEST(Admission, NextDrainIncludesAnUnfinishedOne) {
   Admission admission;
@@ -127,6 +139,8 @@ TEST(Admission, NobodyIsInsideAfterADrain) {
   Admission admission;
   std::atomic<int> inside{0};
   std::atomic<bool> stop{false};
+  std::atomic<bool> shut{false};
+  std::atomic<int> violations{0};
   const auto work = [&] {
     while (!stop.load()) {
       const auto epoch = admission.Enter(AccessClass::kWrite);
@@ -135,23 +149,28 @@ TEST(Admission, NobodyIsInsideAfterADrain) {
         continue;
       }
       inside.fetch_add(1);
+      violations += shut.load();
       inside.fetch_sub(1);
       admission.Leave(*epoch);
     }
   };
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; i++) threads.emplace_back(work);
-  int violations = 0;
   for (int i = 0; i < kRounds; i++) {
     admission.SetAccess(kFullAccess);
     std::this_thread::yield();
     ASSERT_TRUE(admission.BeginDrain(kReadOnly));
     while (admission.draining() != 0) std::this_thread::yield();
-    for (int look = 0; look < 10; look++) violations += inside.load() != 0;
+    shut = true;
+    for (int look = 0; look < 10; look++) {
+      violations += inside.load() != 0;
+      std::this_thread::yield();
+    }
+    shut = false;
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(violations, 0);
+  EXPECT_EQ(violations.load(), 0);
   EXPECT_EQ(admission.in_flight(), 0u);
 }
 

@@ -95,6 +95,9 @@ class Initiator:
     def preempt(self, key: int, victim: int, type: int = 5) -> Result:
         return self.persist(f"-o -P -T {type} -K {key:#x} -S {victim:#x}")
 
+    def preempt_and_abort(self, key: int, victim: int, type: int = 5) -> Result:
+        return self.persist(f"-o -A -T {type} -K {key:#x} -S {victim:#x}")
+
     def test_unit_ready(self) -> Result:
         """With the sense data in the output, so that a unit attention can be told from another."""
         return self.vm.run(f"sg_raw {self.device} 00 00 00 00 00 00")

@@ -208,6 +208,13 @@ TEST(Document, Schema2RoundTrips) {
   }
 }
 
+// One state, one document: the lowest schema that can say it is the only one.
+TEST(Document, HigherSchemaThanNeeded) {
+  json document = json::parse(EncodeDocument(State{}));
+  document["schema"] = 2;
+  EXPECT_EQ(Decode(document.dump()), Code::kCorrupt);
+}
+
 // Under schema 1 older programs would let everybody in: it never is.
 TEST(Document, Schema2UnderTheNameOfSchema1) {
   for (const State& state : {State(Given().LegacyHolder(A())), State(Given().Lost())}) {

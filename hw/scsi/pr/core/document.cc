@@ -110,7 +110,7 @@ Status Decode(std::string_view text, State* state) {
   if (document.at("checksum").get<std::string>() != Checksum(body)) {
     return Corrupt("its checksum does not match");
   }
-  if (schema < 2 && NeedsSchema2(body)) return Corrupt("it has members of a later schema");
+  if ((schema == 2) != NeedsSchema2(body)) return Corrupt("its schema is not that of its members");
   State decoded = StateFromJson(body);
   if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
   // One state, one document: nothing that a reader has passed over.

@@ -106,6 +106,12 @@ typedef struct ScsiPrConfig {
      */
     const ScsiPrSupportedCommand *commands;
     size_t command_count;
+    /*
+     * The device is to continue one that was saved, or that another process
+     * hands over; see "Handing a nexus over" below. The nexus may still be
+     * attached there, and a file: store must exist.
+     */
+    bool incoming;
 } ScsiPrConfig;
 
 /*
@@ -136,6 +142,11 @@ typedef enum ScsiPrAdmission {
      * PERSISTENT RESERVATION INFORMATION LOST (44h/01h)
      */
     SCSI_PR_INFORMATION_LOST,
+    /*
+     * The nexus was handed over and is another process's, or not taken over
+     * yet: end it in BUSY status (SAM-3 5.3.1)
+     */
+    SCSI_PR_HANDED_OVER,
 } ScsiPrAdmission;
 
 /*
@@ -245,6 +256,84 @@ void scsi_pr_reset(ScsiPrDevice *device, ScsiPrReset reset);
  * Taking it is reporting it.
  */
 bool scsi_pr_take_unit_attention(ScsiPrDevice *device, ScsiPrSense *sense);
+
+/*
+ * Handing a nexus over: migration, and saving to a file.
+ *
+ * A file: store knows source and destination. The nexus stays attached all the
+ * while, with its unit attention conditions and a reservation by RESERVE, and
+ * has one owner at most: only he is admitted. The state of a memory: store
+ * travels.
+ *
+ *   source                                destination (ScsiPrConfig.incoming)
+ *   scsi_pr_identify()       -- text -->  scsi_pr_recognize()
+ *   VM stops, tasks leave
+ *   scsi_pr_hand_over()      -- text -->  scsi_pr_arrive()
+ *                                         scsi_pr_take_over(), VM runs
+ *
+ * A source that goes on nevertheless (the migration failed or was cancelled,
+ * or it was a snapshot) takes over as well. Texts are JSON, for the library
+ * alone; the destination takes them for hostile.
+ */
+
+/* Frees what the functions below return; NULL is ignored. */
+void scsi_pr_text_free(char *text);
+
+/*
+ * Which store this is: at the beginning of a migration, long before the VM
+ * stops. NULL with *error: the store failed. May wait for a disk.
+ */
+char *scsi_pr_identify(ScsiPrDevice *device, ScsiPrError *error);
+
+/*
+ * Whether the device's store is the one that scsi_pr_identify() has named. False
+ * with *error if it is not, e.g. because it is on another host, or if @identity
+ * is no such text. For memory: stores, whether it is one, too.
+ */
+bool scsi_pr_recognize(ScsiPrDevice *device, const char *identity,
+                       ScsiPrError *error);
+
+/*
+ * Gives the ownership up; scsi_pr_enter() answers SCSI_PR_HANDED_OVER from now
+ * on. To be called when nothing is sent any more, and every task has left.
+ * Reservation commands under way end first, those that wait for others in
+ * BUSY: their callbacks have run when this returns. May wait for a disk.
+ *
+ * NULL with *error, and still the owner, if the store failed or a task is still
+ * in the gate. Again before scsi_pr_take_over(): the same, anew.
+ */
+char *scsi_pr_hand_over(ScsiPrDevice *device, ScsiPrError *error);
+
+/*
+ * What scsi_pr_hand_over() has returned in another process, or in this one some
+ * time ago (a snapshot). Puts the state of a memory: store into place. A file:
+ * store keeps its own, for others may have changed it since; a registration that
+ * the nexus had, and has no more, is told by REGISTRATIONS PREEMPTED. While
+ * the VM is stopped; may wait for a disk.
+ *
+ * False with *error, and nothing has changed, if @text is damaged, newer, or of
+ * another nexus, or if the store failed.
+ */
+bool scsi_pr_arrive(ScsiPrDevice *device, const char *text, ScsiPrError *error);
+
+typedef enum ScsiPrOwnership {
+    /* Ours, and nothing was changed since it was handed over, or it never was. */
+    SCSI_PR_TAKEN,
+    /*
+     * Ours, but others may have fenced the nexus meanwhile: commands that were
+     * sent before it was handed over, or that have arrived with the VM, must be
+     * aborted, as for ScsiPrEvents.abort_tasks.
+     */
+    SCSI_PR_TAKEN_ABORT,
+    /* Still another process's: call again in a while. */
+    SCSI_PR_NOT_TAKEN,
+} ScsiPrOwnership;
+
+/*
+ * Takes the ownership, when the VM is about to run. Never waits. It is free when
+ * its owner has handed it over, or when he is gone and his last write with him.
+ */
+ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice *device);
 
 /*
  * Reads the state from the store for people and tools. The callback gets

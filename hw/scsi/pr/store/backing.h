@@ -31,6 +31,9 @@ class Backing {
   virtual Status Load(Record* record) = 0;
   // With the right to change. `durable`: safe from power loss when it returns.
   virtual Status Save(const Record& record, bool durable) = 0;
+  // With the right to change: tries once more to keep a record that Save() has
+  // refused from being found after the death of all.
+  virtual void Settle() {}
 
   // Takes a slot of the gate for this process; false if there is none left.
   // With the right to change.

@@ -238,6 +238,11 @@ Status FileBacking::Save(const Record& record, bool durable) {
   return database_->Save(record, durable);
 }
 
+void FileBacking::Settle() {
+  const std::lock_guard lock(database_mutex_);
+  database_->Settle();
+}
+
 bool FileBacking::IsLive(size_t index) {
   {
     const std::lock_guard lock(own_mutex_);

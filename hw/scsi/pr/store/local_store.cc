@@ -86,6 +86,7 @@ size_t LocalStore::ForgetTheDead() {
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
   Status status = backing_->Check();
+  if (status.ok()) backing_->Settle();
   if (status.ok()) status = backing_->Load(record);
   if (!status.ok()) return status;
   Gate& gate = backing_->gate();

@@ -3,12 +3,8 @@
 // A disk that fails at every call of every change: the change is refused and
 // nothing has happened, for whoever looks and after whatever death; and when the
 // disk works again, so does the store.
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <filesystem>
-
 #include "../process/fixture.h"
+#include "aftermath.h"
 #include "changes.h"
 #include "core/document.h"
 #include "faults.h"
@@ -18,7 +14,6 @@ namespace scsi_pr {
 namespace {
 
 using namespace testing;
-namespace fs = std::filesystem;
 
 constexpr int kShort = FileWatcher::kShortWrite;
 constexpr Fault kFaults[] = {
@@ -28,34 +23,6 @@ constexpr Fault kFaults[] = {
     {"short writes", kShort, true}, {"a sync fails", EIO, false, true},
     {"every sync fails", EIO, true, true},
 };
-
-// Copies without opening anything in this process: closing it would drop the
-// locks of SQLite.
-void Copy(const std::string& from, const std::string& to) {
-  std::vector<std::string> words{"cp", from, to};
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t pid = 0;
-  ASSERT_EQ(posix_spawnp(&pid, "cp", nullptr, nullptr, argv.data(), environ), 0);
-  int status = 0;
-  waitpid(pid, &status, 0);
-  ASSERT_EQ(status, 0) << from;
-}
-
-// What the next one to open the store would find if every process died now.
-State FoundAfterDeathOfAll(const std::string& path) {
-  const TemporaryDirectory directory;
-  const std::string copy = directory / "lu.pr";
-  Copy(path, copy);
-  if (fs::exists(path + "-wal")) Copy(path + "-wal", copy + "-wal");
-  std::shared_ptr<Store> store;
-  const Status status = Store::Open("file:" + copy, Store::OpenMode::kExisting, &store);
-  EXPECT_TRUE(status.ok()) << status.message();
-  Snapshot snapshot;
-  EXPECT_TRUE(store != nullptr && store->Read(&snapshot).ok());
-  return snapshot.state;
-}
 
 // A and B are this process's, C another one's, whose disk does not fail.
 class FailingDiskTest : public ProcessTest {

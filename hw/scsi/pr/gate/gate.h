@@ -114,7 +114,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 3;
+  static constexpr uint32_t kLayout = 4;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;
@@ -130,6 +130,9 @@ struct Gate {
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
+  // Whoever has the store's lock and finds it set follows one whose record was not
+  // saved, or who died while it was: the store has to make sure that it is gone.
+  std::atomic<uint64_t> unsettled{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
   // fencings() or preemptions() of its slot tell what.
   Bell doorbell;

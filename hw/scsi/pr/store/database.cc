@@ -265,31 +265,23 @@ Status Database::Save(const Record& record, bool durable) {
   statement.Bind(1, static_cast<int64_t>(record.version));
   statement.Bind(2, EncodeDocument(record.state));
   statement.Bind(3, EncodeUnitAttentions(record.unit_attentions));
-  if (statement.Step() == SQLITE_DONE) {
-    if (content_) content_->record = record;
-    settled_ = true;
-    return Status();
-  }
-  Status failure = Failure();
-  content_.reset();
-  if (failure.code() != Status::Code::kBusy) {
-    settled_ = false;
-    Settle();
-  }
-  return failure;
+  const bool saved = statement.Step() == SQLITE_DONE;
+  if (!saved) content_.reset();
+  if (content_) content_->record = record;
+  return saved ? Status() : Failure();
 }
 
 // Any other commit takes the place of the failed one in the log. What it changes
 // does not matter, but SQLite leaves out what changes nothing.
-void Database::Settle() {
-  if (settled_) return;
+Status Database::Settle() {
   content_.reset();
-  settled_ = Execute(R"(
+  Status status = Execute(R"(
     BEGIN IMMEDIATE;
     UPDATE gate SET nonce = nonce || ' ';
     UPDATE gate SET nonce = rtrim(nonce);
-    COMMIT)").ok();
+    COMMIT)");
   if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return status;
 }
 
 Status Database::LoadGateNonce(std::string* nonce) {

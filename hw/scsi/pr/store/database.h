@@ -39,11 +39,11 @@ class Database {
   // `durable`: on stable storage when this returns (else only safe from the
   // death of processes).
   Status Save(const Record& record, bool durable);
-  // A record that could not be saved may be in the write-ahead log as a whole, if
-  // only the sync has failed: whoever opens the store after all others have died
-  // would take it for committed. Sees to it that nobody can. Save() does so itself;
-  // where the disk refused that too, try again, with the right to change.
-  void Settle();
+  // A record whose Save() has failed, or whose process died in it, may be in the
+  // write-ahead log as a whole, and known to nobody: the first to open the store
+  // after all have died would take it for committed. Afterwards nobody can. Between
+  // processes like Save().
+  Status Settle();
 
   // The nonce of the gate that goes with this database; likewise from memory.
   Status LoadGateNonce(std::string* nonce);
@@ -73,7 +73,6 @@ class Database {
   sqlite3* db_ = nullptr;
   std::optional<bool> durable_;  // what PRAGMA synchronous is set to
   std::optional<Content> content_;
-  bool settled_ = true;
 };
 
 }  // namespace scsi_pr

@@ -238,9 +238,9 @@ Status FileBacking::Save(const Record& record, bool durable) {
   return database_->Save(record, durable);
 }
 
-void FileBacking::Settle() {
+Status FileBacking::Settle() {
   const std::lock_guard lock(database_mutex_);
-  database_->Settle();
+  return database_->Settle();
 }
 
 bool FileBacking::IsLive(size_t index) {

@@ -43,7 +43,7 @@ class FileBacking : public Backing {
   Status Check() override;
   Status Load(Record* record) override;
   Status Save(const Record& record, bool durable) override;
-  void Settle() override;
+  Status Settle() override;
   bool TakeSlot(size_t* index) override;
   void ReleaseSlot(size_t index) override;
   bool IsLive(size_t index) override;

@@ -86,8 +86,9 @@ size_t LocalStore::ForgetTheDead() {
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
   Status status = backing_->Check();
-  if (status.ok()) backing_->Settle();
-  if (status.ok()) status = backing_->Load(record);
+  if (!status.ok()) return status;
+  Settle();
+  status = backing_->Load(record);
   if (!status.ok()) return status;
   Gate& gate = backing_->gate();
   // Who had the right to change before may have died at any point.
@@ -112,11 +113,26 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = backing_->Save(next, durable); !status.ok()) return status;
+  Gate& gate = backing_->gate();
+  gate.unsettled.store(1);
+  if (Status status = backing_->Save(next, durable); !status.ok()) {
+    // Locked by another program: nothing was written.
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(0);
+    Settle();
+    return status;
+  }
+  gate.unsettled.store(0);
   CrashPoint("committed");
   *record = std::move(next);
-  Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
+  Publish(gate, record->version, record->state, record->unit_attentions);
   return Status();
+}
+
+// Whoever saved last did not see the end of it. While the disk does not let us,
+// the last state is in force all the same.
+void LocalStore::Settle() {
+  Gate& gate = backing_->gate();
+  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
 }
 
 Status LocalStore::PowerOn(Record* record) {

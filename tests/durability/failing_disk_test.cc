@@ -15,15 +15,6 @@ namespace {
 
 using namespace testing;
 
-constexpr int kShort = FileWatcher::kShortWrite;
-constexpr Fault kFaults[] = {
-    {"EIO once", EIO, false},      {"EIO for good", EIO, true},
-    {"full once", ENOSPC, false},  {"full for good", ENOSPC, true},
-    {"read-only", EROFS, true},    {"a short write", kShort, false},
-    {"short writes", kShort, true}, {"a sync fails", EIO, false, true},
-    {"every sync fails", EIO, true, true},
-};
-
 // A and B are this process's, C another one's, whose disk does not fail.
 class FailingDiskTest : public ProcessTest {
  protected:

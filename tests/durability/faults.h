@@ -20,6 +20,18 @@ struct Fault {
   bool sync_only = false;
 };
 
+inline constexpr Fault kFaults[] = {
+    {"EIO once", EIO, false},
+    {"EIO for good", EIO, true},
+    {"full once", ENOSPC, false},
+    {"full for good", ENOSPC, true},
+    {"read-only", EROFS, true},
+    {"a short write", FileWatcher::kShortWrite, false},
+    {"short writes", FileWatcher::kShortWrite, true},
+    {"a sync fails", EIO, false, true},
+    {"every sync fails", EIO, true, true},
+};
+
 // Locks do not fail: no disk is asked for them.
 class FaultyDisk : public FileWatcher {
  public:
@@ -31,6 +43,8 @@ class FaultyDisk : public FileWatcher {
   }
   void Disarm() { left_ = kNever; }
   bool hit() const { return hit_; }
+  // Whether a file that should go could not.
+  bool kept_a_file() const { return kept_a_file_; }
 
   int Before(const FileCall& call) override {
     if (call.kind == FileCall::Kind::kLock) return 0;
@@ -42,6 +56,7 @@ class FaultyDisk : public FileWatcher {
     }
     left_ = left;
     hit_ = true;
+    kept_a_file_ = kept_a_file_ || call.kind == FileCall::Kind::kUnlink;
     return Error(call);
   }
 
@@ -61,6 +76,7 @@ class FaultyDisk : public FileWatcher {
   Fault fault_{};
   std::atomic<int> left_ = kNever;
   std::atomic<bool> hit_ = false;
+  std::atomic<bool> kept_a_file_ = false;
 };
 
 }  // namespace scsi_pr::testing

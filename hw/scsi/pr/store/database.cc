@@ -91,6 +91,12 @@ std::vector<UnitAttention> DecodeUnitAttentions(const std::string& text) {
   return attentions;
 }
 
+Status CannotCreate(const std::string& path, int error) {
+  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
+                       "The user that runs QEMU must be able to write to its directory, and there "
+                       "must be room.");
+}
+
 Status SyncDirectory(const std::string& path) {
   const std::string directory = path.substr(0, path.rfind('/') + 1);
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -98,7 +104,8 @@ Status SyncDirectory(const std::string& path) {
   const int error = errno;
   if (fd >= 0) close(fd);
   if (synced) return Status();
-  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error));
+  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error),
+                       "What its file system has trouble with is in the kernel's log.");
 }
 
 // SQLite explains damage in several lines; a message has one.
@@ -109,6 +116,24 @@ Status Damaged(const std::string& path, std::string what) {
                        "its reservations any more, remove it to start with an empty state.");
 }
 
+Status Unusable(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kIo, "cannot use " + path + ": " + what,
+                       "The user that runs QEMU must be able to read and write it and its "
+                       "directory; nothing was changed.");
+}
+
+// Why the system has refused to read the database or its log; 0 if it has not.
+int ReadError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
+}
+
 }  // namespace
 
 Status Database::Failure() const {
@@ -117,7 +142,7 @@ Status Database::Failure() const {
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return Damaged(path_, what);
+      return Damage(what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status::Error(Status::Code::kBusy, path_ + " is locked by another program",
@@ -126,10 +151,14 @@ Status Database::Failure() const {
       return Status::Error(Status::Code::kIo, "cannot write " + path_ + ": " + what,
                            "Make room on its file system; nothing was changed.");
     default:
-      return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + what,
-                           "The user that runs QEMU must be able to read and write it and its "
-                           "directory; nothing was changed.");
+      return Unusable(path_, what);
   }
+}
+
+// SQLite takes what cannot be read for damaged. It may be sound.
+Status Database::Damage(const std::string& what) const {
+  const int error = ReadError(db_);
+  return error == 0 ? Damaged(path_, what) : Unusable(path_, strerror(error));
 }
 
 Status Database::Execute(const char* sql) {
@@ -147,8 +176,7 @@ Status Database::Create(const std::string& path) {
   std::string temporary;
   const int fd = CreateTemporary(path, &temporary);
   if (fd < 0) {
-    return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno),
-                         "The user that runs QEMU must be able to write to its directory.");
+    return CannotCreate(path, errno);
   }
   close(fd);
   Status status;
@@ -158,15 +186,15 @@ Status Database::Create(const std::string& path) {
     const bool opened = sqlite3_open_v2(temporary.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
     status = opened ? database.Execute(kCreateSql) : database.Failure();
     if (status.ok()) status = database.Save(Record{1, State{}, {}}, true);
+    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
+    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  // Closing the only connection has folded the write-ahead log in. link()
-  // does not replace: if another process was faster, its store stays.
+  // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
+    status = CannotCreate(path, errno);
   }
   unlink(temporary.c_str());
-  unlink((temporary + "-wal").c_str());
-  unlink((temporary + "-shm").c_str());
+  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((temporary + name).c_str());
   return status.ok() ? SyncDirectory(path) : status;
 }
 
@@ -206,7 +234,7 @@ Status Database::Verify() {
   }
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
-  if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
+  if (check.Text(0) != "ok") return Damage(check.Text(0));
   // A read-only file opens all the same; find out now, not at the first change.
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",

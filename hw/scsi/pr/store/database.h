@@ -68,6 +68,7 @@ class Database {
   Status Execute(const char* sql);
   Status QueryInteger(const char* sql, int64_t* value);
   Status Failure() const;
+  Status Damage(const std::string& what) const;
 
   const std::string path_;
   sqlite3* db_ = nullptr;

@@ -12,8 +12,8 @@
 
 namespace scsi_pr {
 
-// Whether the process that attached slot `index` still lives. A slot whose
-// process is gone is free.
+// Whether a process that has claimed slot `index` still lives. A slot whose
+// processes are gone is free.
 using IsLive = std::function<bool(size_t index)>;
 
 // Frees the slots of processes that are gone. Returns how many are attached.
@@ -26,6 +26,9 @@ std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate)
 
 // kInUse, naming the other, if a slot has this nexus.
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
+
+// The slot of that nexus.
+std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus);
 
 std::vector<Attachment> ListAttached(const Gate& gate);
 // Those of the named slots only.

@@ -163,9 +163,22 @@ Status FileBacking::OpenGate() {
                          path_ + " is being changed by another process that does not finish",
                          "Look for a stopped QEMU process that uses it.");
   }
-  const Status status = FindGate();
+  Status status = UpgradeDatabase();
+  if (status.ok()) status = FindGate();
   Unlock();
   return status;
+}
+
+// With the right to change. A process of an older version that has the file
+// open, but nothing attached, cannot read it any more afterwards.
+Status FileBacking::UpgradeDatabase() {
+  if (!database_->NeedsUpgrade()) return Status();
+  if (locks_->IsLockedElsewhere(kSlotLocks, Gate::kSlots)) {
+    return Status::Error(Status::Code::kInUse,
+                         path_ + " is in use by processes of an older version",
+                         "Stop the VMs that use it, then start them with this version.");
+  }
+  return database_->Upgrade();
 }
 
 Status FileBacking::FindGate() {

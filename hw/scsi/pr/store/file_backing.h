@@ -52,6 +52,7 @@ class FileBacking : public Backing {
               std::unique_ptr<Database> database);
 
   Status OpenGate();
+  Status UpgradeDatabase();
   Status FindGate();
   Status MakeGate(GateFile::Identity identity);
   Status CheckStillThere() const;

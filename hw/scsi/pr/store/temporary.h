@@ -3,11 +3,16 @@
 
 #include <string>
 
+#include "core/status.h"
+
 namespace scsi_pr {
 
 // Creates an empty file of a new name beside `path`, readable and writable
 // for owner and group as the umask allows. Returns its descriptor, or -1 and
 // errno. It becomes `path` by rename() or link() once it is whole.
 int CreateTemporary(const std::string& path, std::string* name);
+
+// What was renamed, linked or removed beside `path` is durable when it returns.
+Status SyncDirectoryOf(const std::string& path);
 
 }  // namespace scsi_pr

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 #include <thread>
 
 #include "gate/crash_point.h"
@@ -82,6 +83,16 @@ size_t LocalStore::ForgetTheDead() {
   return scsi_pr::ForgetTheDead(backing_->gate(), [this](size_t i) { return backing_->IsLive(i); });
 }
 
+std::vector<Attachment> LocalStore::List(const std::vector<size_t>& slots) const {
+  return ListAttached(backing_->gate(), slots, [this](size_t i) { return backing_->IsLive(i); });
+}
+
+std::vector<Attachment> LocalStore::ListAll() const {
+  std::vector<size_t> all(Gate::kSlots);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return List(all);
+}
+
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
@@ -132,7 +143,7 @@ Status LocalStore::Attach(const Nexus& nexus, const std::string& owner, NexusLis
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
   const size_t attached = ForgetTheDead();
-  if (Status status = CheckNexusFree(gate, nexus, uri()); !status.ok()) return status;
+  if (Status status = CheckNexusFree(ListAll(), nexus, uri()); !status.ok()) return status;
   if (attached == 0) {
     if (Status status = PowerOn(&record); !status.ok()) return status;
   }
@@ -163,7 +174,7 @@ Status LocalStore::ReadLocked(Snapshot* snapshot) {
   ForgetTheDead();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {std::move(record.state), ListAttached(backing_->gate())};
+  *snapshot = {std::move(record.state), ListAll()};
   return Status();
 }
 
@@ -184,11 +195,17 @@ Status LocalStore::Read(Snapshot* snapshot) {
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
-      *snapshot = {std::move(record.state), ListAttached(backing_->gate())};
+      *snapshot = {std::move(record.state), ListAll()};
       return Status();
     }
     if (Clock::now() >= deadline) return Busy(uri());
   }
+}
+
+std::vector<Attachment> LocalStore::Attached() {
+  std::vector<Attachment> attached = ListAll();
+  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
+  return attached;
 }
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
@@ -209,7 +226,7 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return backing_->IsLive(index); },
                            waiting.cancelled,
-                           [&] { waiting.late(ListAttached(gate, fence.Pending())); }};
+                           [&] { waiting.late(List(fence.Pending())); }};
   Status status;
   if (!fence.Shut() || !fence.Drain(watch)) {
     status = NotDrained(fence, waiting);
@@ -222,7 +239,7 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
 
 Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const {
   std::string who;
-  for (const Attachment& pending : ListAttached(backing_->gate(), fence.Pending())) {
+  for (const Attachment& pending : List(fence.Pending())) {
     who += (who.empty() ? "" : ", ") + std::to_string(pending.process_id) + " (" + pending.owner + ")";
   }
   return Status::Error(Status::Code::kBusy,

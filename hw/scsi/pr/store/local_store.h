@@ -28,6 +28,7 @@ class LocalStore : public Store {
                 GateSlot** slot) override;
   void Detach(GateSlot* slot) override;
   Status Read(Snapshot* snapshot) override;
+  std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
 
@@ -37,6 +38,8 @@ class LocalStore : public Store {
   bool TryLock();
   void Unlock();
   size_t ForgetTheDead();
+  std::vector<Attachment> List(const std::vector<size_t>& slots) const;
+  std::vector<Attachment> ListAll() const;
   Status PowerOn(Record* record);
   Status LoadPublished(Record* record);
   Status ReleaseForTheGone(Record* record);

@@ -2,7 +2,6 @@
 #include "store/membership.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/legacy.h"
 
@@ -31,8 +30,9 @@ std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate)
   return ApplyReset(state, *state.legacy_holder, Reset::kNexusLoss);
 }
 
-Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri) {
-  for (const Attachment& other : ListAttached(gate)) {
+Status CheckNexusFree(const std::vector<Attachment>& attached, const Nexus& nexus,
+                      const std::string& uri) {
+  for (const Attachment& other : attached) {
     if (other.nexus != nexus) continue;
     return Status::Error(
         Status::Code::kInUse,
@@ -45,20 +45,17 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
   return Status();
 }
 
-std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots) {
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
+                                     const IsLive& is_live) {
   std::vector<Attachment> attached;
   for (const size_t index : slots) {
     const GateSlot& slot = gate.slots[index];
     const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
-    if (nexus) attached.push_back({*nexus, slot.process_id(), slot.owner()});
+    if (!nexus) continue;
+    attached.push_back({*nexus, slot.process_id(), slot.owner(), is_live(index),
+                        slot.admission().in_flight(), slot.is_being_fenced()});
   }
   return attached;
-}
-
-std::vector<Attachment> ListAttached(const Gate& gate) {
-  std::vector<size_t> all(Gate::kSlots);
-  std::iota(all.begin(), all.end(), size_t{0});
-  return ListAttached(gate, all);
 }
 
 }  // namespace scsi_pr

@@ -24,11 +24,12 @@ size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
 // ForgetTheDead().
 std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate);
 
-// kInUse, naming the other, if a slot has this nexus.
-Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
+// kInUse, naming the other, if this nexus is one of `attached`.
+Status CheckNexusFree(const std::vector<Attachment>& attached, const Nexus& nexus,
+                      const std::string& uri);
 
-std::vector<Attachment> ListAttached(const Gate& gate);
-// Those of the named slots only.
-std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots);
+// Those of the named slots.
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
+                                     const IsLive& is_live);
 
 }  // namespace scsi_pr

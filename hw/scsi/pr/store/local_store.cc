@@ -35,6 +35,16 @@ Status Busy(const std::string& uri) {
                        "Look for a stopped QEMU process that uses it.");
 }
 
+// To publish an older state would let in whom the newer one shuts out.
+Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
+  return Status::Error(Status::Code::kCorrupt,
+                       uri + " is damaged: version " + std::to_string(gate.published.load()) +
+                           " is in force, but the newest record is version " +
+                           std::to_string(record.version),
+                       "Its write-ahead log was removed, or an old copy was put in its place. What "
+                       "to do: scsi-pr check " + uri);
+}
+
 }  // namespace
 
 bool LocalStore::TryLock() {
@@ -100,6 +110,7 @@ Status LocalStore::LoadPublished(Record* record) {
   if (status.ok()) status = backing_->Load(record);
   if (!status.ok()) return status;
   Gate& gate = backing_->gate();
+  if (gate.published.load() > record->version) return CommitsMissing(uri(), gate, *record);
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);

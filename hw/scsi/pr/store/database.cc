@@ -68,12 +68,36 @@ StoredRecord ReadRow(Statement& statement) {
   return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
 }
 
+Status CannotCreate(const std::string& path, int error) {
+  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
+                       "The user that runs QEMU must be able to write to its directory, and there "
+                       "must be room.");
+}
+
 // SQLite explains damage in several lines; a message has one.
 Status Damaged(const std::string& path, std::string what) {
   std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
                        "Nothing was changed. What is left of it, and what to do: scsi-pr check "
                        "file:" + path);
+}
+
+Status Unusable(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kIo, "cannot use " + path + ": " + what,
+                       "The user that runs QEMU must be able to read and write it and its "
+                       "directory; nothing was changed.");
+}
+
+// Why the system has refused to read the database or its log; 0 if it has not.
+int ReadError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
 }
 
 }  // namespace
@@ -85,7 +109,7 @@ Status Database::Failure() const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR:  // of statements that never change: a table is not as we made it
-      return Damaged(path_, what);
+      return Damage(what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status::Error(Status::Code::kBusy, path_ + " is locked by another program",
@@ -94,10 +118,14 @@ Status Database::Failure() const {
       return Status::Error(Status::Code::kIo, "cannot write " + path_ + ": " + what,
                            "Make room on its file system; nothing was changed.");
     default:
-      return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + what,
-                           "The user that runs QEMU must be able to read and write it and its "
-                           "directory; nothing was changed.");
+      return Unusable(path_, what);
   }
+}
+
+// SQLite takes what cannot be read for damaged. It may be sound.
+Status Database::Damage(const std::string& what) const {
+  const int error = ReadError(db_);
+  return error == 0 ? Damaged(path_, what) : Unusable(path_, strerror(error));
 }
 
 Status Database::Execute(const char* sql) {
@@ -115,14 +143,13 @@ Status Database::Create(const std::string& path) {
   std::string temporary;
   const int fd = CreateTemporary(path, &temporary);
   if (fd < 0) {
-    return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno),
-                         "The user that runs QEMU must be able to write to its directory.");
+    return CannotCreate(path, errno);
   }
   close(fd);
   Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
   // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
+    status = CannotCreate(path, errno);
   }
   unlink(temporary.c_str());
   return status.ok() ? SyncDirectoryOf(path) : status;
@@ -141,10 +168,10 @@ Status Database::Build(const std::string& path, const Record& newest, const Reco
     if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
     if (status.ok()) status = database.WriteRecord(older);
     if (status.ok()) status = database.WriteRecord(newest);
+    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
+    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  // Closing the only connection has folded the write-ahead log in.
-  unlink((path + "-wal").c_str());
-  unlink((path + "-shm").c_str());
+  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((path + name).c_str());
   return status;
 }
 
@@ -188,7 +215,7 @@ Status Database::Verify() {
   if (Status status = ReadSchema(&schema); !status.ok()) return status;
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
-  if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
+  if (check.Text(0) != "ok") return Damage(check.Text(0));
   // A read-only file opens all the same; find out now, not at the first change.
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",
@@ -305,6 +332,19 @@ Status Database::Save(const Record& record, bool durable) {
   const Status status = WriteRecord(record);
   if (!status.ok()) content_.reset();
   if (content_) content_->record = record;
+  return status;
+}
+
+// Any other commit takes the place of the failed one in the log. What it changes
+// does not matter, but SQLite leaves out what changes nothing.
+Status Database::Settle() {
+  content_.reset();
+  Status status = Execute(R"(
+    BEGIN IMMEDIATE;
+    UPDATE gate SET nonce = nonce || ' ';
+    UPDATE gate SET nonce = rtrim(nonce);
+    COMMIT)");
+  if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   return status;
 }
 

@@ -58,6 +58,11 @@ class Database {
   // `durable`: on stable storage when this returns (else only safe from the
   // death of processes).
   Status Save(const Record& record, bool durable);
+  // A record whose Save() has failed, or whose process died in it, may be in the
+  // write-ahead log as a whole, and known to nobody: the first to open the store
+  // after all have died would take it for committed. Afterwards nobody can. Between
+  // processes like Save().
+  Status Settle();
 
   // The nonce of the gate that goes with this database, alone.
   Status LoadGateNonce(std::string* nonce);
@@ -92,6 +97,7 @@ class Database {
   Status Execute(const char* sql);
   Status QueryInteger(const char* sql, int64_t* value);
   Status Failure() const;
+  Status Damage(const std::string& what) const;
 
   const std::string path_;
   sqlite3* db_ = nullptr;

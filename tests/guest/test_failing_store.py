@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A store that fails while a guest runs: tests/durability has every way, here is what a guest sees."""
+"""A store that fails while a guest runs. tests/durability has every way; this is what a guest sees."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def scene(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scen
     image, stores = disk.create(directory / "disk.img", size=1 << 20), directory / "stores"
     stores.mkdir()
     disks = [
-        Disk(image, f"disk{n}", pr_store=f"file:{stores}/lu.pr", pr_initiator=f"0x210000000000000{n}")
+        Disk(image, f"disk{n}", pr_store=f"file:{stores}/lu.pr", pr_initiator=f"0x21000000000000{n:02}")
         for n in (1, 2)
     ]
     wrapper = startup.in_mount_namespace('mount -t tmpfs -o size=1m tmpfs "$1"', str(stores))
@@ -75,8 +75,11 @@ def internal_target_failure(result: Result) -> bool:
 
 @pytest.mark.parametrize(
     ("begin", "end"),
-    [(Scene.fill, Scene.make_room), (Scene.remove, Scene.put_back), (Scene.replace, Scene.put_back)],
-    ids=["full", "removed", "replaced"],
+    [
+        pytest.param(Scene.fill, Scene.make_room, id="full"),
+        pytest.param(Scene.remove, Scene.put_back, id="removed"),
+        pytest.param(Scene.replace, Scene.put_back, id="replaced"),
+    ],
 )
 def test_nothing_has_changed(
     scene: Scene, begin: Callable[[Scene], None], end: Callable[[Scene], None]

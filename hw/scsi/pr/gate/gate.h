@@ -114,7 +114,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 3;
+  static constexpr uint32_t kLayout = 4;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;
@@ -126,12 +126,14 @@ struct Gate {
   uint64_t inode = 0;
   // The version of the state that all attached slots show.
   std::atomic<uint64_t> published{0};
+  std::atomic<uint32_t> generation{0};  // its PRgeneration, for people
   // A fencing is under way that leads to this version; 0: none. Whoever gets
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
-  // fencings() or preemptions() of its slot tell what.
+  // fencings() or preemptions() of its slot tell what; and when another version
+  // is published.
   Bell doorbell;
   GateSlot slots[kSlots];
 };

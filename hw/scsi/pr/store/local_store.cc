@@ -16,6 +16,7 @@ namespace scsi_pr {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Step = Failures::Step;
 
 // Waits between two attempts, a little longer each time.
 class Pause {
@@ -56,9 +57,14 @@ class LocalStore::ChangeRight {
   ChangeRight(LocalStore& store, const std::function<bool()>& cancelled) : store_(store) {
     const auto deadline = Clock::now() + kPatience;
     for (Pause pause; !(held_ = store.TryLock());) {
-      if (Clock::now() >= deadline || cancelled()) return;
+      if (cancelled()) return;
+      if (Clock::now() >= deadline) {
+        static_cast<void>(store.Noted(Step::kLock, status()).ok());
+        return;
+      }
       pause();
     }
+    static_cast<void>(store.Noted(Step::kLock, Status()).ok());
   }
   explicit ChangeRight(LocalStore& store) : ChangeRight(store, [] { return false; }) {}
   ~ChangeRight() {
@@ -93,12 +99,21 @@ std::vector<Attachment> LocalStore::ListAll() const {
   return List(all);
 }
 
+Status LocalStore::Noted(Step step, Status status) {
+  if (failures_.IsNews(step, status)) watcher_.StoreFailed(status);
+  return status;
+}
+
+Status LocalStore::Load(Record* record) {
+  Status status = backing_->Check();
+  if (status.ok()) status = backing_->Load(record);
+  return Noted(Step::kLoad, std::move(status));
+}
+
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
-  Status status = backing_->Check();
-  if (status.ok()) status = backing_->Load(record);
-  if (!status.ok()) return status;
+  if (Status status = Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
@@ -122,7 +137,9 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = backing_->Save(next, durable); !status.ok()) return status;
+  if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
+    return status;
+  }
   CrashPoint("committed");
   *record = std::move(next);
   Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
@@ -189,16 +206,14 @@ Status LocalStore::Read(Snapshot* snapshot) {
       return status;
     }
     Record record;
-    Status status = backing_->Check();
-    if (status.ok()) status = backing_->Load(&record);
-    if (!status.ok()) return status;
+    if (Status status = Load(&record); !status.ok()) return status;
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
       *snapshot = {std::move(record.state), ListAll()};
       return Status();
     }
-    if (Clock::now() >= deadline) return Busy(uri());
+    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy(uri()));
   }
 }
 
@@ -227,13 +242,18 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
                            [this](size_t index) { return backing_->IsLive(index); },
                            waiting.cancelled,
                            [&] { waiting.late(List(fence.Pending())); }};
+  const auto start = Clock::now();
+  waiting.begun();
   Status status;
-  if (!fence.Shut() || !fence.Drain(watch)) {
+  const bool drained = fence.Shut() && fence.Drain(watch);
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+  if (!drained) {
     status = NotDrained(fence, waiting);
   } else {
     status = Commit(record, outcome.state, outcome.unit_attentions);
   }
   if (!status.ok()) fence.Reopen();
+  waiting.ended(waited, status);
   return status;
 }
 
@@ -254,7 +274,7 @@ Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const 
 void LocalStore::Repair() {
   if (!TryLock()) return;  // it lives, or somebody else sees to it
   Record record;
-  // An error shows to whoever uses the store next.
+  // An error is told to the listeners.
   if (backing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
   Unlock();
 }

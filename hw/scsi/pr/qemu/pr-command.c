@@ -6,7 +6,6 @@
  * SUPPORTED OPERATION CODES as well.
  */
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "block/aio.h"
@@ -23,7 +22,6 @@ typedef struct SCSIPRCommand {
     size_t buf_len;
     uint8_t status;
     SCSISense sense;
-    char *store_failure;        /* for the host's log, or NULL */
 } SCSIPRCommand;
 
 static void scsi_pr_command_free(SCSIRequest *req)
@@ -31,22 +29,6 @@ static void scsi_pr_command_free(SCSIRequest *req)
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
 
     g_free(r->buf);
-    g_free(r->store_failure);
-}
-
-/*
- * The initiator learns from the status that the store failed; whoever runs the
- * host must learn why.
- */
-static void scsi_pr_report_store(SCSIPRCommand *r)
-{
-    SCSIDevice *dev = r->req.dev;
-
-    if (r->store_failure) {
-        trace_scsi_pr_store_failed(dev->id, dev->lun, r->store_failure);
-        warn_report("%s: %s", object_get_canonical_path_component(OBJECT(dev)),
-                    r->store_failure);
-    }
 }
 
 /* In the request's context, after the library is done. */
@@ -58,7 +40,6 @@ static void scsi_pr_command_bh(void *opaque)
 
     trace_scsi_pr_done(req->dev->id, req->lun, req->tag, r->status,
                        r->sense.key, r->sense.asc, r->sense.ascq);
-    scsi_pr_report_store(r);
     pr_compat_enter_context(ctx);
     if (req->io_canceled) {
         /* Completed by scsi_req_cancel_complete() already. */
@@ -92,7 +73,6 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .asc = result->sense.asc,
         .ascq = result->sense.ascq,
     };
-    r->store_failure = g_strdup(result->store_failure);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }
 

@@ -147,6 +147,7 @@ void scsi_pr_io_abort(SCSIRequest *req)
         return;
     }
     trace_scsi_pr_abort(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+    stat64_add(&io->pr->aborted_tasks, 1);
     io->aborted = true;
     scsi_pr_io_leave(io);
     /* Guest memory must not change while the VM is stopped. */

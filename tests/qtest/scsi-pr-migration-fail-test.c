@@ -25,9 +25,10 @@ static void test_one_owner(void *obj, void *data, QGuestAllocator *alloc)
     Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
-    QTestState *destination = vm_send(vm, args);
+    QTestState *destination = vm_destination(args);
     Result r;
 
+    vm_send(vm, destination);
     vm_cont(vm->qts);
     g_assert_cmphex(write_in(vm->qts, vm).status, ==, BUSY);
     assert_good(write_in(destination, vm));

@@ -194,10 +194,13 @@ static void test_waiting_ends_in_busy(void *obj, void *data,
     Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
+    /* Nobody attaches while a fencing waits. */
+    QTestState *destination = vm_destination(args);
     Sent write, fencing = send_waiting(vm, b, &write);
 
     qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
-    vm_migrate(vm, args);
+    vm_send(vm, destination);
+    qtest_quit(vm_move(vm, destination));
     g_assert_cmphex(await_command(vm->bench, &fencing).status, ==, BUSY);
     release(b, "w");
     assert_good(await_command(b, &write));

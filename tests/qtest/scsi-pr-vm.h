@@ -186,24 +186,23 @@ static inline QTestState *vm_destination(const char *args)
     return vm_process(all);
 }
 
-/* Sends the VM to a new process with @args, which returns when it is there. */
-static inline QTestState *vm_send(Vm *vm, const char *args)
+/* Returns when the VM is in both processes. */
+static inline void vm_send(Vm *vm, QTestState *destination)
 {
     g_autofree char *uri = make_socket_uri();
-    QTestState *destination = vm_destination(args);
 
     migrate_from(destination, uri);
     migrate_to(vm->qts, uri);
     await_migration(vm->qts, "completed");
     await_migration(destination, "completed");
-    return destination;
 }
 
-/* As above, and the source ends. */
+/* Sends the VM to a new process with @args, and ends the source. */
 static inline void vm_migrate(Vm *vm, const char *args)
 {
-    QTestState *destination = vm_send(vm, args);
+    QTestState *destination = vm_destination(args);
 
+    vm_send(vm, destination);
     qtest_quit(vm_move(vm, destination));
 }
 

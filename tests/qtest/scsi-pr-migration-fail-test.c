@@ -22,7 +22,7 @@ static Result write_in(QTestState *qts, Vm *vm)
 /* A source that goes on although it was migrated, until the destination ends */
 static void test_one_owner(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     QTestState *destination = vm_destination(args);
@@ -59,7 +59,7 @@ static QTestState *start_slow_migration(Vm *vm, const char *args)
 
 static void test_cancelled(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     QTestState *destination = start_slow_migration(vm, args);
@@ -76,7 +76,7 @@ static void test_cancelled(void *obj, void *data, QGuestAllocator *alloc)
 static void test_destination_ends(void *obj, void *data,
                                   QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
 
@@ -89,7 +89,7 @@ static void test_destination_ends(void *obj, void *data,
 
 static void test_refused_late(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     g_autofree char *more = g_strconcat(args, " -device virtio-rng-pci", NULL);
     Vm *vm = vm_registered(more, b);
@@ -127,7 +127,7 @@ static void test_other_store(void *obj, void *data, QGuestAllocator *alloc)
     g_autofree char *args = args_a(file_store);
     g_autofree char *other = args_a(other_store);
 
-    assert_refused_early(bench_new(obj, alloc), args, other);
+    assert_refused_early(bench_b(obj, alloc), args, other);
 }
 
 static void test_other_kind_of_store(void *obj, void *data,
@@ -136,7 +136,7 @@ static void test_other_kind_of_store(void *obj, void *data,
     g_autofree char *args = args_a(file_store);
     g_autofree char *other = args_a("memory:");
 
-    assert_refused_early(bench_new(obj, alloc), args, other);
+    assert_refused_early(bench_b(obj, alloc), args, other);
 }
 
 /* As upstream's QEMU has it */
@@ -155,13 +155,13 @@ static void test_to_without_store(void *obj, void *data,
     g_autofree char *args = args_a(file_store);
     g_autofree char *without = args_without_store();
 
-    assert_refused_early(bench_new(obj, alloc), args, without);
+    assert_refused_early(bench_b(obj, alloc), args, without);
 }
 
 static void test_from_without_store(void *obj, void *data,
                                     QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *without = args_without_store();
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_new(without);

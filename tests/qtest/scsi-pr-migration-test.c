@@ -70,7 +70,7 @@ static void test_legacy(void *obj, void *data, QGuestAllocator *alloc)
  */
 static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(parking, b);
@@ -96,7 +96,7 @@ typedef enum Moment { BEFORE, MEANWHILE, TAKEN_BACK } Moment;
 static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
     Moment moment = GPOINTER_TO_INT(data);
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *more = g_strconcat(parking, " -device virtio-rng-pci",
                                         NULL);
@@ -129,7 +129,7 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 static void test_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
     Moment moment = GPOINTER_TO_INT(data);
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     g_autofree char *paused = g_strconcat(args, " -S", NULL);
     Vm *vm = vm_registered(args, b);
@@ -164,7 +164,7 @@ static Sent send_waiting(Vm *vm, Bench *b, Sent *write)
 static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
 {
     bool migrate = GPOINTER_TO_INT(data);
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     Sent write, fencing = send_waiting(vm, b, &write);
@@ -191,7 +191,7 @@ static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
 static void test_waiting_ends_in_busy(void *obj, void *data,
                                       QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     /* Nobody attaches while a fencing waits. */
@@ -212,7 +212,7 @@ static void test_waiting_ends_in_busy(void *obj, void *data,
 /* Post-copy: the destination runs while the source still has most of memory. */
 static void test_postcopy(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     g_autofree char *uri = make_socket_uri();
     Vm *vm = vm_registered(args, b);
@@ -243,19 +243,10 @@ static void test_postcopy(void *obj, void *data, QGuestAllocator *alloc)
 
 static void register_scsi_pr_migration_test(void)
 {
-    QOSGraphTestOptions file = { .before = setup_alone,
-                                 .arg = (void *)"file" };
-    QOSGraphTestOptions memory = { .before = setup_alone,
-                                   .arg = (void *)"memory" };
-
-    qos_add_test("scsi-pr-migration-state-file", "virtio-scsi", test_state,
-                 &file);
-    qos_add_test("scsi-pr-migration-state-memory", "virtio-scsi", test_state,
-                 &memory);
-    qos_add_test("scsi-pr-migration-legacy-file", "virtio-scsi", test_legacy,
-                 &file);
-    qos_add_test("scsi-pr-migration-legacy-memory", "virtio-scsi", test_legacy,
-                 &memory);
+    add_alone_test("migration-state-file", test_state, (void *)"file");
+    add_alone_test("migration-state-memory", test_state, (void *)"memory");
+    add_alone_test("migration-legacy-file", test_legacy, (void *)"file");
+    add_alone_test("migration-legacy-memory", test_legacy, (void *)"memory");
     add_travel_test("migration-parked", test_parked, 0);
     add_travel_test("migration-parked-fenced-before", test_parked_fenced, BEFORE);
     add_travel_test("migration-parked-fenced-meanwhile", test_parked_fenced, MEANWHILE);

@@ -96,7 +96,7 @@ static void test_alone(void *obj, void *data, QGuestAllocator *alloc)
 /* As long as another nexus is attached nothing is lost. */
 static void test_among_others(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
 
@@ -110,7 +110,7 @@ static void test_among_others(void *obj, void *data, QGuestAllocator *alloc)
 /* A parked write in a file, whose nexus was fenced since */
 static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *directory = make_directory();
     g_autofree char *file = g_strdup_printf("%s/vm", directory);
     g_autofree char *parking = args_parking();
@@ -257,7 +257,7 @@ static void test_snapshot_memory(void *obj, void *data, QGuestAllocator *alloc)
  */
 static void test_snapshot_file(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(obj, alloc);
+    Bench *b = bench_b(obj, alloc);
     g_autofree char *args = args_with_snapshots(file_store);
     uint16_t then;
     Vm *vm;
@@ -283,21 +283,15 @@ static void test_snapshot_file(void *obj, void *data, QGuestAllocator *alloc)
 
 static void register_scsi_pr_save_test(void)
 {
-    QOSGraphTestOptions alone = { .before = setup_alone };
-    QOSGraphTestOptions aptpl = { .before = setup_alone,
-                                  .arg = (void *)(intptr_t)APTPL };
-
-    qos_add_test("scsi-pr-save-memory", "virtio-scsi", test_memory, &alone);
-    qos_add_test("scsi-pr-save-alone", "virtio-scsi", test_alone, &alone);
-    qos_add_test("scsi-pr-save-aptpl", "virtio-scsi", test_alone, &aptpl);
+    add_alone_test("save-memory", test_memory, NULL);
+    add_alone_test("save-alone", test_alone, NULL);
+    add_alone_test("save-aptpl", test_alone, (void *)(intptr_t)APTPL);
     add_travel_test("save-among-others", test_among_others, 0);
     add_travel_test("save-parked-fenced", test_parked_fenced, 0);
 #if QEMU_VERSION_MAJOR >= 10
-    qos_add_test("scsi-pr-save-cpr-reboot", "virtio-scsi", test_cpr_reboot,
-                 &alone);
+    add_alone_test("save-cpr-reboot", test_cpr_reboot, NULL);
 #endif
-    qos_add_test("scsi-pr-snapshot-memory", "virtio-scsi",
-                 test_snapshot_memory, &alone);
+    add_alone_test("snapshot-memory", test_snapshot_memory, NULL);
     add_travel_test("snapshot-file", test_snapshot_file, 0);
 }
 

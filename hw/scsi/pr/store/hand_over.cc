@@ -62,9 +62,9 @@ Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
     return Status::Error(Status::Code::kBusy, "commands are still on their way to the medium",
                          "The VM must be stopped, and its requests must have ended.");
   }
-  CrashPoint("handing over");
+  CrashPoint("handing-over");
   backing_->Disown(IndexOf(*slot));
-  CrashPoint("handed over");
+  CrashPoint("handed-over");
   handed->version = snapshot.version;
   const Registration* registration = snapshot.state.Find(handed->nexus);
   handed->key = registration == nullptr ? 0 : registration->key;
@@ -91,6 +91,7 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
   if (!right.status().ok()) return right.status();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
+  backing_->EndHeirship(IndexOf(*slot));
   if (handed->state) return PutInPlace(slot, &record, handed);
   const bool goes_on = AttachmentOf(*slot) == handed->attachment;
   const Registration* registration = record.state.Find(handed->nexus);
@@ -104,9 +105,9 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
 
 bool LocalStore::TakeOver(GateSlot* slot, Admission::Tenure* tenure) {
   if (!backing_->TryOwn(IndexOf(*slot))) return false;
-  CrashPoint("taking over");
+  CrashPoint("taking-over");
   *tenure = slot->BeginTenure(static_cast<uint32_t>(getpid()));
-  CrashPoint("taken over");
+  CrashPoint("taken-over");
   return true;
 }
 

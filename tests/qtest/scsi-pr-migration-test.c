@@ -125,6 +125,31 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/*
+ * What it ends in is up to the destination's pr-tas (7.4.6).
+ * Clause: 5.6.8.5: ending them
+ */
+static void test_parked_fenced_tas(void *obj, void *data,
+                                   QGuestAllocator *alloc)
+{
+    Bench *b = bench_b(obj, alloc);
+    g_autofree char *parking = args_parking();
+    g_autofree char *args = args_a(file_store);
+    g_autofree char *tas = g_strconcat(args, " -global scsi-hd.pr-tas=on",
+                                       NULL);
+    Vm *vm = vm_registered(parking, b);
+    Sent write = send_write(vm->bench, A, 1, 0xa1);
+
+    qtest_qmp_eventwait(vm->qts, "STOP");
+    vm_migrate(vm, tas);
+    fence(b);
+    vm_cont(vm->qts);
+    g_assert_cmphex(await_command(vm->bench, &write).status, ==, TASK_ABORTED);
+    assert_block(b, 1, 0);
+    vm_free(vm);
+    bench_free(b);
+}
+
 /* Fencings of a nexus of which nothing is on its way */
 static void test_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -183,6 +208,37 @@ static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
     vm_cont(vm->qts);
     assert_good(await_command(vm->bench, &fencing));
     assert_conflict(write_block(b, B, 2, 0xb2));
+    vm_free(vm);
+    bench_free(b);
+}
+
+/*
+ * Whether its result comes before the VM stops, while it does, or in the middle of
+ * the hand-over: each command takes effect once, and ends once.
+ */
+static void test_results_race(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_b(obj, alloc);
+    g_autofree char *args = args_a(file_store);
+    Vm *vm = vm_registered(args, b);
+    uint32_t generation;
+
+    generation = ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[0]);
+    for (int i = 1; i <= 6; i++) {
+        Sent registering = send_pr_out(vm->bench, A, REGISTER_AND_IGNORE, 0, 0,
+                                       KEY_A);
+
+        if (i % 2) {
+            vm_stop(vm->qts);
+        }
+        vm_migrate(vm, args);
+        if (i % 2) {
+            vm_cont(vm->qts);
+        }
+        assert_good(await_command(vm->bench, &registering));
+        g_assert_cmpuint(ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[0]), ==,
+                         generation + i);
+    }
     vm_free(vm);
     bench_free(b);
 }
@@ -247,16 +303,18 @@ static void register_scsi_pr_migration_test(void)
     add_alone_test("migration-state-memory", test_state, (void *)"memory");
     add_alone_test("migration-legacy-file", test_legacy, (void *)"file");
     add_alone_test("migration-legacy-memory", test_legacy, (void *)"memory");
-    add_travel_test("migration-parked", test_parked, 0);
-    add_travel_test("migration-parked-fenced-before", test_parked_fenced, BEFORE);
-    add_travel_test("migration-parked-fenced-meanwhile", test_parked_fenced, MEANWHILE);
-    add_travel_test("migration-parked-fenced-taken-back", test_parked_fenced, TAKEN_BACK);
+    add_request_test("migration-parked", test_parked, 0);
+    add_request_test("migration-parked-fenced-before", test_parked_fenced, BEFORE);
+    add_request_test("migration-parked-fenced-meanwhile", test_parked_fenced, MEANWHILE);
+    add_request_test("migration-parked-fenced-taken-back", test_parked_fenced, TAKEN_BACK);
+    add_travel_test("migration-parked-fenced-tas", test_parked_fenced_tas, 0);
+    add_request_test("migration-results-race", test_results_race, 0);
     add_travel_test("migration-fenced-before", test_fenced, BEFORE);
     add_travel_test("migration-fenced-meanwhile", test_fenced, MEANWHILE);
     add_travel_test("migration-fenced-after", test_fenced, TAKEN_BACK);
-    add_travel_test("migration-result-waits", test_result_waits, false);
-    add_travel_test("migration-result-travels", test_result_waits, true);
-    add_travel_test("migration-waiting-ends-in-busy", test_waiting_ends_in_busy, 0);
+    add_request_test("migration-result-waits", test_result_waits, false);
+    add_request_test("migration-result-travels", test_result_waits, true);
+    add_request_test("migration-waiting-ends-in-busy", test_waiting_ends_in_busy, 0);
     add_travel_test("migration-postcopy", test_postcopy, 0);
 }
 

@@ -17,12 +17,19 @@ static char *medium __attribute__((unused));
 /* A second file: store, which the test's own VM has made */
 static char *other_store __attribute__((unused));
 
+/* Whether the adapter of the VM that travels has an iothread */
+static bool with_iothread __attribute__((unused));
+
 static inline GString *vm_disk(void)
 {
     GString *args = g_string_new(NULL);
 
     g_string_printf(args, " -blockdev driver=file,filename=%s,"
                     "node-name=medium", medium);
+    if (with_iothread) {
+        g_string_append(args, " -object iothread,id=io0"
+                        " -global virtio-scsi-pci.iothread=io0");
+    }
     return args;
 }
 
@@ -119,13 +126,19 @@ static inline void fail_behind_hand_over(Vm *vm, const char *args)
     assert_has_refused(destination);
 }
 
+static inline void make_medium_and_store(void)
+{
+    make_file_store();
+    g_free(medium);
+    medium = make_medium();
+    with_iothread = false;
+}
+
 static inline void *setup(GString *cmd_line, void *arg)
 {
     g_autofree char *directory = make_directory();
 
-    make_file_store();
-    g_free(medium);
-    medium = make_medium();
+    make_medium_and_store();
     g_free(other_store);
     other_store = g_strdup_printf("file:%s/other.pr", directory);
     g_string_append_printf(cmd_line, " -nodefaults"
@@ -137,12 +150,17 @@ static inline void *setup(GString *cmd_line, void *arg)
     return arg;
 }
 
+static inline void *setup_iothread(GString *cmd_line, void *arg)
+{
+    setup(cmd_line, arg);
+    with_iothread = true;
+    return arg;
+}
+
 /* For tests whose VM has both nexuses */
 static inline void *setup_alone(GString *cmd_line, void *arg)
 {
-    make_file_store();
-    g_free(medium);
-    medium = make_medium();
+    make_medium_and_store();
     g_string_append(cmd_line, " -nodefaults");
     return arg;
 }
@@ -165,6 +183,16 @@ static inline void add_travel_test(const char *name, QOSTestFunc test,
                                    intptr_t arg)
 {
     add_test_with(name, test, setup, (void *)arg);
+}
+
+/* Twice: requests of main loop and iothread */
+static inline void add_request_test(const char *name, QOSTestFunc test,
+                                    intptr_t arg)
+{
+    g_autofree char *iothread = g_strconcat(name, "-iothread", NULL);
+
+    add_travel_test(name, test, arg);
+    add_test_with(iothread, test, setup_iothread, (void *)arg);
 }
 
 static inline void add_alone_test(const char *name, QOSTestFunc test,

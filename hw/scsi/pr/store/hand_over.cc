@@ -54,8 +54,8 @@ Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
   if (Status status = Identify(&handed->store); !status.ok()) return status;
   handed->nexus = *slot->nexus();
   handed->attachment = AttachmentOf(*slot);
-  // Before the state: a fencing in between counts as one that came later.
-  handed->abort_requests = slot->abort_requests();
+  // First: a fencing that begins in between counts as one that came later.
+  handed->epoch = slot->admission().epoch();
   Snapshot snapshot;
   if (Status status = Read(&snapshot); !status.ok()) return status;
   if (is_owner && !slot->EndTenure()) {
@@ -79,7 +79,7 @@ Status LocalStore::PutInPlace(GateSlot* slot, Record* record, HandedOver* handed
     if (Status status = Commit(record, *handed->state, {}); !status.ok()) return status;
   }
   handed->attachment = AttachmentOf(*slot);
-  handed->abort_requests = slot->abort_requests();
+  handed->epoch = slot->admission().epoch();
   while (slot->unit_attentions().Take()) {
   }
   slot->unit_attentions().Insert(handed->unit_attentions, {});
@@ -111,11 +111,9 @@ bool LocalStore::TakeOver(GateSlot* slot, Admission::Tenure* tenure) {
   return true;
 }
 
-// A fencing that has shut the slot, but not counted it yet, is heard by the
-// listener: it counts before it rings.
 bool LocalStore::MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const {
   if (AttachmentOf(slot) == handed.attachment) {
-    return slot.abort_requests() != handed.abort_requests;
+    return slot.admission().HasDrained(handed.epoch);
   }
   return backing_->gate().published.load() != handed.version;
 }

@@ -73,7 +73,7 @@ class alignas(512) GateSlot {
   // It waits for this command, which is in. One that a fencing has waited for
   // and that was given up goes on as if there had been none.
   bool IsAwaited(Admission::Epoch epoch) const {
-    return is_being_fenced() && admission_.IsDraining(epoch);
+    return is_being_fenced() && admission_.HasDrained(epoch);
   }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 

@@ -146,6 +146,10 @@ bool scsi_pr_is_awaited(ScsiPrDevice* device, const ScsiPrTask* task) {
   return task->entered && device->server->IsAwaited(task->epoch);
 }
 
+bool scsi_pr_fenced_since(ScsiPrDevice* device, const ScsiPrTask* task) {
+  return device->server->FencedSince(task->epoch);
+}
+
 bool scsi_pr_is_being_fenced(ScsiPrDevice* device) { return device->server->IsBeingFenced(); }
 
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,

@@ -88,6 +88,7 @@ class DeviceServer : private NexusListener {
   }
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
   bool IsAwaited(Admission::Epoch epoch) const { return slot_->IsAwaited(epoch); }
+  bool FencedSince(Admission::Epoch epoch) const { return slot_->admission().HasDrained(epoch); }
   bool IsBeingFenced() const { return slot_->is_being_fenced(); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
   // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a

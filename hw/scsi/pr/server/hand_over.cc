@@ -60,7 +60,7 @@ Status DeviceServer::HandOver(std::string* text) {
     tenure_ = Admission::kNoTenure;
     if (handed_) {
       handed.attachment = handed_->attachment;
-      handed.abort_requests = handed_->abort_requests;
+      handed.epoch = handed_->epoch;
       handed.version = handed_->version;
       handed.key = handed_->key;
     }

@@ -7,10 +7,10 @@
 //   PATH-gate   the gate that all processes map                  (gate_file.h)
 //
 // Locks on bytes of PATH (range_lock.h):
-//   kChangeLock      whoever reads to change, commits and publishes
+//   kChangeLockByte  whoever reads to change, commits and publishes
 //   kOwnerLocks + i  the process that owns gate slot i, while it lives
 //   kClaimLocks + i  shared: whoever has the nexus of that slot attached
-//   kHeirLocks + i   who waits to own it
+//   kHeirLocks + i   who waits for it to be handed over
 #pragma once
 
 #include <map>
@@ -59,8 +59,15 @@ class FileBacking : public Backing {
   bool IsOwned(size_t index) override;
   bool TryOwn(size_t index) override;
   void Disown(size_t index) override;
+  void EndHeirship(size_t index) override { locks_->Unlock(kHeirLocks + index); }
 
  private:
+  static constexpr uint64_t kChangeLockByte = 0;
+  static constexpr uint64_t kOwnerLocks = 16;
+  static constexpr uint64_t kClaimLocks = kOwnerLocks + Gate::kSlots;
+  static constexpr uint64_t kHeirLocks = kClaimLocks + Gate::kSlots;
+  static constexpr uint64_t kAllSlotLocks = 3 * Gate::kSlots;  // from kOwnerLocks
+
   FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
               std::unique_ptr<Database> database);
 

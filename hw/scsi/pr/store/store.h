@@ -115,7 +115,7 @@ class Store {
     kNew,
     // To go on with a nexus that another process hands over. If it is attached
     // there, that attachment goes on in the same slot, and who attaches is not its
-    // owner before TakeOver(). There may be one who waits so.
+    // owner before TakeOver(). One at most may wait so for Arrive().
     kIncoming,
   };
 

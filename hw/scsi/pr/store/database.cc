@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/database.h"
 
-#include <fcntl.h>
 #include <glib.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -10,9 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "store/statement.h"
 #include "store/store.h"
 #include "store/temporary.h"
 
@@ -20,93 +19,61 @@ namespace scsi_pr {
 
 namespace {
 
-using nlohmann::json;
-
-constexpr int64_t kApplicationId = 0x73635052;  // "scPR": `file` shows it
-
+// What schema 2 has in place of schema 1's table logical_unit. Two tables, so
+// that no page holds something of both records.
+constexpr const char* kSchema2Sql = R"(
+  CREATE TABLE record_even (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL CHECK (version % 2 = 0),
+    document TEXT NOT NULL,
+    unit_attentions TEXT NOT NULL);
+  CREATE TABLE record_odd (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL CHECK (version % 2 = 1),
+    document TEXT NOT NULL,
+    unit_attentions TEXT NOT NULL);
+  CREATE VIEW logical_unit AS
+    SELECT version, document, unit_attentions FROM record_even UNION ALL
+    SELECT version, document, unit_attentions FROM record_odd
+    ORDER BY version DESC LIMIT 1;
+  CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), uuid TEXT NOT NULL);
+  PRAGMA user_version = 2;
+)";
 constexpr const char* kCreateSql = R"(
   PRAGMA journal_mode = WAL;
   PRAGMA application_id = 1935888466;
-  PRAGMA user_version = 1;
-  CREATE TABLE logical_unit (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL,
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
   CREATE TABLE gate (id INTEGER PRIMARY KEY CHECK (id = 1), nonce TEXT NOT NULL);
   INSERT INTO gate VALUES (1, '');
 )";
-static_assert(kApplicationId == 1935888466 && Database::kSchema == 1);
+static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
 
-// A prepared statement with its bindings.
-class Statement {
- public:
-  Statement(sqlite3* db, const char* sql) {
-    sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
+std::string RandomUuid() {
+  gchar* uuid = g_uuid_string_random();
+  std::string text = uuid;
+  g_free(uuid);
+  return text;
+}
 
-  void Bind(int index, int64_t value) { sqlite3_bind_int64(statement_, index, value); }
-  void Bind(int index, const std::string& value) {
-    sqlite3_bind_text(statement_, index, value.data(), static_cast<int>(value.size()),
-                      SQLITE_TRANSIENT);
-  }
-  // SQLITE_ROW, SQLITE_DONE or an error; a statement that could not be
-  // prepared is a misuse, whose cause the connection remembers.
-  int Step() { return statement_ == nullptr ? SQLITE_ERROR : sqlite3_step(statement_); }
-  int64_t Integer(int column) { return sqlite3_column_int64(statement_, column); }
-  std::string Text(int column) {
-    const auto* text = sqlite3_column_text(statement_, column);
-    return text == nullptr ? "" : reinterpret_cast<const char*>(text);
-  }
+constexpr const char* kRecordsSql =
+    "SELECT version, document, unit_attentions FROM record_even UNION ALL "
+    "SELECT version, document, unit_attentions FROM record_odd";
 
- private:
-  sqlite3_stmt* statement_ = nullptr;
+struct StoredRecord {
+  uint64_t version;
+  std::string document;
+  std::string unit_attentions;
 };
 
-std::string EncodeUnitAttentions(const std::vector<UnitAttention>& attentions) {
-  json list = json::array();
-  for (const UnitAttention& attention : attentions) {
-    json item = NexusToJson(attention.nexus);
-    item["asc"] = attention.sense.asc;
-    item["ascq"] = attention.sense.ascq;
-    if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
-    list.push_back(std::move(item));
-  }
-  return list.dump();
-}
-
-// Throws what nlohmann-json and NexusFromJson() throw.
-std::vector<UnitAttention> DecodeUnitAttentions(const std::string& text) {
-  constexpr uint8_t kUnitAttentionKey = 0x6;
-  std::vector<UnitAttention> attentions;
-  for (const json& item : json::parse(text)) {
-    const Sense sense{kUnitAttentionKey, item.at("asc").get<uint8_t>(),
-                      item.at("ascq").get<uint8_t>()};
-    attentions.push_back({NexusFromJson(item), sense});
-    if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
-  }
-  return attentions;
-}
-
-Status SyncDirectory(const std::string& path) {
-  const std::string directory = path.substr(0, path.rfind('/') + 1);
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return Status();
-  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error));
+StoredRecord ReadRow(Statement& statement) {
+  return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
 }
 
 // SQLite explains damage in several lines; a message has one.
 Status Damaged(const std::string& path, std::string what) {
   std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
-                       "Nothing was changed. Restore it from a backup; only if no guest relies on "
-                       "its reservations any more, remove it to start with an empty state.");
+                       "Nothing was changed. What is left of it, and what to do: scsi-pr check "
+                       "file:" + path);
 }
 
 }  // namespace
@@ -117,6 +84,7 @@ Status Database::Failure() const {
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR:  // of statements that never change: a table is not as we made it
       return Damaged(path_, what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -151,23 +119,33 @@ Status Database::Create(const std::string& path) {
                          "The user that runs QEMU must be able to write to its directory.");
   }
   close(fd);
-  Status status;
-  {
-    Database database(temporary);
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    const bool opened = sqlite3_open_v2(temporary.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
-    status = opened ? database.Execute(kCreateSql) : database.Failure();
-    if (status.ok()) status = database.Save(Record{1, State{}, {}}, true);
-  }
-  // Closing the only connection has folded the write-ahead log in. link()
-  // does not replace: if another process was faster, its store stays.
+  Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
+  // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
     status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
   }
   unlink(temporary.c_str());
-  unlink((temporary + "-wal").c_str());
-  unlink((temporary + "-shm").c_str());
-  return status.ok() ? SyncDirectory(path) : status;
+  return status.ok() ? SyncDirectoryOf(path) : status;
+}
+
+Status Database::Build(const std::string& path, const Record& newest, const Record& older,
+                       const std::string& identity) {
+  Status status;
+  {
+    Database database(path);
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    const bool opened = sqlite3_open_v2(path.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
+    status = opened ? database.SetDurable(true) : database.Failure();
+    if (status.ok()) status = database.Execute(kCreateSql);
+    if (status.ok()) status = database.Execute(kSchema2Sql);
+    if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
+    if (status.ok()) status = database.WriteRecord(older);
+    if (status.ok()) status = database.WriteRecord(newest);
+  }
+  // Closing the only connection has folded the write-ahead log in.
+  unlink((path + "-wal").c_str());
+  unlink((path + "-shm").c_str());
+  return status;
 }
 
 Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
@@ -187,23 +165,27 @@ Status Database::Open(const std::string& path, std::unique_ptr<Database>* databa
 
 Database::~Database() { sqlite3_close(db_); }
 
+Status Database::ReadSchema(int64_t* schema) {
+  if (Status status = QueryInteger("PRAGMA user_version", schema); !status.ok()) return status;
+  if (*schema <= kSchema) return Status();
+  return Status::Error(Status::Code::kUnsupported,
+                       path_ + " was written by a newer version (store schema " +
+                           std::to_string(*schema) + ", this one knows up to " +
+                           std::to_string(kSchema) + ")",
+                       "Use that version, or a newer one.");
+}
+
 Status Database::Verify() {
   int64_t application_id = 0;
-  int64_t schema = 0;
-  Status status = QueryInteger("PRAGMA application_id", &application_id);
-  if (status.ok()) status = QueryInteger("PRAGMA user_version", &schema);
-  if (!status.ok()) return status;
+  if (Status status = QueryInteger("PRAGMA application_id", &application_id); !status.ok()) {
+    return status;
+  }
   if (application_id != kApplicationId) {
     return Status::Error(Status::Code::kInvalid, path_ + " is an SQLite database, but no scsi-pr store",
                          "Name another file; one that does not exist yet is created.");
   }
-  if (schema > kSchema) {
-    return Status::Error(Status::Code::kUnsupported,
-                         path_ + " was written by a newer version (store schema " +
-                             std::to_string(schema) + ", this one knows up to " +
-                             std::to_string(kSchema) + ")",
-                         "Use that version, or a newer one.");
-  }
+  int64_t schema = 0;
+  if (Status status = ReadSchema(&schema); !status.ok()) return status;
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
   if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
@@ -221,8 +203,14 @@ Status Database::Refresh() {
   Status status = QueryInteger("PRAGMA data_version", &content.data_version);
   if (status.ok() && content_ && content_->data_version == content.data_version) return status;
   content_.reset();
-  if (status.ok()) status = ReadRecord(&content.record);
-  if (status.ok()) status = ReadGateNonce(&content.gate_nonce);
+  if (status.ok()) status = ReadSchema(&content.schema);
+  if (status.ok()) status = ReadRecord(content.schema, &content.record);
+  if (status.ok()) status = ReadText("SELECT nonce FROM gate WHERE id = 1", "it names no gate",
+                                     &content.gate_nonce);
+  if (status.ok() && content.schema >= 2) {
+    status = ReadText("SELECT uuid FROM identity WHERE id = 1", "it has no identity",
+                      &content.identity);
+  }
   if (status.ok()) content_ = std::move(content);
   return status;
 }
@@ -234,21 +222,62 @@ Status Database::Load(Record* record, std::string* gate_nonce) {
   return Status();
 }
 
-Status Database::ReadRecord(Record* record) {
-  Statement statement(db_, "SELECT version, document, unit_attentions FROM logical_unit WHERE id = 1");
-  const int step = statement.Step();
-  if (step == SQLITE_DONE) return Damaged(path_, "it holds no logical unit");
-  if (step != SQLITE_ROW) return Failure();
-  record->version = static_cast<uint64_t>(statement.Integer(0));
-  const Status status = DecodeDocument(statement.Text(1), &record->state);
+// The newest of two records; both must be there, and follow one another: a
+// missing one may have been the newest.
+Status Database::ReadRecord(int64_t schema, Record* record) {
+  Statement statement(db_, schema == 1 ? "SELECT version, document, unit_attentions "
+                                         "FROM logical_unit WHERE id = 1"
+                                       : kRecordsSql);
+  std::vector<StoredRecord> rows;
+  int step = statement.Step();
+  for (; step == SQLITE_ROW; step = statement.Step()) rows.push_back(ReadRow(statement));
+  if (step != SQLITE_DONE) return Failure();
+  std::ranges::sort(rows, std::greater(), &StoredRecord::version);
+  const bool complete = schema == 1 ? rows.size() == 1
+                                    : rows.size() == 2 && rows[0].version == rows[1].version + 1;
+  if (!complete) return Damaged(path_, "a record of the logical unit is missing");
+  const Status status = DecodeRecord(rows[0].version, rows[0].document, rows[0].unit_attentions,
+                                     record);
   if (status.code() == Status::Code::kCorrupt) return Damaged(path_, status.message());
   if (!status.ok()) return Status::Error(status.code(), path_ + ": " + status.message(), status.hint());
-  try {
-    record->unit_attentions = DecodeUnitAttentions(statement.Text(2));
-  } catch (const std::exception& e) {
-    return Damaged(path_, e.what());
-  }
   return Status();
+}
+
+Status Database::ReadText(const char* sql, const char* none, std::string* text) {
+  Statement statement(db_, sql);
+  const int step = statement.Step();
+  if (step == SQLITE_DONE) return Damaged(path_, none);
+  if (step != SQLITE_ROW) return Failure();
+  *text = statement.Text(0);
+  return Status();
+}
+
+bool Database::NeedsUpgrade() { return Refresh().ok() && content_->schema < kSchema; }
+
+Status Database::Upgrade() {
+  Status status = SetDurable(true);
+  if (status.ok()) status = Execute("BEGIN IMMEDIATE");
+  if (!status.ok()) return status;
+  Record record;
+  if (status = Load(&record); status.ok() && content_->schema < kSchema) {
+    status = WriteSchema2(record);
+  }
+  if (status.ok()) status = Execute("COMMIT");
+  if (!status.ok()) static_cast<void>(Execute("ROLLBACK").ok());
+  content_.reset();
+  return status;
+}
+
+// The record is all that is known; it is its own predecessor.
+Status Database::WriteSchema2(const Record& record) {
+  Record older = record;
+  older.version--;
+  Status status = Execute("DROP TABLE logical_unit");
+  if (status.ok()) status = Execute(kSchema2Sql);
+  if (status.ok()) status = WriteIdentity(RandomUuid());
+  if (status.ok()) status = WriteRecord(older);
+  if (status.ok()) status = WriteRecord(record);
+  return status;
 }
 
 Status Database::SetDurable(bool durable) {
@@ -260,16 +289,23 @@ Status Database::SetDurable(bool durable) {
   return status;
 }
 
-Status Database::Save(const Record& record, bool durable) {
-  if (Status status = SetDurable(durable); !status.ok()) return status;
-  Statement statement(db_, "INSERT OR REPLACE INTO logical_unit VALUES (1, ?, ?, ?)");
+// In place of its predecessor's predecessor.
+Status Database::WriteRecord(const Record& record) {
+  Statement statement(db_, record.version % 2 == 0
+                               ? "INSERT OR REPLACE INTO record_even VALUES (1, ?, ?, ?)"
+                               : "INSERT OR REPLACE INTO record_odd VALUES (1, ?, ?, ?)");
   statement.Bind(1, static_cast<int64_t>(record.version));
   statement.Bind(2, EncodeDocument(record.state));
   statement.Bind(3, EncodeUnitAttentions(record.unit_attentions));
-  const bool saved = statement.Step() == SQLITE_DONE;
-  if (!saved) content_.reset();
+  return statement.Step() == SQLITE_DONE ? Status() : Failure();
+}
+
+Status Database::Save(const Record& record, bool durable) {
+  if (Status status = SetDurable(durable); !status.ok()) return status;
+  const Status status = WriteRecord(record);
+  if (!status.ok()) content_.reset();
   if (content_) content_->record = record;
-  return saved ? Status() : Failure();
+  return status;
 }
 
 Status Database::LoadGateNonce(std::string* nonce) {
@@ -278,19 +314,22 @@ Status Database::LoadGateNonce(std::string* nonce) {
   return Status();
 }
 
-Status Database::ReadGateNonce(std::string* nonce) {
-  Statement statement(db_, "SELECT nonce FROM gate WHERE id = 1");
-  const int step = statement.Step();
-  if (step == SQLITE_DONE) return Damaged(path_, "it names no gate");
-  if (step != SQLITE_ROW) return Failure();
-  *nonce = statement.Text(0);
-  return Status();
-}
-
 Status Database::SaveGateNonce(const std::string& nonce) {
   content_.reset();
   Statement statement(db_, "UPDATE gate SET nonce = ? WHERE id = 1");
   statement.Bind(1, nonce);
+  return statement.Step() == SQLITE_DONE ? Status() : Failure();
+}
+
+Status Database::LoadIdentity(std::string* uuid) {
+  if (Status status = Refresh(); !status.ok()) return status;
+  *uuid = content_->identity;
+  return Status();
+}
+
+Status Database::WriteIdentity(const std::string& uuid) {
+  Statement statement(db_, "INSERT INTO identity VALUES (1, ?)");
+  statement.Bind(1, uuid);
   return statement.Step() == SQLITE_DONE ? Status() : Failure();
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "gate/crash_point.h"
 #include "gate/fence.h"
@@ -14,6 +15,16 @@ namespace scsi_pr {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// To publish an older state would let in whom the newer one shuts out.
+Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
+  return Status::Error(Status::Code::kCorrupt,
+                       uri + " is damaged: version " + std::to_string(gate.published.load()) +
+                           " is in force, but the newest record is version " +
+                           std::to_string(record.version),
+                       "Its write-ahead log was removed, or an old copy was put in its place. What "
+                       "to do: scsi-pr check " + uri);
+}
 
 }  // namespace
 
@@ -44,11 +55,22 @@ size_t LocalStore::ForgetTheDead() {
   return scsi_pr::ForgetTheDead(backing_->gate(), [this](size_t i) { return backing_->IsLive(i); });
 }
 
+std::vector<Attachment> LocalStore::List(const std::vector<size_t>& slots) const {
+  return ListAttached(backing_->gate(), slots, [this](size_t i) { return backing_->IsLive(i); });
+}
+
+std::vector<Attachment> LocalStore::ListAll() const {
+  std::vector<size_t> all(Gate::kSlots);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return List(all);
+}
+
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
   if (Status status = backing_->Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
+  if (gate.published.load() > record->version) return CommitsMissing(uri(), gate, *record);
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);
@@ -134,7 +156,7 @@ Status LocalStore::ReadLocked(Snapshot* snapshot) {
   ForgetTheDead();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {record.version, std::move(record.state), ListAttached(backing_->gate())};
+  *snapshot = {record.version, std::move(record.state), ListAll()};
   return Status();
 }
 
@@ -153,11 +175,17 @@ Status LocalStore::Read(Snapshot* snapshot) {
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
-      *snapshot = {record.version, std::move(record.state), ListAttached(backing_->gate())};
+      *snapshot = {record.version, std::move(record.state), ListAll()};
       return Status();
     }
     if (Clock::now() >= deadline) return Busy();
   }
+}
+
+std::vector<Attachment> LocalStore::Attached() {
+  std::vector<Attachment> attached = ListAll();
+  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
+  return attached;
 }
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
@@ -178,7 +206,7 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return backing_->IsOwned(index); },
                            waiting.cancelled,
-                           [&] { waiting.late(ListAttached(gate, fence.Pending())); }};
+                           [&] { waiting.late(List(fence.Pending())); }};
   Status status;
   if (!fence.Shut() || !fence.Drain(watch)) {
     status = NotDrained(fence, waiting);
@@ -191,7 +219,7 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
 
 Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const {
   std::string who;
-  for (const Attachment& pending : ListAttached(backing_->gate(), fence.Pending())) {
+  for (const Attachment& pending : List(fence.Pending())) {
     who += (who.empty() ? "" : ", ") + std::to_string(pending.process_id) + " (" + pending.owner + ")";
   }
   return Status::Error(Status::Code::kBusy,

@@ -36,6 +36,7 @@ class LocalStore : public Store {
   bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) override;
   bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override;
   Status Read(Snapshot* snapshot) override;
+  std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
 
@@ -52,6 +53,8 @@ class LocalStore : public Store {
   Status TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
                       size_t* index);
   size_t ForgetTheDead();
+  std::vector<Attachment> List(const std::vector<size_t>& slots) const;
+  std::vector<Attachment> ListAll() const;
   Status PowerOn(Record* record);
   Status LoadPublished(Record* record);
   Status ReleaseForTheGone(Record* record);

@@ -33,6 +33,11 @@ struct Attachment {
   Nexus nexus;
   uint32_t process_id = 0;
   std::string owner;
+  // Whether its process lives, or anything that it sent to the medium is still in
+  // the kernel: the kernel says so. Who died is forgotten by the next change.
+  bool live = true;
+  uint32_t commands = 0;      // in its gate, i.e. on their way to the medium
+  bool being_fenced = false;  // a PREEMPT AND ABORT waits for them
 };
 
 // What a store shows: the state and who is attached, at one time.
@@ -134,6 +139,10 @@ class Store {
 
   // The last committed state. It is in force when this returns.
   virtual Status Read(Snapshot* snapshot) = 0;
+
+  // Who is attached and lives. Never waits, and may be called by a transition:
+  // until that is in force nobody else attaches.
+  virtual std::vector<Attachment> Attached() = 0;
 
   // Runs `transition` on the current state. If it ends in GOOD its new state
   // has been committed (durably where APTPL is or was on) and published to

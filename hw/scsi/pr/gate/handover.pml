@@ -67,7 +67,8 @@ Command command[COMMANDS];
 bool parked = false;
 bool travels = false;  // in the text: it outlives its process
 unsigned parked_epoch : 2;
-bool parked_stale = false;  // of the proof: a fencing has ended in GOOD since
+bool parked_old = false;    // as those of a command
+bool parked_stale = false;
 
 // What is handed over.
 bool handed = false;
@@ -127,14 +128,17 @@ end:
   // It leaves, but is to go on: scsi_pr_fenced_since() asks for its epoch.
   :: d_step { RUNS(OWNER(c)) && IS_IN(c) && !parked && !handed ->
        Leave(c);
-       parked = true; parked_epoch = command[c].epoch; travels = false; parked_stale = false;
+       parked = true; parked_epoch = command[c].epoch; travels = false;
+       parked_old = command[c].old; parked_stale = false;
        Forget(c) }
   od
 }
 
 // ---------------------------------------------------------------- Ownership
 
-inline DropParked() { parked = false; travels = false; parked_epoch = 0; parked_stale = false }
+inline DropParked() {
+  parked = false; travels = false; parked_epoch = 0; parked_old = false; parked_stale = false
+}
 
 // DeviceServer::HandOver(), LocalStore::HandOver().
 inline HandOver(p) {
@@ -243,7 +247,8 @@ inline Shut() {
   :: k < COMMANDS -> command[k].old = command[k].old || IS_IN(k); k++
   :: else -> break
   od;
-  k = 0
+  k = 0;
+  parked_old = parked
 }
 
 inline Good() {
@@ -253,10 +258,11 @@ inline Good() {
   :: else -> break
   od;
   k = 0;
-  parked_stale = parked;
+  parked_stale = parked && parked_old;
   CheckMedium()
 }
 
+#define IN_OFFICE (owner_lock == NONE || tenure[owner_lock & 1] == slot.tenure)
 #ifdef TRUST_A_CLAIM
 #define IS_OWNED (RUNS(0) || RUNS(1))
 #else
@@ -280,8 +286,12 @@ end:
      :: slot.draining != 0 ->
         if
         :: !IS_OWNED -> drained = true; break
-        // The deadline: nothing was before that the drain would wait for.
-        :: d_step { IS_OWNED && slot.draining != 0 && owner_clears == 0 -> CheckAwaited() };
+        // The deadline. Who has just taken over has yet to clear the counts.
+        :: d_step { IS_OWNED ->
+             if
+             :: slot.draining != 0 && IN_OFFICE -> CheckAwaited()
+             :: else
+             fi };
            break
         fi
      od;

@@ -76,6 +76,7 @@ class FileBacking : public Backing {
   Status FindGate();
   Status MakeGate(GateFile::Identity identity);
   Status CheckStillThere() const;
+  bool LockSlot(size_t index, bool heir);
 
   const std::string path_;
   // In this order: SQLite closes the file before the locks do (range_lock.h).
@@ -83,8 +84,6 @@ class FileBacking : public Backing {
   std::mutex database_mutex_;
   const std::unique_ptr<Database> database_;
   std::unique_ptr<GateFile> gate_file_;
-
-  bool LockSlot(size_t index, bool heir);
 
   std::mutex own_mutex_;
   std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them

@@ -109,7 +109,7 @@ TEST(Admission, EpochsRunOut) {
   const auto hung = admission.Enter(AccessClass::kWrite);
   int drains = 0;
   while (drains < 100000 && admission.BeginDrain(kFullAccess)) drains++;
-  EXPECT_EQ(drains, 1023);
+  EXPECT_EQ(drains, 255);
   const auto late = admission.Enter(AccessClass::kWrite);
   EXPECT_NE(late, hung);
   EXPECT_FALSE(admission.Leave(*late));
@@ -119,7 +119,7 @@ TEST(Admission, EpochsRunOut) {
 }
 
 TEST(Admission, ManyCommands) {
-  constexpr int kCommands = 1 << 20;  // 1024 queues of 1024
+  constexpr int kCommands = 1022 * 1024;  // all queues of virtio-scsi full
   Admission admission;
   admission.SetAccess(kReadOnly);
   for (int i = 0; i < kCommands; i++) ASSERT_TRUE(admission.Enter(AccessClass::kRead));

@@ -215,9 +215,10 @@ Status Database::Refresh() {
   return status;
 }
 
-Status Database::Load(Record* record) {
+Status Database::Load(Record* record, std::string* gate_nonce) {
   if (Status status = Refresh(); !status.ok()) return status;
   *record = content_->record;
+  if (gate_nonce != nullptr) *gate_nonce = content_->gate_nonce;
   return Status();
 }
 

@@ -57,12 +57,12 @@ class Database {
   Status Upgrade();
 
   // From memory, unless another process has changed the file.
-  Status Load(Record* record);
+  Status Load(Record* record, std::string* gate_nonce = nullptr);
   // `durable`: on stable storage when this returns (else only safe from the
   // death of processes).
   Status Save(const Record& record, bool durable);
 
-  // The nonce of the gate that goes with this database; likewise from memory.
+  // The nonce of the gate that goes with this database, alone.
   Status LoadGateNonce(std::string* nonce);
   Status SaveGateNonce(const std::string& nonce);
 

@@ -18,7 +18,10 @@ namespace scsi_pr {
 namespace {
 
 constexpr uint64_t kChangeLockByte = 0;
-constexpr uint64_t kSlotLocks = 16;
+constexpr uint64_t kOwnerLocks = 16;
+constexpr uint64_t kClaimLocks = kOwnerLocks + Gate::kSlots;
+constexpr uint64_t kHeirLocks = kClaimLocks + Gate::kSlots;
+constexpr uint64_t kAllSlotLocks = 3 * Gate::kSlots;  // from kOwnerLocks
 
 // The stores of this process that are open, by device and inode. An entry goes
 // when its store is destroyed, which is later than when the last user lets go.
@@ -61,16 +64,26 @@ std::shared_ptr<Store> FindOpen(Registry& registry, std::unique_lock<std::mutex>
   }
 }
 
+Status NotHere(const std::string& path) {
+  return Status::Error(Status::Code::kInvalid,
+                       "there is no store " + path + " here that an incoming VM could go on with",
+                       "It must be the very one of the source, which a file: store can only be on the "
+                       "same host. To go to another host use a store that both can see.");
+}
+
 }  // namespace
 
 Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store) {
   std::string canonical;
-  if (Status status = CanonicalizeStorePath(path, &canonical); !status.ok()) return status;
+  if (Status status = CanonicalizeStorePath(path, &canonical); !status.ok()) {
+    return mode == Store::OpenMode::kIncoming ? NotHere(path) : status;
+  }
   Registry& registry = TheRegistry();
   std::unique_lock registry_lock(registry.mutex);
 
   struct stat info = {};
   if (stat(canonical.c_str(), &info) != 0 && errno == ENOENT) {
+    if (mode == Store::OpenMode::kIncoming) return NotHere(canonical);
     if (mode == Store::OpenMode::kExisting) {
       return Status::Error(Status::Code::kInvalid, "there is no store " + canonical,
                            "Name an existing one.");
@@ -105,10 +118,10 @@ FileBacking::FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
     : path_(std::move(path)), locks_(std::move(locks)), database_(std::move(database)) {}
 
 bool FileBacking::IsTaken(const RangeLock& locks, size_t index) {
-  return locks.IsLockedElsewhere(kSlotLocks + index, 1);
+  return locks.IsLockedElsewhere(kClaimLocks + index, 1);
 }
 bool FileBacking::IsTaken(const RangeLock& locks) {
-  return locks.IsLockedElsewhere(kSlotLocks, Gate::kSlots);
+  return locks.IsLockedElsewhere(kOwnerLocks, kAllSlotLocks);
 }
 bool FileBacking::LockForChange(RangeLock& locks) {
   return locks.Lock(kChangeLockByte, Store::kPatience);
@@ -192,25 +205,72 @@ Status FileBacking::CheckStillThere() const {
 
 // While no nexus of this process was attached, the gate file may have been
 // removed and another process may have made a new one.
-Status FileBacking::Check() {
+Status FileBacking::Load(Record* record) {
   if (Status status = CheckStillThere(); !status.ok()) return status;
   std::string nonce;
   const std::lock_guard lock(database_mutex_);
-  if (Status status = database_->LoadGateNonce(&nonce); !status.ok()) return status;
+  if (Status status = database_->Load(record, &nonce); !status.ok()) return status;
   if (nonce == gate_file_->gate().nonce) return Status();
   return Status::Error(Status::Code::kInUse,
                        path_ + " has got another gate, this process still sees the old one",
                        "The gate file was removed. Restart the VMs that use the store.");
 }
 
-Status FileBacking::Load(Record* record) {
-  const std::lock_guard lock(database_mutex_);
-  return database_->Load(record);
-}
-
 Status FileBacking::Save(const Record& record, bool durable) {
   const std::lock_guard lock(database_mutex_);
   return database_->Save(record, durable);
+}
+
+Status FileBacking::Identify(StoreIdentity* identity) {
+  identity->kind = StoreIdentity::Kind::kFile;
+  const std::lock_guard lock(database_mutex_);
+  return database_->LoadIdentity(&identity->id);
+}
+
+bool FileBacking::LockSlot(size_t index, bool heir) {
+  if (!locks_->TryLock(kOwnerLocks + index)) return false;
+  if (locks_->TryLockShared(kClaimLocks + index)) {
+    if (!heir || locks_->TryLock(kHeirLocks + index)) return true;
+    locks_->Unlock(kClaimLocks + index);
+  }
+  locks_->Unlock(kOwnerLocks + index);
+  return false;
+}
+
+bool FileBacking::TakeSlot(bool heir, size_t* index) {
+  const std::lock_guard lock(own_mutex_);
+  for (size_t i = 0; i < Gate::kSlots; i++) {
+    const bool free = !gate_file_->gate().slots[i].attached() && !own_slots_.contains(i);
+    if (!free || !LockSlot(i, heir)) continue;
+    own_slots_[i] = true;
+    *index = i;
+    return true;
+  }
+  return false;
+}
+
+Backing::ClaimResult FileBacking::Claim(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  if (own_slots_.contains(index)) return ClaimResult::kOwn;
+  if (!locks_->TryLock(kHeirLocks + index)) return ClaimResult::kHasHeir;
+  if (locks_->TryLockShared(kClaimLocks + index)) {
+    if (gate_file_->gate().slots[index].attached()) {
+      own_slots_[index] = false;
+      return ClaimResult::kClaimed;
+    }
+    locks_->Unlock(kClaimLocks + index);
+  }
+  locks_->Unlock(kHeirLocks + index);
+  return ClaimResult::kLeaving;
+}
+
+// A shared claim becomes an exclusive one in one step, which fails if there is
+// another: so one of two that leave at a time is the last.
+void FileBacking::ReleaseSlot(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  if (locks_->TryLock(kClaimLocks + index)) gate_file_->gate().slots[index].Detach();
+  own_slots_.erase(index);
+  for (const uint64_t locks : {kHeirLocks, kOwnerLocks, kClaimLocks}) locks_->Unlock(locks + index);
 }
 
 bool FileBacking::IsLive(size_t index) {
@@ -221,23 +281,27 @@ bool FileBacking::IsLive(size_t index) {
   return IsTaken(*locks_, index);
 }
 
-bool FileBacking::TakeSlot(size_t* index) {
-  const std::lock_guard lock(own_mutex_);
-  for (size_t i = 0; i < Gate::kSlots; i++) {
-    const bool free = !gate_file_->gate().slots[i].attached() && !own_slots_.contains(i);
-    if (!free || !locks_->TryLock(kSlotLocks + i)) continue;
-    own_slots_.insert(i);
-    *index = i;
-    return true;
+bool FileBacking::IsOwned(size_t index) {
+  {
+    const std::lock_guard lock(own_mutex_);
+    const auto own = own_slots_.find(index);
+    if (own != own_slots_.end() && own->second) return true;
   }
-  return false;
+  return locks_->IsLockedElsewhere(kOwnerLocks + index, 1);
 }
 
-void FileBacking::ReleaseSlot(size_t index) {
+bool FileBacking::TryOwn(size_t index) {
   const std::lock_guard lock(own_mutex_);
-  gate_file_->gate().slots[index].Detach();
-  own_slots_.erase(index);
-  locks_->Unlock(kSlotLocks + index);
+  if (!own_slots_[index] && !locks_->TryLock(kOwnerLocks + index)) return false;
+  own_slots_[index] = true;
+  locks_->Unlock(kHeirLocks + index);
+  return true;
+}
+
+void FileBacking::Disown(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  own_slots_[index] = false;
+  locks_->Unlock(kOwnerLocks + index);
 }
 
 }  // namespace scsi_pr

@@ -8,12 +8,14 @@
 //
 // Locks on bytes of PATH (range_lock.h):
 //   kChangeLock      whoever reads to change, commits and publishes
-//   kSlotLocks + i   the process that attached gate slot i, while it lives
+//   kOwnerLocks + i  the process that owns gate slot i, while it lives
+//   kClaimLocks + i  shared: whoever has the nexus of that slot attached
+//   kHeirLocks + i   who waits to own it
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 
 #include "store/backing.h"
 #include "store/database.h"
@@ -46,12 +48,16 @@ class FileBacking : public Backing {
   Gate& gate() override { return gate_file_->gate(); }
   bool TryLock() override;
   void Unlock() override;
-  Status Check() override;
   Status Load(Record* record) override;
   Status Save(const Record& record, bool durable) override;
-  bool TakeSlot(size_t* index) override;
+  Status Identify(StoreIdentity* identity) override;
+  bool TakeSlot(bool heir, size_t* index) override;
+  ClaimResult Claim(size_t index) override;
   void ReleaseSlot(size_t index) override;
   bool IsLive(size_t index) override;
+  bool IsOwned(size_t index) override;
+  bool TryOwn(size_t index) override;
+  void Disown(size_t index) override;
 
  private:
   FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
@@ -70,8 +76,10 @@ class FileBacking : public Backing {
   const std::unique_ptr<Database> database_;
   std::unique_ptr<GateFile> gate_file_;
 
+  bool LockSlot(size_t index, bool heir);
+
   std::mutex own_mutex_;
-  std::set<size_t> own_slots_;  // taken by this process
+  std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them
 };
 
 }  // namespace scsi_pr

@@ -150,6 +150,9 @@ struct Gate {
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
+  // Whoever has the store's lock and finds it set follows one whose record was not
+  // saved, or who died while it was: the store has to make sure that it is gone.
+  std::atomic<uint64_t> unsettled{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
   // fencings() or preemptions() of its slot tell what.
   Bell doorbell;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/database.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 
 #include "core/document.h"
@@ -26,7 +27,7 @@ static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
 
 // A full store is smaller by far: what is larger is a disk image, say, whose
 // name was given by mistake.
-constexpr uintmax_t kMostBytes = 256u << 20;
+constexpr off_t kMostBytes = off_t{256} << 20;
 constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
 std::string RandomUuid() {
@@ -46,12 +47,36 @@ StoredRecord ReadRow(Statement& statement) {
   return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
 }
 
+Status CannotCreate(const std::string& path, int error) {
+  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
+                       "The user that runs QEMU must be able to write to its directory, and there "
+                       "must be room.");
+}
+
 // SQLite explains damage in several lines; a message has one.
 Status Damaged(const std::string& path, std::string what) {
   std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
                        "Nothing was changed. What is left of it, and what to do: scsi-pr check "
                        "file:" + path);
+}
+
+Status Unusable(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kIo, "cannot use " + path + ": " + what,
+                       "The user that runs QEMU must be able to read and write it and its "
+                       "directory; nothing was changed.");
+}
+
+// Why the system has refused to read the database or its log; 0 if it has not.
+int ReadError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
 }
 
 }  // namespace
@@ -63,7 +88,7 @@ Status Database::Failure() const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR:  // of statements that never change: a table is not as we made it
-      return Damaged(path_, what);
+      return Damage(what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status::Error(Status::Code::kBusy, path_ + " is locked by another program",
@@ -72,10 +97,14 @@ Status Database::Failure() const {
       return Status::Error(Status::Code::kIo, "cannot write " + path_ + ": " + what,
                            "Make room on its file system; nothing was changed.");
     default:
-      return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + what,
-                           "The user that runs QEMU must be able to read and write it and its "
-                           "directory; nothing was changed.");
+      return Unusable(path_, what);
   }
+}
+
+// SQLite takes what cannot be read for damaged. It may be sound.
+Status Database::Damage(const std::string& what) const {
+  const int error = ReadError(db_);
+  return error == 0 ? Damaged(path_, what) : Unusable(path_, strerror(error));
 }
 
 Status Database::Execute(const char* sql) {
@@ -93,14 +122,13 @@ Status Database::Create(const std::string& path) {
   std::string temporary;
   const int fd = CreateTemporary(path, &temporary);
   if (fd < 0) {
-    return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno),
-                         "The user that runs QEMU must be able to write to its directory.");
+    return CannotCreate(path, errno);
   }
   close(fd);
   Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
   // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
+    status = CannotCreate(path, errno);
   }
   unlink(temporary.c_str());
   return status.ok() ? SyncDirectoryOf(path) : status;
@@ -119,24 +147,30 @@ Status Database::Build(const std::string& path, const Record& newest, const Reco
     if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
     if (status.ok()) status = database.WriteRecord(older);
     if (status.ok()) status = database.WriteRecord(newest);
+    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
+    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  // Closing the only connection has folded the write-ahead log in.
-  unlink((path + "-wal").c_str());
-  unlink((path + "-shm").c_str());
+  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((path + name).c_str());
   return status;
 }
 
 Status Database::CheckForm(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (!fs::is_regular_file(path, error)) {
+  if (!fs::is_regular_file(path, error) && !error) {
     return Status::Error(Status::Code::kInvalid, "it is no regular file");
   }
-  const uintmax_t size = fs::file_size(path, error);
-  if (size == 0) return Status::Error(Status::Code::kCorrupt, "it is empty");
-  if (size > kMostBytes) return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  struct stat info = {};
   std::string magic(kMagic.size(), '\0');
-  std::ifstream(path, std::ios::binary).read(magic.data(), static_cast<std::streamsize>(magic.size()));
+  const bool read = fd >= 0 && fstat(fd, &info) == 0 && pread(fd, magic.data(), magic.size(), 0) >= 0;
+  const int failure = errno;
+  if (fd >= 0) close(fd);
+  if (!read) return Status::Error(Status::Code::kIo, strerror(failure));
+  if (info.st_size == 0) return Status::Error(Status::Code::kCorrupt, "it is empty");
+  if (info.st_size > kMostBytes) {
+    return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
+  }
   if (magic == kMagic) return Status();
   return Status::Error(Status::Code::kCorrupt, "it does not begin as a database does");
 }
@@ -144,10 +178,11 @@ Status Database::CheckForm(const std::string& path) {
 Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
   // SQLite would take an empty file for a new database, and write the log of a
   // damaged one into what is under its name.
-  if (Status status = CheckForm(path); !status.ok()) {
-    return status.code() == Status::Code::kCorrupt
-               ? Damaged(path, status.message())
-               : Status::Error(status.code(), path + ": " + status.message(), "Name another file.");
+  switch (const Status form = CheckForm(path); form.code()) {
+    case Status::Code::kOk: break;
+    case Status::Code::kCorrupt: return Damaged(path, form.message());
+    case Status::Code::kIo: return Unusable(path, form.message());
+    default: return Status::Error(form.code(), path + ": " + form.message(), "Name another file.");
   }
   std::unique_ptr<Database> opened(new Database(path));
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
@@ -188,7 +223,7 @@ Status Database::Verify() {
   if (Status status = ReadSchema(&schema); !status.ok()) return status;
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
-  if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
+  if (check.Text(0) != "ok") return Damage(check.Text(0));
   // A read-only file opens all the same; find out now, not at the first change.
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",
@@ -305,6 +340,19 @@ Status Database::Save(const Record& record, bool durable) {
   const Status status = WriteRecord(record);
   if (!status.ok()) content_.reset();
   if (content_) content_->record = record;
+  return status;
+}
+
+// Any other commit takes the place of the failed one in the log. What it changes
+// does not matter, but SQLite leaves out what changes nothing.
+Status Database::Settle() {
+  content_.reset();
+  Status status = Execute(R"(
+    BEGIN IMMEDIATE;
+    UPDATE gate SET nonce = nonce || ' ';
+    UPDATE gate SET nonce = rtrim(nonce);
+    COMMIT)");
+  if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   return status;
 }
 

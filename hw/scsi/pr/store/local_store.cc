@@ -68,6 +68,7 @@ std::vector<Attachment> LocalStore::ListAll() const {
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
+  Settle();
   if (Status status = backing_->Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
   if (gate.published.load() > record->version) return CommitsMissing(uri(), gate, *record);
@@ -93,11 +94,26 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = backing_->Save(next, durable); !status.ok()) return status;
+  Gate& gate = backing_->gate();
+  gate.unsettled.store(1);
+  if (Status status = backing_->Save(next, durable); !status.ok()) {
+    // Locked by another program: nothing was written.
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(0);
+    Settle();
+    return status;
+  }
+  gate.unsettled.store(0);
   CrashPoint("committed");
   *record = std::move(next);
-  Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
+  Publish(gate, record->version, record->state, record->unit_attentions);
   return Status();
+}
+
+// Whoever saved last did not see the end of it. While the disk does not let us,
+// the last state is in force all the same.
+void LocalStore::Settle() {
+  Gate& gate = backing_->gate();
+  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
 }
 
 Status LocalStore::PowerOn(Record* record) {

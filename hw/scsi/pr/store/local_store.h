@@ -59,6 +59,7 @@ class LocalStore : public Store {
   Status LoadPublished(Record* record);
   Status ReleaseForTheGone(Record* record);
   Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
+  void Settle();
   Status FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
   Status ReadLocked(Snapshot* snapshot);

@@ -43,6 +43,12 @@ void Sql(const std::string& path, const std::string& statements) {
   sqlite3_close(db);
 }
 
+void ForBothRecords(const Scene& scene, const std::string& change) {
+  for (const char* table : {"record_even", "record_odd"}) {
+    Sql(scene.path, "UPDATE " + std::string(table) + " SET " + change);
+  }
+}
+
 // To the last byte.
 void Fill(const std::string& path) {
   std::ofstream file(path, std::ios::binary);
@@ -78,8 +84,8 @@ std::vector<Cause> Causes() {
        },
        put_back},
       {"Corrupted",
-       [](Scene& scene) { Sql(scene.path, "UPDATE record_odd SET document = '-' || document; UPDATE record_even SET document = '-' || document"); },
-       [](Scene& scene) { Sql(scene.path, "UPDATE record_odd SET document = substr(document, 2); UPDATE record_even SET document = substr(document, 2)"); },
+       [](Scene& scene) { ForBothRecords(scene, "document = '-' || document"); },
+       [](Scene& scene) { ForBothRecords(scene, "document = substr(document, 2)"); },
        false, false},
       {"DirectoryForbidden", [](Scene& scene) { chmod(scene.directory.c_str(), 0); },
        [](Scene& scene) { chmod(scene.directory.c_str(), 0755); }},

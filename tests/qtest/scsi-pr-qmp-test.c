@@ -7,10 +7,19 @@
 #include "qemu/module.h"
 #include "scsi-pr-setup.h"
 
-/* Runs an administrator's command on device a or b; its answer, unref it. */
-#define administer(name, device, ...) \
-    qtest_qmp(global_qtest, "{'execute': '" name "', 'arguments':" \
-              " {'device': %s" __VA_ARGS__ "}}", device)
+/* Runs an administrator's command on a device; its answer, unref it. */
+static QDict *administer_with(const char *name, const char *device,
+                              QDict *arguments)
+{
+    qdict_put_str(arguments, "device", device);
+    return qtest_qmp(global_qtest, "{'execute': %s, 'arguments': %p}", name,
+                     arguments);
+}
+
+static QDict *administer(const char *name, const char *device)
+{
+    return administer_with(name, device, qdict_new());
+}
 
 static void assert_done(QDict *answer)
 {
@@ -43,13 +52,19 @@ static QDict *save(const char *device)
 
 static QDict *load(const char *device, QDict *document, bool force)
 {
-    return administer("scsi-pr-load", device, ", 'document': %p, 'force': %i",
-                      qobject_ref(document), force);
+    QDict *arguments = qdict_new();
+
+    qdict_put(arguments, "document", qobject_ref(document));
+    qdict_put_bool(arguments, "force", force);
+    return administer_with("scsi-pr-load", device, arguments);
 }
 
 static QDict *preempt(const char *device, const char *key)
 {
-    return administer("scsi-pr-preempt", device, ", 'key': %s", key);
+    QDict *arguments = qdict_new();
+
+    qdict_put_str(arguments, "key", key);
+    return administer_with("scsi-pr-preempt", device, arguments);
 }
 
 static size_t registrations(const char *device)
@@ -222,9 +237,32 @@ static void test_preempt_errors(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* Commands of device b that are on their way to the medium */
+static int64_t commands_of_b(void)
+{
+    QDict *info = query_device("a");
+    const QDict *attached = entry_with(qdict_get_qlist(info, "attached"),
+                                       "initiator",
+                                       "iqn.2026-01.org.example:b");
+    int64_t commands = qdict_get_int(attached, "commands");
+
+    qobject_unref(info);
+    return commands;
+}
+
+static int64_t statistic(const char *device, const char *name)
+{
+    QDict *info = query_device(device);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, "statistics"), name);
+
+    qobject_unref(info);
+    return value;
+}
+
 /*
  * The administrator's PREEMPT AND ABORT waits for commands on their way as an
- * initiator's does, and nothing else waits for it
+ * initiator's does, and nothing else waits for it. Commands that do not end in
+ * time are an error, and nothing has changed.
  */
 static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -233,50 +271,33 @@ static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
     QDict *event;
 
     reserve_for_both(b);
-    assert_good(write_block(b, B, 1, 0xb1));
-    write = send_write(b, B, 2, 0xb2);
+    write = hold_write(b, 2, 0xb2, "w");
+    g_assert_cmpint(commands_of_b(), ==, 1);
     qtest_qmp_send(global_qtest, "{'execute': 'scsi-pr-preempt', 'arguments':"
                    " {'device': 'a', 'key': '0xB'}}");
     event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_DRAIN_LATE");
     g_assert_cmpstr(qdict_get_str(qdict_get_qdict(event, "data"), "device"),
                     ==, "a");
     qobject_unref(event);
-    g_assert_false(has_ended(b, &write));
     assert_conflict(write_block(b, B, 3, 0xb3));
     assert_good(write_block(b, A, 3, 0xa3));
+    assert_refused(qtest_qmp_receive(global_qtest), "GenericError",
+                   "device b");
 
-    qtest_clock_step(global_qtest, 10 * NANOSECONDS_PER_SECOND);
+    g_assert_false(has_ended(b, &write));
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    assert_good(write_block(b, B, 3, 0xb3));
+    g_assert_cmpint(statistic("a", "fencings-failed"), ==, 1);
+    g_assert_cmpint(statistic("a", "longest-drain-time"), >=, 3000);
+
+    release(b, "w");
     assert_good(await_command(b, &write));
-    assert_done(qtest_qmp_receive(global_qtest));
+    g_assert_cmpint(commands_of_b(), ==, 0);
+    assert_done(preempt("a", "0xb"));
     assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
     assert_conflict(write_block(b, B, 2, 0xb4));
     g_assert_cmpuint(registrations("a"), ==, 1);
-    bench_free(b);
-}
-
-/* Commands that do not end in time: an error, nothing has changed */
-static void test_preempt_gives_up(void *obj, void *data,
-                                  QGuestAllocator *alloc)
-{
-    Bench *b = bench_new_pair(obj, alloc);
-    QDict *info;
-    Sent write;
-
-    reserve_for_both(b);
-    assert_good(write_block(b, B, 1, 0xb1));
-    write = send_write(b, B, 2, 0xb2);
-    assert_refused(preempt("a", "0xb"), "GenericError", "device b");
-    g_assert_false(has_ended(b, &write));
-    g_assert_cmpuint(registrations("a"), ==, 2);
-    info = query_device("a");
-    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "statistics"),
-                                  "fencings-failed"), ==, 1);
-    qobject_unref(info);
-
-    qtest_clock_step(global_qtest, 10 * NANOSECONDS_PER_SECOND);
-    assert_good(await_command(b, &write));
-    assert_done(preempt("a", "0xb"));
-    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+    g_assert_cmpint(statistic("a", "fencings"), ==, 2);
     bench_free(b);
 }
 
@@ -478,7 +499,9 @@ static void test_introspection(void *obj, void *data, QGuestAllocator *alloc)
 
 static void assert_shown(const char *text)
 {
-    g_autofree char *shown = qtest_hmp(global_qtest, "info scsi-pr");
+    g_autofree char *answer = qtest_hmp(global_qtest, "info scsi-pr");
+    g_auto(GStrv) lines = g_strsplit(answer, "\r\n", -1);
+    g_autofree char *shown = g_strjoinv("\n", lines);
 
     if (!strstr(shown, text)) {
         g_test_message("%s", shown);
@@ -502,7 +525,7 @@ static void test_hmp(void *obj, void *data, QGuestAllocator *alloc)
     assert_shown("  Reservation: none\n");
 
     reserve_for_both(b);
-    assert_shown("\na: memory:quorum\n"
+    assert_shown("a: memory:quorum\n"
                  "  I_T nexus: iqn.2026-01.org.example:a, target port 1\n"
                  "  PRgeneration: 2, APTPL: off\n"
                  "  Reservation: write-exclusive-registrants-only, held by"
@@ -541,22 +564,14 @@ static void *setup_file_pair(GString *cmd_line, void *arg)
     return arg;
 }
 
-/* All but the first write of B wait until the test's clock goes on */
-static void *setup_throttled(GString *cmd_line, void *arg)
+static void *setup_held(GString *cmd_line, void *arg)
 {
     setup_medium(cmd_line, arg);
-    g_string_append(cmd_line, " -object throttle-group,id=slow,x-iops-total=1"
-                    " -blockdev driver=throttle,node-name=throttled,"
-                    "throttle-group=slow,file=medium");
+    add_held(cmd_line, "");
+    g_string_append(cmd_line, " -global scsi-hd.pr-abort-timeout=3000");
     add_nexus(cmd_line, A, "medium", "memory:quorum");
-    add_nexus(cmd_line, B, "throttled", "memory:quorum");
+    add_nexus(cmd_line, B, "held", "memory:quorum");
     return arg;
-}
-
-static void *setup_throttled_impatient(GString *cmd_line, void *arg)
-{
-    g_string_append(cmd_line, " -global scsi-hd.pr-abort-timeout=300");
-    return setup_throttled(cmd_line, arg);
 }
 
 static void register_scsi_pr_qmp_test(void)
@@ -565,8 +580,7 @@ static void register_scsi_pr_qmp_test(void)
     QOSGraphTestOptions plain = { .before = setup_plain };
     QOSGraphTestOptions apart = { .before = setup_apart };
     QOSGraphTestOptions file_pair = { .before = setup_file_pair };
-    QOSGraphTestOptions throttled = { .before = setup_throttled };
-    QOSGraphTestOptions impatient = { .before = setup_throttled_impatient };
+    QOSGraphTestOptions held = { .before = setup_held };
 
     qos_add_test("scsi-pr-qmp-counters", "virtio-scsi", test_counters, &pair);
     qos_add_test("scsi-pr-qmp-save-load", "virtio-scsi", test_save_load, &pair);
@@ -577,9 +591,7 @@ static void register_scsi_pr_qmp_test(void)
     qos_add_test("scsi-pr-qmp-preempt-errors", "virtio-scsi",
                  test_preempt_errors, &pair);
     qos_add_test("scsi-pr-qmp-preempt-waits", "virtio-scsi",
-                 test_preempt_waits, &throttled);
-    qos_add_test("scsi-pr-qmp-preempt-gives-up", "virtio-scsi",
-                 test_preempt_gives_up, &impatient);
+                 test_preempt_waits, &held);
     qos_add_test("scsi-pr-qmp-clear", "virtio-scsi", test_clear, &pair);
     qos_add_test("scsi-pr-qmp-changed", "virtio-scsi", test_changed, &pair);
     qos_add_test("scsi-pr-qmp-changed-apart", "virtio-scsi",

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "../unit/temporary_directory.h"
+#include "gate/gate.h"
 #include "store/store.h"
 
 namespace scsi_pr::testing {
@@ -44,6 +46,25 @@ inline State FoundAfterDeathOfAll(const std::string& path) {
   Snapshot snapshot;
   EXPECT_TRUE(store != nullptr && store->Read(&snapshot).ok());
   return snapshot.state;
+}
+
+// Leaves the files of a store that nobody uses as another boot of the host would have
+// done: the gate has its boot ID, and the index of SQLite's log is garbage.
+inline void Reboot(const std::string& path) {
+  WriteFile(path + "-shm", std::string(32768, '\xA5'));
+  const std::string gate_path = path + "-gate";
+  std::string contents = ReadFile(gate_path);
+  struct stat info = {};
+  if (contents.size() != sizeof(Gate) || stat(path.c_str(), &info) != 0) return;
+  const auto put = [&](size_t offset, const void* data, size_t size) {
+    contents.replace(offset, size, static_cast<const char*>(data), size);
+  };
+  const uint64_t device = info.st_dev;
+  const uint64_t inode = info.st_ino;
+  put(offsetof(Gate, device), &device, sizeof device);
+  put(offsetof(Gate, inode), &inode, sizeof inode);
+  put(offsetof(Gate, boot_id), "another boot", sizeof "another boot");
+  WriteFile(gate_path, contents);
 }
 
 }  // namespace scsi_pr::testing

@@ -36,17 +36,14 @@ struct Scene {
   FaultyDisk disk = {};
 };
 
-void Sql(const std::string& path, const std::string& statements) {
+void EachDocument(const Scene& scene, const std::string& value) {
   sqlite3* db = nullptr;
-  EXPECT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(db, statements.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
-  sqlite3_close(db);
-}
-
-void ForBothRecords(const Scene& scene, const std::string& change) {
+  EXPECT_EQ(sqlite3_open(scene.path.c_str(), &db), SQLITE_OK);
   for (const char* table : {"record_even", "record_odd"}) {
-    Sql(scene.path, "UPDATE " + std::string(table) + " SET " + change);
+    const std::string sql = std::string("UPDATE ") + table + " SET document = " + value;
+    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
   }
+  sqlite3_close(db);
 }
 
 // To the last byte.
@@ -66,6 +63,8 @@ struct Cause {
   bool in_a_commit = true;
 };
 
+void PrintTo(const Cause& cause, std::ostream* out) { *out << cause.name; }
+
 void Fail(Scene& scene, int error) { scene.disk.Arm({"", error, true}, 1); }
 void Heal(Scene& scene) { scene.disk.Disarm(); }
 
@@ -84,9 +83,8 @@ std::vector<Cause> Causes() {
        },
        put_back},
       {"Corrupted",
-       [](Scene& scene) { ForBothRecords(scene, "document = '-' || document"); },
-       [](Scene& scene) { ForBothRecords(scene, "document = substr(document, 2)"); },
-       false, false},
+       [](Scene& scene) { EachDocument(scene, "'-' || document"); },
+       [](Scene& scene) { EachDocument(scene, "substr(document, 2)"); }, false, false},
       {"DirectoryForbidden", [](Scene& scene) { chmod(scene.directory.c_str(), 0); },
        [](Scene& scene) { chmod(scene.directory.c_str(), 0755); }},
       {"FileForbidden", [](Scene& scene) { chmod(scene.path.c_str(), 0); },

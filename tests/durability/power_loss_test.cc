@@ -4,16 +4,14 @@
 // has not synced may be gone, torn or out of order, and the store is sound all the
 // same. With APTPL every change that ended in GOOD is there; one that had not
 // ended is there as a whole or not at all.
-#include <unistd.h>
-
 #include <functional>
 #include <set>
 
 #include "../unit/temporary_directory.h"
 #include "../unit/testing.h"
+#include "aftermath.h"
 #include "core/legacy.h"
 #include "disk_model.h"
-#include "gate/gate.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -74,23 +72,6 @@ class RecordedStore {
   std::vector<State> states_;
 };
 
-// The gate as the last boot of the host has left it: the boot ID tells it apart.
-void AgeGate(const std::string& path) {
-  const std::string gate_path = path + "-gate";
-  std::string contents = ReadFile(gate_path);
-  struct stat info = {};
-  if (contents.size() != sizeof(Gate) || stat(path.c_str(), &info) != 0) return;
-  const auto put = [&](size_t offset, const void* data, size_t size) {
-    contents.replace(offset, size, static_cast<const char*>(data), size);
-  };
-  const uint64_t device = info.st_dev;
-  const uint64_t inode = info.st_ino;
-  put(offsetof(Gate, device), &device, sizeof device);
-  put(offsetof(Gate, inode), &inode, sizeof inode);
-  put(offsetof(Gate, boot_id), "another boot", sizeof "another boot");
-  WriteFile(gate_path, contents);
-}
-
 // What has ended at a moment of the recording, and what may be found after a
 // power loss then.
 class Expectation {
@@ -128,8 +109,7 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
   const TemporaryDirectory directory;
   const std::string path = directory / "lu.pr";
   disk.WriteAfterPowerLoss(directory.path(), loss, random);
-  WriteFile(path + "-shm", std::string(32768, static_cast<char>(seed)));
-  AgeGate(path);
+  Reboot(path);
   NoSync fast;
   const Watching watching(path, &fast);
   std::shared_ptr<Store> store;

@@ -347,6 +347,7 @@ Status Database::Save(const Record& record, bool durable) {
 // does not matter, but SQLite leaves out what changes nothing.
 Status Database::Settle() {
   content_.reset();
+  if (Status status = SetDurable(true); !status.ok()) return status;
   Status status = Execute(R"(
     BEGIN IMMEDIATE;
     UPDATE gate SET nonce = nonce || ' ';

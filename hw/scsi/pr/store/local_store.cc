@@ -107,10 +107,10 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
   Gate& gate = backing_->gate();
-  gate.unsettled.store(1);
+  const uint64_t unsettled = gate.unsettled.exchange(1);
   if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
     // Locked by another program: nothing was written.
-    if (status.code() == Status::Code::kBusy) gate.unsettled.store(0);
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(unsettled);
     Settle();
     return status;
   }

@@ -4,8 +4,12 @@
 //
 //   nexus-process URI INITIATOR
 //
-//   attach            -> ok | error CODE MESSAGE
+//   attach | incoming -> ok | error CODE MESSAGE
 //   detach            -> ok
+//   hand-over         -> TEXT | error CODE MESSAGE
+//   arrive TEXT       -> ok | error CODE MESSAGE
+//   take-over         -> taken | maybe fenced | not taken
+//   heard             -> how often: ABORT-TASKS FENCED PREEMPTED
 //   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
 //   reserve | release -> status N | error CODE MESSAGE     (those of SPC-2)
 //   admits            -> yes | no          (a WRITE command, through the gate)
@@ -25,6 +29,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <iostream>
 #include <sstream>
 
@@ -32,17 +37,28 @@
 #include "core/document.h"
 #include "core/legacy.h"
 #include "crash_point.h"
-#include "store/store.h"
+#include "server/device_server.h"
 
 namespace {
 
 using namespace scsi_pr;
 
+struct Listener : NexusListener {
+  void AbortTasks() override { aborts++; }
+  void Fenced() override { fencings++; }
+  void Preempted() override { preemptions++; }
+
+  std::atomic<int> aborts{0};
+  std::atomic<int> fencings{0};
+  std::atomic<int> preemptions{0};
+};
+
 struct Process {
   Nexus nexus;
   std::shared_ptr<Store> store;
-  GateSlot* slot = nullptr;
   Store::Waiting waiting;
+  Listener listener;
+  std::unique_ptr<DeviceServer> server;
 };
 
 // Kills the process before a call for a file of the store.
@@ -72,6 +88,43 @@ Status Send(Process& process, const PersistentReserveOut& command, Outcome* outc
         return Apply(state, process.store->capabilities(), process.nexus, command);
       },
       process.waiting, outcome);
+}
+
+std::string Attach(Process& process, bool incoming) {
+  DeviceServer::Options options;
+  options.listener = &process.listener;
+  options.incoming = incoming;
+  return Text(DeviceServer::Open(process.store, process.nexus, "helper", std::move(options),
+                                 &process.server));
+}
+
+std::string HandOver(Process& process) {
+  std::string text;
+  const Status status = process.server->HandOver(&text);
+  return status.ok() ? text : Text(status);
+}
+
+std::string Arrive(Process& process, std::istream& arguments) {
+  std::string text;
+  std::getline(arguments >> std::ws, text);
+  return Text(process.server->Arrive(text));
+}
+
+std::string TakeOver(Process& process) {
+  switch (process.server->TakeOver()) {
+    case Ownership::kTaken:
+      return "taken";
+    case Ownership::kTakenMaybeFenced:
+      return "maybe fenced";
+    case Ownership::kNotTaken:
+      break;
+  }
+  return "not taken";
+}
+
+std::string Heard(const Listener& listener) {
+  return std::to_string(listener.aborts) + " " + std::to_string(listener.fencings) + " " +
+         std::to_string(listener.preemptions);
 }
 
 std::string Out(Process& process, std::istream& arguments) {
@@ -111,7 +164,7 @@ std::string StateOf(Process& process) {
 }
 
 std::string Attention(Process& process) {
-  const auto sense = process.slot->unit_attentions().Take();
+  const auto sense = process.server->TakeUnitAttention();
   if (!sense) return "none";
   return std::to_string(sense->asc) + " " + std::to_string(sense->ascq);
 }
@@ -137,7 +190,7 @@ std::string Set(Process& process, const std::string& verb, std::istream& argumen
   arguments >> number >> signal;
   if (verb == "crash-call") killer.left = number;
   if (verb == "crash") testing::ArmCrashPoint(name, number, signal);
-  if (verb == "leave") process.slot->Leave(static_cast<Admission::Epoch>(number));
+  if (verb == "leave") process.server->Leave(static_cast<Admission::Epoch>(number));
   if (verb == "patience") process.waiting.abort_timeout = std::chrono::milliseconds(number);
   return "ok";
 }
@@ -146,15 +199,19 @@ std::string Answer(Process& process, const std::string& line) {
   std::istringstream arguments(line);
   std::string verb;
   arguments >> verb;
-  if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", nullptr, &process.slot));
+  if (verb == "attach" || verb == "incoming") return Attach(process, verb == "incoming");
+  if (verb == "hand-over") return HandOver(process);
+  if (verb == "arrive") return Arrive(process, arguments);
+  if (verb == "take-over") return TakeOver(process);
+  if (verb == "heard") return Heard(process.listener);
   if (verb == "out") return Out(process, arguments);
   if (verb == "reserve") return Legacy(process, LegacyAction::kReserve);
   if (verb == "release") return Legacy(process, LegacyAction::kRelease);
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
-  if (verb == "admits") return process.slot->admission().Admits(AccessClass::kWrite) ? "yes" : "no";
+  if (verb == "admits") return process.server->Admits(AccessClass::kWrite) ? "yes" : "no";
   if (verb == "enter") {
-    const auto epoch = process.slot->Enter(AccessClass::kWrite);
+    const auto epoch = process.server->Enter(AccessClass::kWrite);
     return epoch ? "epoch " + std::to_string(*epoch) : "no";
   }
   if (verb == "state") return StateOf(process);
@@ -162,7 +219,7 @@ std::string Answer(Process& process, const std::string& line) {
     return Set(process, verb, arguments);
   }
   if (verb == "detach") {
-    process.store->Detach(process.slot);
+    process.server.reset();
     return "ok";
   }
   if (verb == "hammer") {

@@ -65,10 +65,9 @@ class Admission {
     return static_cast<AccessMask>(word_.load(std::memory_order_acquire) & kAccessMask);
   }
   Tenure tenure() const { return TenureOf(word_.load(std::memory_order_acquire)); }
-  // Whether a drain has begun since a command that is in entered.
-  bool IsDraining(Epoch epoch) const {
-    return EpochOf(word_.load(std::memory_order_acquire)) != epoch;
-  }
+  Epoch epoch() const { return EpochOf(word_.load(std::memory_order_acquire)); }
+  // Whether a drain has begun since a command entered. It may have left.
+  bool HasDrained(Epoch since) const { return epoch() != since; }
   // Commands that a drain waits for.
   uint32_t draining() const { return DrainingOf(word_.load(std::memory_order_acquire)); }
   // All commands on their way.

@@ -60,7 +60,7 @@ Status DeviceServer::HandOver(std::string* text) {
     tenure_ = Admission::kNoTenure;
     if (handed_) {
       handed.attachment = handed_->attachment;
-      handed.abort_requests = handed_->abort_requests;
+      handed.epoch = handed_->epoch;
       handed.version = handed_->version;
       handed.key = handed_->key;
     }
@@ -122,6 +122,14 @@ void DeviceServer::Fenced() {
 void DeviceServer::Preempted() {
   preempted_ = true;
   TellOwner();
+}
+
+void DeviceServer::Changed(uint64_t version, uint32_t generation, uint64_t count) {
+  if (options_.listener != nullptr) options_.listener->Changed(version, generation, count);
+}
+
+void DeviceServer::StoreFailed(const Status& status) {
+  if (options_.listener != nullptr) options_.listener->StoreFailed(status);
 }
 
 // TakeOver() comes here behind itself: whichever is last of it and of the news

@@ -69,7 +69,7 @@ HandedOver HandedOverFromJson(const json& object) {
   handed.store = IdentityFromJson(object.at("store"));
   handed.nexus = NexusFromJson(object);
   handed.attachment = GetText(object, "attachment");
-  handed.abort_requests = GetUnsigned<uint32_t>(object, "abort-requests", 0);
+  handed.epoch = GetUnsigned<uint16_t>(object, "epoch", 0);
   handed.version = GetUnsigned<uint64_t>(object, "version", 0);
   if (object.contains("key")) handed.key = KeyFromText(object.at("key").get<std::string>());
   for (const json& item : object.at("unit-attentions")) {
@@ -125,7 +125,7 @@ std::string EncodeHandedOver(const HandedOver& handed) {
   json body = NexusToJson(handed.nexus);
   body["store"] = IdentityToJson(handed.store);
   body["attachment"] = handed.attachment;
-  body["abort-requests"] = handed.abort_requests;
+  body["epoch"] = handed.epoch;
   body["version"] = handed.version;
   if (handed.key != 0) body["key"] = KeyToText(handed.key);
   json& attentions = body["unit-attentions"] = json::array();

@@ -7,7 +7,7 @@
 //   { "kind": "file", "id": "…", "uri": "file:/quorum.pr" }
 //
 //   { "store": { … }, "initiator": "iqn.…", "target-port": 1, "attachment": "…",
-//     "abort-requests": 0, "version": 7, "key": "0x00000000deadbeef",
+//     "epoch": 0, "version": 7, "key": "0x00000000deadbeef",
 //     "unit-attentions": [ { "asc": 42, "ascq": 5 } ], "document": "…" }
 //
 // "key" is absent if the nexus was not registered, "document" (core/document.h)

@@ -40,8 +40,8 @@ class Backing {
   virtual Status Identify(StoreIdentity* identity) = 0;
 
   // A slot of the gate is claimed by every process that has its nexus attached,
-  // owned by at most one of these, and one at most is the heir: it waits to own
-  // the slot. Claims, ownership and heirship end with the process.
+  // owned by at most one of these, and one at most is the heir: it waits for what
+  // is handed over. Claims, ownership and heirship end with the process.
 
   // Claims and owns a free slot; false if there is none left. With the right to
   // change, as Claim().
@@ -63,6 +63,8 @@ class Backing {
   // Never waits. False while another process owns the slot. For who claims it.
   virtual bool TryOwn(size_t index) = 0;
   virtual void Disown(size_t index) = 0;
+  // No more the heir. TryOwn() includes it.
+  virtual void EndHeirship(size_t index) = 0;
 };
 
 }  // namespace scsi_pr

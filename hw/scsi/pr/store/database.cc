@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/database.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -9,8 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 
 #include "core/document.h"
+#include "store/schema.h"
 #include "store/statement.h"
 #include "store/store.h"
 #include "store/temporary.h"
@@ -19,33 +23,12 @@ namespace scsi_pr {
 
 namespace {
 
-// What schema 2 has in place of schema 1's table logical_unit. Two tables, so
-// that no page holds something of both records.
-constexpr const char* kSchema2Sql = R"(
-  CREATE TABLE record_even (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL CHECK (version % 2 = 0),
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
-  CREATE TABLE record_odd (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL CHECK (version % 2 = 1),
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
-  CREATE VIEW logical_unit AS
-    SELECT version, document, unit_attentions FROM record_even UNION ALL
-    SELECT version, document, unit_attentions FROM record_odd
-    ORDER BY version DESC LIMIT 1;
-  CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), uuid TEXT NOT NULL);
-  PRAGMA user_version = 2;
-)";
-constexpr const char* kCreateSql = R"(
-  PRAGMA journal_mode = WAL;
-  PRAGMA application_id = 1935888466;
-  CREATE TABLE gate (id INTEGER PRIMARY KEY CHECK (id = 1), nonce TEXT NOT NULL);
-  INSERT INTO gate VALUES (1, '');
-)";
 static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
+
+// A full store is smaller by far: what is larger is a disk image, say, whose
+// name was given by mistake.
+constexpr off_t kMostBytes = off_t{256} << 20;
+constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
 std::string RandomUuid() {
   gchar* uuid = g_uuid_string_random();
@@ -53,10 +36,6 @@ std::string RandomUuid() {
   g_free(uuid);
   return text;
 }
-
-constexpr const char* kRecordsSql =
-    "SELECT version, document, unit_attentions FROM record_even UNION ALL "
-    "SELECT version, document, unit_attentions FROM record_odd";
 
 struct StoredRecord {
   uint64_t version;
@@ -175,17 +154,46 @@ Status Database::Build(const std::string& path, const Record& newest, const Reco
   return status;
 }
 
-Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
+Status Database::CheckForm(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_regular_file(path, error) && !error) {
+    return Status::Error(Status::Code::kInvalid, "it is no regular file");
+  }
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   struct stat info = {};
-  // SQLite would take an empty file for a new database.
-  if (stat(path.c_str(), &info) == 0 && info.st_size == 0) return Damaged(path, "it is empty");
+  std::string magic(kMagic.size(), '\0');
+  const bool read = fd >= 0 && fstat(fd, &info) == 0 && pread(fd, magic.data(), magic.size(), 0) >= 0;
+  const int failure = errno;
+  if (fd >= 0) close(fd);
+  if (!read) return Status::Error(Status::Code::kIo, strerror(failure));
+  if (info.st_size == 0) return Status::Error(Status::Code::kCorrupt, "it is empty");
+  if (info.st_size > kMostBytes) {
+    return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
+  }
+  if (magic == kMagic) return Status();
+  return Status::Error(Status::Code::kCorrupt, "it does not begin as a database does");
+}
+
+Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
+  // SQLite would take an empty file for a new database, and write the log of a
+  // damaged one into what is under its name.
+  switch (const Status form = CheckForm(path); form.code()) {
+    case Status::Code::kOk: break;
+    case Status::Code::kCorrupt: return Damaged(path, form.message());
+    case Status::Code::kIo: return Unusable(path, form.message());
+    default: return Status::Error(form.code(), path + ": " + form.message(), "Name another file.");
+  }
   std::unique_ptr<Database> opened(new Database(path));
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path.c_str(), &opened->db_, flags, nullptr) != SQLITE_OK) {
     return opened->Failure();
   }
   sqlite3_busy_timeout(opened->db_, static_cast<int>(Store::kPatience.count()));
+  // What is refused stays as it is, its log included.
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   if (Status status = opened->Verify(); !status.ok()) return status;
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   *database = std::move(opened);
   return Status();
 }

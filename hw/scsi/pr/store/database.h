@@ -41,6 +41,9 @@ class Database {
   // error is of no use.
   static Status Build(const std::string& path, const Record& newest, const Record& older,
                       const std::string& identity);
+  // Whether the file may be one, by its size and its first bytes: kCorrupt if it
+  // is empty or begins otherwise, kInvalid, kIo.
+  static Status CheckForm(const std::string& path);
   // Opens an existing one and verifies that it is a sound store: kCorrupt,
   // kUnsupported (newer) or kIo.
   static Status Open(const std::string& path, std::unique_ptr<Database>* database);

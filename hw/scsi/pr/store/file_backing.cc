@@ -17,12 +17,6 @@ namespace scsi_pr {
 
 namespace {
 
-constexpr uint64_t kChangeLockByte = 0;
-constexpr uint64_t kOwnerLocks = 16;
-constexpr uint64_t kClaimLocks = kOwnerLocks + Gate::kSlots;
-constexpr uint64_t kHeirLocks = kClaimLocks + Gate::kSlots;
-constexpr uint64_t kAllSlotLocks = 3 * Gate::kSlots;  // from kOwnerLocks
-
 // The stores of this process that are open, by device and inode. An entry goes
 // when its store is destroyed, which is later than when the last user lets go.
 struct Registry {
@@ -302,7 +296,7 @@ bool FileBacking::TryOwn(size_t index) {
   const std::lock_guard lock(own_mutex_);
   if (!own_slots_[index] && !locks_->TryLock(kOwnerLocks + index)) return false;
   own_slots_[index] = true;
-  locks_->Unlock(kHeirLocks + index);
+  EndHeirship(index);
   return true;
 }
 

@@ -7,10 +7,10 @@
 //   PATH-gate   the gate that all processes map                  (gate_file.h)
 //
 // Locks on bytes of PATH (range_lock.h):
-//   kChangeLock      whoever reads to change, commits and publishes
+//   kChangeLockByte  whoever reads to change, commits and publishes
 //   kOwnerLocks + i  the process that owns gate slot i, while it lives
 //   kClaimLocks + i  shared: whoever has the nexus of that slot attached
-//   kHeirLocks + i   who waits to own it
+//   kHeirLocks + i   who waits for it to be handed over
 #pragma once
 
 #include <map>
@@ -59,8 +59,15 @@ class FileBacking : public Backing {
   bool IsOwned(size_t index) override;
   bool TryOwn(size_t index) override;
   void Disown(size_t index) override;
+  void EndHeirship(size_t index) override { locks_->Unlock(kHeirLocks + index); }
 
  private:
+  static constexpr uint64_t kChangeLockByte = 0;
+  static constexpr uint64_t kOwnerLocks = 16;
+  static constexpr uint64_t kClaimLocks = kOwnerLocks + Gate::kSlots;
+  static constexpr uint64_t kHeirLocks = kClaimLocks + Gate::kSlots;
+  static constexpr uint64_t kAllSlotLocks = 3 * Gate::kSlots;  // from kOwnerLocks
+
   FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
               std::unique_ptr<Database> database);
 
@@ -69,6 +76,7 @@ class FileBacking : public Backing {
   Status FindGate();
   Status MakeGate(GateFile::Identity identity);
   Status CheckStillThere() const;
+  bool LockSlot(size_t index, bool heir);
 
   const std::string path_;
   // In this order: SQLite closes the file before the locks do (range_lock.h).
@@ -76,8 +84,6 @@ class FileBacking : public Backing {
   std::mutex database_mutex_;
   const std::unique_ptr<Database> database_;
   std::unique_ptr<GateFile> gate_file_;
-
-  bool LockSlot(size_t index, bool heir);
 
   std::mutex own_mutex_;
   std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them

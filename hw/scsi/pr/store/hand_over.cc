@@ -54,17 +54,17 @@ Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
   if (Status status = Identify(&handed->store); !status.ok()) return status;
   handed->nexus = *slot->nexus();
   handed->attachment = AttachmentOf(*slot);
-  // Before the state: a fencing in between counts as one that came later.
-  handed->abort_requests = slot->abort_requests();
+  // First: a fencing that begins in between counts as one that came later.
+  handed->epoch = slot->admission().epoch();
   Snapshot snapshot;
   if (Status status = Read(&snapshot); !status.ok()) return status;
   if (is_owner && !slot->EndTenure()) {
     return Status::Error(Status::Code::kBusy, "commands are still on their way to the medium",
                          "The VM must be stopped, and its requests must have ended.");
   }
-  CrashPoint("handing over");
+  CrashPoint("handing-over");
   backing_->Disown(IndexOf(*slot));
-  CrashPoint("handed over");
+  CrashPoint("handed-over");
   handed->version = snapshot.version;
   const Registration* registration = snapshot.state.Find(handed->nexus);
   handed->key = registration == nullptr ? 0 : registration->key;
@@ -79,7 +79,7 @@ Status LocalStore::PutInPlace(GateSlot* slot, Record* record, HandedOver* handed
     if (Status status = Commit(record, *handed->state, {}); !status.ok()) return status;
   }
   handed->attachment = AttachmentOf(*slot);
-  handed->abort_requests = slot->abort_requests();
+  handed->epoch = slot->admission().epoch();
   while (slot->unit_attentions().Take()) {
   }
   slot->unit_attentions().Insert(handed->unit_attentions, {});
@@ -91,6 +91,7 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
   if (!right.status().ok()) return right.status();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
+  backing_->EndHeirship(IndexOf(*slot));
   if (handed->state) return PutInPlace(slot, &record, handed);
   const bool goes_on = AttachmentOf(*slot) == handed->attachment;
   const Registration* registration = record.state.Find(handed->nexus);
@@ -104,17 +105,15 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
 
 bool LocalStore::TakeOver(GateSlot* slot, Admission::Tenure* tenure) {
   if (!backing_->TryOwn(IndexOf(*slot))) return false;
-  CrashPoint("taking over");
+  CrashPoint("taking-over");
   *tenure = slot->BeginTenure(static_cast<uint32_t>(getpid()));
-  CrashPoint("taken over");
+  CrashPoint("taken-over");
   return true;
 }
 
-// A fencing that has shut the slot, but not counted it yet, is heard by the
-// listener: it counts before it rings.
 bool LocalStore::MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const {
   if (AttachmentOf(slot) == handed.attachment) {
-    return slot.abort_requests() != handed.abort_requests;
+    return slot.admission().HasDrained(handed.epoch);
   }
   return backing_->gate().published.load() != handed.version;
 }

@@ -30,11 +30,11 @@ struct StoreIdentity {
 struct HandedOver {
   StoreIdentity store;
   Nexus nexus;
-  // Which attachment of the nexus this was, and how often fencings had asked it
-  // to abort its tasks. Where another attachment goes on: the version of the
-  // state instead.
+  // Which attachment of the nexus this was, and the epoch of its slot then: each
+  // fencing begins another. Where another attachment goes on, the version of the
+  // state has to tell instead.
   std::string attachment;
-  uint32_t abort_requests = 0;
+  uint16_t epoch = 0;
   uint64_t version = 0;
   uint64_t key = 0;  // with which it was registered; 0: it was not
   std::vector<Sense> unit_attentions;  // that wait to be reported

@@ -29,6 +29,7 @@ class MemoryBacking : public Backing {
   bool IsOwned(size_t) override { return true; }
   bool TryOwn(size_t) override { return true; }
   void Disown(size_t) override {}
+  void EndHeirship(size_t) override {}
 
  private:
   const std::unique_ptr<Gate> gate_;

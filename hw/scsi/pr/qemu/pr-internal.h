@@ -12,6 +12,7 @@
 
 #include "hw/scsi/scsi.h"
 #include "qemu/queue.h"
+#include "qemu/stats64.h"
 #include "qemu/timer.h"
 #include "scsi-pr/scsi-pr.h"
 
@@ -29,11 +30,29 @@ typedef struct SCSIPRClass {
     void (*reset)(DeviceState *qdev);
 } SCSIPRClass;
 
-/* News of a device that may come faster than QMP clients like: pr-event.c. */
-typedef struct SCSIPREvents {
+/* News that may come faster than QMP clients like: pr-event.c. */
+typedef enum SCSIPREventKind {
+    SCSI_PR_EVENT_CHANGED,
+    SCSI_PR_EVENT_PREEMPTED,
+    SCSI_PR_EVENT_STORE_ERROR,
+    SCSI_PR_EVENT_DRAIN_LATE,
+    SCSI_PR_EVENT_FENCING_FAILED,       /* goes to the log only */
+    SCSI_PR_EVENT__MAX,
+} SCSIPREventKind;
+
+typedef struct SCSIPREvent {
+    struct SCSIPRState *s;
     QEMUTimer *timer;           /* armed: the last event is young */
-    uint32_t preempted;         /* not told yet; atomic */
-} SCSIPREvents;
+    uint64_t count;             /* not told yet; under event_lock */
+    char *detail;               /* of the last not told; likewise */
+} SCSIPREvent;
+
+/* The I_T nexus is another process's, although our VM runs: pr-takeover.c. */
+typedef struct SCSIPRTakeOver {
+    QEMUTimer *timer;           /* armed: tries again */
+    int64_t since;              /* milliseconds, QEMU_CLOCK_REALTIME */
+    bool warned;
+} SCSIPRTakeOver;
 
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 typedef struct SCSIPRState {
@@ -49,15 +68,18 @@ typedef struct SCSIPRState {
     /* while realized */
     ScsiPrDevice *handle;
     VMChangeStateEntry *vmsentry;
-    Error *migration_blocker;
     const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
      * Changes whenever the VM stops or continues: a request that was admitted
      * before must be admitted again before it goes on. Never 0. Atomic.
      */
     uint32_t admission_epoch;
-    SCSIPREvents events;
+    QemuMutex event_lock;
+    SCSIPREvent events[SCSI_PR_EVENT__MAX];
+    Stat64 aborted_tasks;               /* since it was realized */
     QEMUTimer *abort_timer;             /* pr-abort.c */
+    SCSIPRTakeOver take_over;
+    char *travelling;                   /* pr-migration.c */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;
@@ -70,6 +92,12 @@ extern SCSIPRStateList scsi_pr_devices;
 
 /* The class whose methods were wrapped, for a device of it. */
 const SCSIPRClass *scsi_pr_class(SCSIDevice *dev);
+
+/* The device's, for messages. */
+static inline const char *scsi_pr_name(SCSIPRState *s)
+{
+    return object_get_canonical_path_component(OBJECT(s->dev));
+}
 
 /* pr-properties.c */
 
@@ -109,6 +137,21 @@ SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
  */
 void scsi_pr_io_abort(SCSIRequest *req);
 
+/* What becomes of a request when it goes on; travels with it. */
+typedef enum SCSIPRFate {
+    SCSI_PR_GOES_ON,            /* it asks the gate */
+    SCSI_PR_ABORTED,            /* a fencing has aborted it */
+    SCSI_PR_BUSY,               /* its nexus was another process's */
+} SCSIPRFate;
+
+/*
+ * For pr_compat_for_each_request(), while the VM is stopped; no effect on
+ * others than I/O requests. The former lets them leave the gate, the latter
+ * decides on what is parked; @opaque: SCSIPRFate.
+ */
+void scsi_pr_io_hand_over(SCSIRequest *req, void *opaque);
+void scsi_pr_io_set_fate(SCSIRequest *req, void *opaque);
+
 /* Ends a request that must not be carried out. */
 void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why);
 
@@ -127,6 +170,12 @@ SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
  */
 bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s);
 
+/*
+ * For pr_compat_for_each_request(), when the library has no command any more:
+ * those whose result waits for the VM go on with it.
+ */
+void scsi_pr_command_hand_over(SCSIRequest *req, void *opaque);
+
 /* pr-answer.c */
 
 /* A request that is answered at once, with data-in. */
@@ -141,6 +190,8 @@ typedef struct SCSIPRAnswer {
  * @data, or GOOD status where that is nothing.
  */
 int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len);
+
+bool scsi_pr_is_answer(SCSIRequest *req);
 
 /* The other operations of such a request. */
 void scsi_pr_answer_free(SCSIRequest *req);
@@ -213,8 +264,35 @@ void scsi_pr_events_init(SCSIPRState *s);
 void scsi_pr_events_cleanup(SCSIPRState *s);
 
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
+                           uint64_t count);
 void scsi_pr_event_preempted(void *opaque);
+void scsi_pr_event_store_failed(void *opaque, const char *why);
+void scsi_pr_event_fencing_begun(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
+void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
+                                 const char *failed);
+
+/* pr-hmp.c */
+
+void scsi_pr_hmp_init(void);
+
+/* pr-migration.c */
+
+/* Adds the device to the migration stream; main loop. */
+bool scsi_pr_migration_init(SCSIPRState *s, Error **errp);
+void scsi_pr_migration_cleanup(SCSIPRState *s);
+
+/* pr-takeover.c */
+
+void scsi_pr_take_over_init(SCSIPRState *s);
+void scsi_pr_take_over_cleanup(SCSIPRState *s);
+
+/* Before anything else of a VM that goes on; main loop. */
+void scsi_pr_take_over_now(SCSIPRState *s);
+
+/* The VM has stopped. */
+void scsi_pr_take_over_stop(SCSIPRState *s);
 
 /* pr-backend.c */
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/database.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -9,8 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 
 #include "core/document.h"
+#include "store/schema.h"
 #include "store/statement.h"
 #include "store/store.h"
 #include "store/temporary.h"
@@ -19,33 +23,12 @@ namespace scsi_pr {
 
 namespace {
 
-// What schema 2 has in place of schema 1's table logical_unit. Two tables, so
-// that no page holds something of both records.
-constexpr const char* kSchema2Sql = R"(
-  CREATE TABLE record_even (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL CHECK (version % 2 = 0),
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
-  CREATE TABLE record_odd (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL CHECK (version % 2 = 1),
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
-  CREATE VIEW logical_unit AS
-    SELECT version, document, unit_attentions FROM record_even UNION ALL
-    SELECT version, document, unit_attentions FROM record_odd
-    ORDER BY version DESC LIMIT 1;
-  CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), uuid TEXT NOT NULL);
-  PRAGMA user_version = 2;
-)";
-constexpr const char* kCreateSql = R"(
-  PRAGMA journal_mode = WAL;
-  PRAGMA application_id = 1935888466;
-  CREATE TABLE gate (id INTEGER PRIMARY KEY CHECK (id = 1), nonce TEXT NOT NULL);
-  INSERT INTO gate VALUES (1, '');
-)";
 static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
+
+// A full store is smaller by far: what is larger is a disk image, say, whose
+// name was given by mistake.
+constexpr off_t kMostBytes = off_t{256} << 20;
+constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
 std::string RandomUuid() {
   gchar* uuid = g_uuid_string_random();
@@ -53,10 +36,6 @@ std::string RandomUuid() {
   g_free(uuid);
   return text;
 }
-
-constexpr const char* kRecordsSql =
-    "SELECT version, document, unit_attentions FROM record_even UNION ALL "
-    "SELECT version, document, unit_attentions FROM record_odd";
 
 struct StoredRecord {
   uint64_t version;
@@ -68,12 +47,36 @@ StoredRecord ReadRow(Statement& statement) {
   return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
 }
 
+Status CannotCreate(const std::string& path, int error) {
+  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
+                       "The user that runs QEMU must be able to write to its directory, and there "
+                       "must be room.");
+}
+
 // SQLite explains damage in several lines; a message has one.
 Status Damaged(const std::string& path, std::string what) {
   std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
                        "Nothing was changed. What is left of it, and what to do: scsi-pr check "
                        "file:" + path);
+}
+
+Status Unusable(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kIo, "cannot use " + path + ": " + what,
+                       "The user that runs QEMU must be able to read and write it and its "
+                       "directory; nothing was changed.");
+}
+
+// Why the system has refused to read the database or its log; 0 if it has not.
+int ReadError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
 }
 
 }  // namespace
@@ -85,7 +88,7 @@ Status Database::Failure() const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR:  // of statements that never change: a table is not as we made it
-      return Damaged(path_, what);
+      return Damage(what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status::Error(Status::Code::kBusy, path_ + " is locked by another program",
@@ -94,10 +97,14 @@ Status Database::Failure() const {
       return Status::Error(Status::Code::kIo, "cannot write " + path_ + ": " + what,
                            "Make room on its file system; nothing was changed.");
     default:
-      return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + what,
-                           "The user that runs QEMU must be able to read and write it and its "
-                           "directory; nothing was changed.");
+      return Unusable(path_, what);
   }
+}
+
+// SQLite takes what cannot be read for damaged. It may be sound.
+Status Database::Damage(const std::string& what) const {
+  const int error = ReadError(db_);
+  return error == 0 ? Damaged(path_, what) : Unusable(path_, strerror(error));
 }
 
 Status Database::Execute(const char* sql) {
@@ -115,14 +122,13 @@ Status Database::Create(const std::string& path) {
   std::string temporary;
   const int fd = CreateTemporary(path, &temporary);
   if (fd < 0) {
-    return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno),
-                         "The user that runs QEMU must be able to write to its directory.");
+    return CannotCreate(path, errno);
   }
   close(fd);
   Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
   // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
+    status = CannotCreate(path, errno);
   }
   unlink(temporary.c_str());
   return status.ok() ? SyncDirectoryOf(path) : status;
@@ -141,24 +147,53 @@ Status Database::Build(const std::string& path, const Record& newest, const Reco
     if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
     if (status.ok()) status = database.WriteRecord(older);
     if (status.ok()) status = database.WriteRecord(newest);
+    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
+    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  // Closing the only connection has folded the write-ahead log in.
-  unlink((path + "-wal").c_str());
-  unlink((path + "-shm").c_str());
+  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((path + name).c_str());
   return status;
 }
 
-Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
+Status Database::CheckForm(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_regular_file(path, error) && !error) {
+    return Status::Error(Status::Code::kInvalid, "it is no regular file");
+  }
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   struct stat info = {};
-  // SQLite would take an empty file for a new database.
-  if (stat(path.c_str(), &info) == 0 && info.st_size == 0) return Damaged(path, "it is empty");
+  std::string magic(kMagic.size(), '\0');
+  const bool read = fd >= 0 && fstat(fd, &info) == 0 && pread(fd, magic.data(), magic.size(), 0) >= 0;
+  const int failure = errno;
+  if (fd >= 0) close(fd);
+  if (!read) return Status::Error(Status::Code::kIo, strerror(failure));
+  if (info.st_size == 0) return Status::Error(Status::Code::kCorrupt, "it is empty");
+  if (info.st_size > kMostBytes) {
+    return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
+  }
+  if (magic == kMagic) return Status();
+  return Status::Error(Status::Code::kCorrupt, "it does not begin as a database does");
+}
+
+Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
+  // SQLite would take an empty file for a new database, and write the log of a
+  // damaged one into what is under its name.
+  switch (const Status form = CheckForm(path); form.code()) {
+    case Status::Code::kOk: break;
+    case Status::Code::kCorrupt: return Damaged(path, form.message());
+    case Status::Code::kIo: return Unusable(path, form.message());
+    default: return Status::Error(form.code(), path + ": " + form.message(), "Name another file.");
+  }
   std::unique_ptr<Database> opened(new Database(path));
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path.c_str(), &opened->db_, flags, nullptr) != SQLITE_OK) {
     return opened->Failure();
   }
   sqlite3_busy_timeout(opened->db_, static_cast<int>(Store::kPatience.count()));
+  // What is refused stays as it is, its log included.
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   if (Status status = opened->Verify(); !status.ok()) return status;
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   *database = std::move(opened);
   return Status();
 }
@@ -188,7 +223,7 @@ Status Database::Verify() {
   if (Status status = ReadSchema(&schema); !status.ok()) return status;
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
-  if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
+  if (check.Text(0) != "ok") return Damage(check.Text(0));
   // A read-only file opens all the same; find out now, not at the first change.
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",
@@ -305,6 +340,19 @@ Status Database::Save(const Record& record, bool durable) {
   const Status status = WriteRecord(record);
   if (!status.ok()) content_.reset();
   if (content_) content_->record = record;
+  return status;
+}
+
+// Any other commit takes the place of the failed one in the log. What it changes
+// does not matter, but SQLite leaves out what changes nothing.
+Status Database::Settle() {
+  content_.reset();
+  Status status = Execute(R"(
+    BEGIN IMMEDIATE;
+    UPDATE gate SET nonce = nonce || ' ';
+    UPDATE gate SET nonce = rtrim(nonce);
+    COMMIT)");
+  if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   return status;
 }
 

@@ -41,6 +41,9 @@ class Database {
   // error is of no use.
   static Status Build(const std::string& path, const Record& newest, const Record& older,
                       const std::string& identity);
+  // Whether the file may be one, by its size and its first bytes: kCorrupt if it
+  // is empty or begins otherwise, kInvalid, kIo.
+  static Status CheckForm(const std::string& path);
   // Opens an existing one and verifies that it is a sound store: kCorrupt,
   // kUnsupported (newer) or kIo.
   static Status Open(const std::string& path, std::unique_ptr<Database>* database);
@@ -58,6 +61,11 @@ class Database {
   // `durable`: on stable storage when this returns (else only safe from the
   // death of processes).
   Status Save(const Record& record, bool durable);
+  // A record whose Save() has failed, or whose process died in it, may be in the
+  // write-ahead log as a whole, and known to nobody: the first to open the store
+  // after all have died would take it for committed. Afterwards nobody can. Between
+  // processes like Save().
+  Status Settle();
 
   // The nonce of the gate that goes with this database, alone.
   Status LoadGateNonce(std::string* nonce);
@@ -92,6 +100,7 @@ class Database {
   Status Execute(const char* sql);
   Status QueryInteger(const char* sql, int64_t* value);
   Status Failure() const;
+  Status Damage(const std::string& what) const;
 
   const std::string path_;
   sqlite3* db_ = nullptr;

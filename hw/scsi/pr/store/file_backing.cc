@@ -190,8 +190,11 @@ Status FileBacking::MakeGate(GateFile::Identity identity) {
 // A change must not go to a file that others no longer find under its name.
 Status FileBacking::CheckStillThere() const {
   struct stat info = {};
-  if (stat(path_.c_str(), &info) == 0 && info.st_dev == device() && info.st_ino == inode()) {
-    return Status();
+  const bool found = stat(path_.c_str(), &info) == 0;
+  if (found && info.st_dev == device() && info.st_ino == inode()) return Status();
+  if (!found && errno != ENOENT) {
+    return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + strerror(errno),
+                         "The user that runs QEMU must be able to use its directory.");
   }
   return Status::Error(Status::Code::kIo, path_ + " was removed or replaced while in use",
                        "Put the original file back.");
@@ -213,6 +216,11 @@ Status FileBacking::Load(Record* record) {
 Status FileBacking::Save(const Record& record, bool durable) {
   const std::lock_guard lock(database_mutex_);
   return database_->Save(record, durable);
+}
+
+Status FileBacking::Settle() {
+  const std::lock_guard lock(database_mutex_);
+  return database_->Settle();
 }
 
 Status FileBacking::Identify(StoreIdentity* identity) {

@@ -50,6 +50,7 @@ class FileBacking : public Backing {
   void Unlock() override;
   Status Load(Record* record) override;
   Status Save(const Record& record, bool durable) override;
+  Status Settle() override;
   Status Identify(StoreIdentity* identity) override;
   bool TakeSlot(bool heir, size_t* index) override;
   ClaimResult Claim(size_t index) override;

@@ -105,6 +105,7 @@ void FindInDatabase(const Evidence& e, const Verdict& verdict, Findings& finding
 
 void FindInGate(const Evidence& e, const Verdict& verdict, const Gate* gate, Findings& findings) {
   if (gate != nullptr) {
+    if (!e.salvage.gate_nonce) return;  // it may be another one
     const uint64_t published = gate->published.load();
     const uint64_t newest = std::max(e.salvage.even.version, e.salvage.odd.version);
     if (verdict.record && published > newest) {

@@ -78,8 +78,11 @@ void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection)
   e.taken = FileBacking::IsTaken(locks);
   struct stat log = {};
   e.log_left = stat((e.path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
-  const GateFile::Identity identity{e.salvage.gate_nonce.value_or(""), GateFile::BootId(),
-                                    e.info.st_dev, e.info.st_ino, e.info};
+  // A store that names none has none yet. If that cannot be read, any gate of
+  // this file will do to tell who is attached.
+  std::string nonce = e.salvage.gate_nonce.value_or("");
+  if (e.salvage.gate_nonce && nonce.empty()) nonce = "none";
+  const GateFile::Identity identity{nonce, GateFile::BootId(), e.info.st_dev, e.info.st_ino, e.info};
   std::unique_ptr<const GateFile> gate;
   e.gate_condition = GateFile::Look(e.path + "-gate", identity, &gate);
   inspection->gate = std::move(gate);

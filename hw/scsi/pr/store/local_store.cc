@@ -15,6 +15,7 @@ namespace scsi_pr {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Step = Failures::Step;
 
 // To publish an older state would let in whom the newer one shuts out.
 Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
@@ -65,12 +66,24 @@ std::vector<Attachment> LocalStore::ListAll() const {
   return List(all);
 }
 
+Status LocalStore::Noted(Step step, Status status) {
+  if (failures_.IsNews(step, status)) watcher_.StoreFailed(status);
+  return status;
+}
+
+Status LocalStore::Load(Record* record) {
+  return Noted(Step::kLoad, backing_->Load(record));
+}
+
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
-  if (Status status = backing_->Load(record); !status.ok()) return status;
+  Settle();
+  if (Status status = Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
-  if (gate.published.load() > record->version) return CommitsMissing(uri(), gate, *record);
+  if (gate.published.load() > record->version) {
+    return Noted(Step::kLoad, CommitsMissing(uri(), gate, *record));
+  }
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);
@@ -93,11 +106,26 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = backing_->Save(next, durable); !status.ok()) return status;
+  Gate& gate = backing_->gate();
+  gate.unsettled.store(1);
+  if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
+    // Locked by another program: nothing was written.
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(0);
+    Settle();
+    return status;
+  }
+  gate.unsettled.store(0);
   CrashPoint("committed");
   *record = std::move(next);
-  Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
+  Publish(gate, record->version, record->state, record->unit_attentions);
   return Status();
+}
+
+// Whoever saved last did not see the end of it. While the disk does not let us,
+// the last state is in force all the same.
+void LocalStore::Settle() {
+  Gate& gate = backing_->gate();
+  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
 }
 
 Status LocalStore::PowerOn(Record* record) {
@@ -171,14 +199,14 @@ Status LocalStore::Read(Snapshot* snapshot) {
       return status;
     }
     Record record;
-    if (Status status = backing_->Load(&record); !status.ok()) return status;
+    if (Status status = Load(&record); !status.ok()) return status;
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
       *snapshot = {record.version, std::move(record.state), ListAll()};
       return Status();
     }
-    if (Clock::now() >= deadline) return Busy();
+    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy());
   }
 }
 
@@ -207,13 +235,18 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
                            [this](size_t index) { return backing_->IsOwned(index); },
                            waiting.cancelled,
                            [&] { waiting.late(List(fence.Pending())); }};
+  const auto start = Clock::now();
+  waiting.begun();
   Status status;
-  if (!fence.Shut() || !fence.Drain(watch)) {
+  const bool drained = fence.Shut() && fence.Drain(watch);
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+  if (!drained) {
     status = NotDrained(fence, waiting);
   } else {
     status = Commit(record, outcome.state, outcome.unit_attentions);
   }
   if (!status.ok()) fence.Reopen();
+  waiting.ended(waited, status);
   return status;
 }
 
@@ -234,7 +267,7 @@ Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const 
 void LocalStore::Repair() {
   if (!TryLock()) return;  // it lives, or somebody else sees to it
   Record record;
-  // An error shows to whoever uses the store next.
+  // An error is told to the listeners.
   if (backing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
   Unlock();
 }

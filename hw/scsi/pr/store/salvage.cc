@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <vector>
 
 #include "store/database.h"
@@ -22,11 +21,6 @@ namespace scsi_pr {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A full store is smaller by far: what is larger is a disk image, say, whose
-// name was given by mistake.
-constexpr uintmax_t kMostBytes = 256u << 20;
-constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
 // Above it a gate cannot count (gate/gate.h).
 constexpr uint64_t kMostVersions = uint64_t{1} << 40;
@@ -209,24 +203,11 @@ Salvage ReadCopy(const std::string& path, bool thorough) {
   return salvage.file.ok() ? Read(copy, SQLITE_OPEN_READWRITE, thorough) : salvage;
 }
 
-Status CheckForm(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) {
-    return Status::Error(Status::Code::kInvalid, "it is no regular file");
-  }
-  const uintmax_t size = fs::file_size(path, error);
-  if (size == 0) return Corrupt("it is empty");
-  if (size > kMostBytes) return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
-  std::string magic(kMagic.size(), '\0');
-  std::ifstream(path, std::ios::binary).read(magic.data(), static_cast<std::streamsize>(magic.size()));
-  return magic == kMagic ? Status() : Corrupt("it does not begin as a database does");
-}
-
 }  // namespace
 
 Salvage ReadWhatIsLeft(const std::string& path, const RangeLock& locks, bool thorough) {
   Salvage salvage;
-  salvage.file = CheckForm(path);
+  salvage.file = Database::CheckForm(path);
   if (!salvage.file.ok()) return salvage;
   if (locks.DatabaseUser() == 0) {
     salvage = ReadCopy(path, thorough);

@@ -47,9 +47,10 @@ struct Snapshot {
   std::vector<Attachment> attached;
 };
 
-// What the owner of an attached nexus hears of the others. Called on a thread
-// of the store's, one call at a time; must not block, nor call the store. Not
-// called any more once Detach() has returned.
+// What the owner of an attached nexus hears of the others and of the store.
+// Called on a thread of the store's or of somebody who uses it, one call at a
+// time; must not block, nor call the store. Not called any more once Detach()
+// has returned.
 class NexusListener {
  public:
   virtual ~NexusListener() = default;
@@ -63,6 +64,13 @@ class NexusListener {
   // A preempting command of another nexus has taken the registration or the
   // reservation away. May come once too often if the other's process died.
   virtual void Preempted() = 0;
+  // Changes are in force, whoever made them: `count` since the last call, the
+  // last of them led to this version and this PRgeneration.
+  virtual void Changed(uint64_t /*version*/, uint32_t /*generation*/, uint64_t /*count*/) {}
+  // The store cannot be used, whoever found it so in this process. Once until
+  // it works again or fails differently; not for tasks that a PREEMPT AND ABORT
+  // has waited for in vain.
+  virtual void StoreFailed(const Status&) {}
 };
 
 class Store {
@@ -79,8 +87,14 @@ class Store {
     std::chrono::milliseconds abort_timeout{10000};
     // Asked every few milliseconds; true ends the operation with kBusy.
     std::function<bool()> cancelled = [] { return false; };
-    // Called once if these commands take longer than Fence::kLate: whose.
+    // Called in this order by a change that has nexuses to preempt, on the
+    // caller's thread: it begins to wait;
+    std::function<void()> begun = [] {};
+    // once, if that takes longer than Fence::kLate: for whom;
     std::function<void(const std::vector<Attachment>&)> late = [](const auto&) {};
+    // it has ended, how long it has waited, and how the change has ended.
+    std::function<void(std::chrono::milliseconds, const Status&)> ended =
+        [](std::chrono::milliseconds, const Status&) {};
   };
 
   enum class OpenMode {

@@ -39,7 +39,8 @@ Status SyncDirectoryOf(const std::string& path) {
   const int error = errno;
   if (fd >= 0) close(fd);
   if (synced) return Status();
-  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error));
+  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error),
+                       "What its file system has trouble with is in the kernel's log.");
 }
 
 }  // namespace scsi_pr

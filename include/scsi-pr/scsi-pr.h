@@ -66,6 +66,30 @@ typedef struct ScsiPrEvents {
      * "attached" of ScsiPrInfo in qapi/scsi-pr.json.
      */
     void (*drain_late)(void *opaque, const char *json);
+    /*
+     * A change by way of this device, an initiator's or the administrator's,
+     * begins to wait for the commands of nexuses that it preempts; and it has
+     * ended, after so many milliseconds of waiting. @failed: why nothing has
+     * changed, for people, or NULL. On the thread of the callbacks.
+     */
+    void (*fencing_begun)(void *opaque);
+    void (*fencing_ended)(void *opaque, uint32_t milliseconds,
+                          const char *failed);
+    /*
+     * The state of the store has changed, whoever did it, and the change is in
+     * force: @count changes since the last call. The last one made this
+     * @version, which counts the changes of the store, and this PRgeneration
+     * (SPC-3 6.11.3).
+     */
+    void (*changed)(void *opaque, uint64_t version, uint32_t generation,
+                    uint64_t count);
+    /*
+     * The store cannot be used: @why, for people. Told once, until it works
+     * again or fails differently, to all devices of the process that share it,
+     * whatever has met the failure: a command, a reset, or what repairs the
+     * gate after another process's death. Reservations stay as they were.
+     */
+    void (*store_failed)(void *opaque, const char *why);
 } ScsiPrEvents;
 
 /* A command that the emulator carries out itself (SPC-4 6.35). */
@@ -203,12 +227,6 @@ typedef struct ScsiPrResult {
     ScsiPrSense sense;      /* with CHECK CONDITION (02h) */
     const uint8_t *data;    /* data-in, already cut to the allocation length */
     size_t data_length;     /* bytes; valid during the callback */
-    /*
-     * For the host's log: why the store failed, or NULL. A failure is told once,
-     * until an operation succeeds or fails differently: initiators can repeat
-     * commands at will. Valid during the callback.
-     */
-    const char *store_failure;
 } ScsiPrResult;
 
 typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
@@ -345,15 +363,56 @@ typedef enum ScsiPrOwnership {
 ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice *device);
 
 /*
- * Reads the state from the store for people and tools. The callback gets
- * @json, valid during the callback only: the members of ScsiPrInfo in
- * qapi/scsi-pr.json but for "path" and "device". A store that cannot be read
- * shows in the member "error". Runs behind the commands under way.
+ * For people and management software. Each function returns at once; the
+ * callback runs exactly once, behind the commands under way, with what the
+ * function is said to return, or with @error (both are the library's, and valid
+ * during the callback only). On an error nothing has changed. A store that
+ * fails is an error of all but scsi_pr_inspect().
  */
-typedef void ScsiPrInspectCallback(void *opaque, const char *json);
+typedef void ScsiPrReportCallback(void *opaque, const char *json,
+                                  const ScsiPrError *error);
 
+/*
+ * Reads the state from the store. Returns the members of ScsiPrInfo in
+ * qapi/scsi-pr.json but for "path", "device" and "statistics.aborted-tasks". A
+ * store that cannot be read shows in the member "error".
+ */
 void scsi_pr_inspect(ScsiPrDevice *device,
-                     ScsiPrInspectCallback *callback, void *opaque);
+                     ScsiPrReportCallback *callback, void *opaque);
+
+/* Returns the canonical document of the state (hw/scsi/pr/core/document.h). */
+void scsi_pr_save(ScsiPrDevice *device,
+                  ScsiPrReportCallback *callback, void *opaque);
+
+/*
+ * Puts the state of such a document into place, whole. PRgeneration never goes
+ * back; a reservation made by RESERVE is not brought into being. Error, beside a
+ * store that fails: @document is damaged, newer, or more than the store can
+ * keep; or it would take a registration (also by another key) or a reservation
+ * away from an attached nexus, and not @force. Otherwise who loses one is
+ * preempted as by scsi_pr_preempt().
+ */
+void scsi_pr_load(ScsiPrDevice *device, const char *document, bool force,
+                  ScsiPrReportCallback *callback, void *opaque);
+
+/*
+ * PREEMPT AND ABORT (SPC-3 5.6.8.5) by an administrator, who is no I_T nexus:
+ * as an initiator would do it that registers, preempts, and unregisters. The
+ * reservation of a holder that is preempted is released. @key as in SERVICE
+ * ACTION RESERVATION KEY: 0 stands for all registrants of a reservation of an
+ * all registrants type. Error, beside a store that fails: nobody registered with
+ * the key, a reservation made by RESERVE, or commands did not end within
+ * abort_timeout_ms.
+ */
+void scsi_pr_preempt(ScsiPrDevice *device, uint64_t key,
+                     ScsiPrReportCallback *callback, void *opaque);
+
+/*
+ * CLEAR (SPC-3 5.6.8.6) by an administrator. Releases a reservation made by
+ * RESERVE, too.
+ */
+void scsi_pr_clear(ScsiPrDevice *device,
+                   ScsiPrReportCallback *callback, void *opaque);
 
 #ifdef __cplusplus
 }

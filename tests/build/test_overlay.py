@@ -32,11 +32,13 @@ def test_each_entry_follows_its_neighbour(tree):
     """Directly, or with other entries of ours in between; and once."""
     assert overlay(tree).returncode == 0
     for name, neighbour in {(name, neighbour) for _, name, neighbour, _ in ENTRIES}:
-        ours = sorted(e for _, n, at, e in ENTRIES if (n, at) == (name, neighbour))
-        lines = (tree / name).read_text().split("\n")
-        below = lines.index(neighbour) + 1
-        assert sorted(lines[below : below + len(ours)]) == ours
-        assert lines[below + len(ours)] == "after"
+        ours = [e for _, n, at, e in ENTRIES if (n, at) == (name, neighbour)]
+        before, below = (tree / name).read_text().split(f"{neighbour}\n")
+        assert before == "before\n"
+        for entry in ours:
+            assert below.count(f"{entry}\n") == 1
+            below = below.replace(f"{entry}\n", "")
+        assert below == "after\n"
 
 
 def test_twice_changes_and_touches_nothing(tree):

@@ -42,6 +42,7 @@ class Wrapper : public Store {
     return store_->MayBeFencedSince(slot, handed);
   }
   Status Read(Snapshot* snapshot) override { return store_->Read(snapshot); }
+  std::vector<Attachment> Attached() override { return store_->Attached(); }
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
     return store_->Update(transition, waiting, outcome);
   }

@@ -17,16 +17,24 @@
 //   leave N           -> ok
 //   patience MS       -> ok                (of a PREEMPT AND ABORT)
 //   crash NAME N SIG  -> ok                (sends itself SIG there, the Nth time)
+//   crash-call N      -> ok                (kills itself before the Nth system call
+//                                           for a file of the store, from now on)
 //   attention         -> none | ASC ASCQ
 //   keys              -> one word, a comma-separated list, "-" when there is none
+//   state             -> the canonical document | error CODE MESSAGE
 //   hammer KEY        -> ok, then changes the own key until it is killed
 //   quit
 //
 // The first line it prints is the outcome of opening the store.
+#include <signal.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <iostream>
 #include <sstream>
 
+#include "../durability/file_calls.h"
+#include "core/document.h"
 #include "core/legacy.h"
 #include "crash_point.h"
 #include "server/device_server.h"
@@ -52,6 +60,17 @@ struct Process {
   Listener listener;
   std::unique_ptr<DeviceServer> server;
 };
+
+// Kills the process before a call for a file of the store.
+struct Killer : testing::FileWatcher {
+  int left = 0;  // 0: never
+
+  int Before(const testing::FileCall&) override {
+    if (left > 0 && --left == 0) kill(getpid(), SIGKILL);
+    return 0;
+  }
+};
+Killer killer;
 
 std::string Text(const Status& status) {
   if (status.ok()) return "ok";
@@ -138,6 +157,12 @@ std::string Keys(Process& process) {
   return keys.empty() ? "-" : keys;
 }
 
+std::string StateOf(Process& process) {
+  Snapshot snapshot;
+  const Status status = process.store->Read(&snapshot);
+  return status.ok() ? EncodeDocument(snapshot.state) : Text(status);
+}
+
 std::string Attention(Process& process) {
   const auto sense = process.server->TakeUnitAttention();
   if (!sense) return "none";
@@ -163,6 +188,7 @@ std::string Set(Process& process, const std::string& verb, std::istream& argumen
   int signal = 0;
   if (verb == "crash") arguments >> name;
   arguments >> number >> signal;
+  if (verb == "crash-call") killer.left = number;
   if (verb == "crash") testing::ArmCrashPoint(name, number, signal);
   if (verb == "leave") process.server->Leave(static_cast<Admission::Epoch>(number));
   if (verb == "patience") process.waiting.abort_timeout = std::chrono::milliseconds(number);
@@ -188,7 +214,10 @@ std::string Answer(Process& process, const std::string& line) {
     const auto epoch = process.server->Enter(AccessClass::kWrite);
     return epoch ? "epoch " + std::to_string(*epoch) : "no";
   }
-  if (verb == "leave" || verb == "patience" || verb == "crash") return Set(process, verb, arguments);
+  if (verb == "state") return StateOf(process);
+  if (verb == "leave" || verb == "patience" || verb.starts_with("crash")) {
+    return Set(process, verb, arguments);
+  }
   if (verb == "detach") {
     process.server.reset();
     return "ok";
@@ -211,6 +240,8 @@ int main(int argc, char** argv) {
   const auto initiator = TransportId::FromText(argv[2], &error);
   if (!initiator) return 2;
   process.nexus = {*initiator, 1};
+  const std::string path = std::string(argv[1]).substr(std::string(argv[1]).find(':') + 1);
+  const testing::Watching watching(path, &killer);
   const Status status = Store::Open(argv[1], Store::OpenMode::kCreate, &process.store);
   std::cout << Text(status) << std::endl;
   if (!status.ok()) return 1;

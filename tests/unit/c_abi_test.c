@@ -6,8 +6,11 @@
 #include "c_abi_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "scsi-pr/scsi-pr.h"
 
@@ -30,11 +33,14 @@ typedef struct Waiter {
     pthread_cond_t done;
     int calls;
     uint8_t status;
-    bool store_failed;
+    char text[512];
     ScsiPrSense sense;
     uint8_t data[64];
     size_t data_length;
 } Waiter;
+
+static const Waiter kWaiter = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                               .done = PTHREAD_COND_INITIALIZER};
 
 static void on_result(void *opaque, const ScsiPrResult *result)
 {
@@ -42,7 +48,6 @@ static void on_result(void *opaque, const ScsiPrResult *result)
     pthread_mutex_lock(&waiter->mutex);
     waiter->calls++;
     waiter->status = result->status;
-    waiter->store_failed = result->store_failure != NULL;
     waiter->sense = result->sense;
     waiter->data_length = result->data_length;
     if (result->data_length > 0) {
@@ -52,10 +57,14 @@ static void on_result(void *opaque, const ScsiPrResult *result)
     pthread_mutex_unlock(&waiter->mutex);
 }
 
-static void on_json(void *opaque, const char *json)
+/* The JSON of a report, or why there is none. */
+static void on_report(void *opaque, const char *json, const ScsiPrError *error)
 {
+    Waiter *waiter = opaque;
     ScsiPrResult result = {0};
-    result.status = strstr(json, "\"registrations\"") != NULL ? 0 : 0xFF;
+    const char *text = error != NULL ? error->message : json != NULL ? json : "";
+    snprintf(waiter->text, sizeof waiter->text, "%s", text);
+    result.status = error != NULL ? 0xFF : 0;
     on_result(opaque, &result);
 }
 
@@ -70,7 +79,7 @@ static void wait_for(Waiter *waiter)
 
 static Waiter execute(ScsiPrDevice *device, const uint8_t *cdb, uint8_t key, uint8_t action_key)
 {
-    Waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    Waiter waiter = kWaiter;
     uint8_t data[24] = {0};
     data[7] = key;
     data[15] = action_key;
@@ -134,7 +143,7 @@ static const char *read_back(ScsiPrDevice *device)
 {
     static const uint8_t kExpected[12] = {0, 0, 0, 3, 0, 0, 0, 8, 0, 0, 0, 0};
     const Waiter keys = execute(device, kReadKeys, 0, 0);
-    CHECK(keys.status == 0 && keys.calls == 1 && !keys.store_failed);
+    CHECK(keys.status == 0 && keys.calls == 1);
     CHECK(keys.data_length == 12 && memcmp(keys.data, kExpected, 12) == 0);
     const uint8_t reserved[10] = {0x5E, 0x1F};
     const Waiter refused = execute(device, reserved, 0, 0);
@@ -144,10 +153,10 @@ static const char *read_back(ScsiPrDevice *device)
     const Waiter opcodes = execute(device, kReportOpcodes, 0, 0);
     CHECK(opcodes.status == 0 && opcodes.data_length == sizeof kInquiry);
     CHECK(memcmp(opcodes.data, kInquiry, sizeof kInquiry) == 0);
-    Waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-    scsi_pr_inspect(device, on_json, &waiter);
+    Waiter waiter = kWaiter;
+    scsi_pr_inspect(device, on_report, &waiter);
     wait_for(&waiter);
-    CHECK(waiter.status == 0);
+    CHECK(waiter.status == 0 && strstr(waiter.text, "\"attached\"") != NULL);
     return NULL;
 }
 
@@ -317,6 +326,86 @@ const char *c_abi_check_same_nexus(const char *store)
     const ScsiPrConfig again = {
         .store = store, .initiator = "naa.5000000000000001", .target_port = 1, .owner = "t"};
     const char *wrong = check_error(&again);
+    scsi_pr_device_free(device);
+    return wrong;
+}
+
+/* How many changes and preemptions a device heard of; and of its fencings. */
+typedef struct News {
+    atomic_int changes, preempted, begun, ended;
+} News;
+
+static void on_changed(void *opaque, uint64_t version, uint32_t generation, uint64_t count)
+{
+    (void)version;
+    (void)generation;
+    ((News *)opaque)->changes += (int)count;
+}
+
+static void on_preempted(void *opaque) { ((News *)opaque)->preempted++; }
+static void on_begun(void *opaque) { ((News *)opaque)->begun++; }
+
+static void on_ended(void *opaque, uint32_t milliseconds, const char *failed)
+{
+    ((News *)opaque)->ended += milliseconds < 10000 && failed == NULL;
+}
+
+/* False if it does not come within some seconds. */
+static bool await_news(const atomic_int *what, int value)
+{
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    for (int i = 0; i < 10000 && *what != value; i++) {
+        nanosleep(&pause, NULL);
+    }
+    return *what == value;
+}
+
+static const char *administer(ScsiPrDevice *device, News *news)
+{
+    Waiter saved = kWaiter, preempted = kWaiter, again = kWaiter, loaded = kWaiter;
+    Waiter cleared = kWaiter, damaged = kWaiter;
+    CHECK(execute(device, kRegister, 0, 7).status == 0x00);
+    scsi_pr_save(device, on_report, &saved);
+    wait_for(&saved);
+    CHECK(saved.status == 0 && strstr(saved.text, "0x0000000000000007") != NULL);
+    scsi_pr_preempt(device, 7, on_report, &preempted);
+    wait_for(&preempted);
+    CHECK(preempted.status == 0 && preempted.text[0] == '\0');
+    CHECK(news->begun == 1 && news->ended == 1);
+    scsi_pr_preempt(device, 7, on_report, &again);
+    wait_for(&again);
+    CHECK(again.status == 0xFF && strstr(again.text, "0x0000000000000007") != NULL);
+    scsi_pr_load(device, saved.text, false, on_report, &loaded);
+    wait_for(&loaded);
+    CHECK(loaded.status == 0);
+    scsi_pr_clear(device, on_report, &cleared);
+    wait_for(&cleared);
+    CHECK(cleared.status == 0);
+    scsi_pr_load(device, "{}", true, on_report, &damaged);
+    wait_for(&damaged);
+    CHECK(damaged.status == 0xFF);
+    CHECK(await_news(&news->changes, 4));
+    CHECK(await_news(&news->preempted, 2));
+    return NULL;
+}
+
+const char *c_abi_check_administration(const char *store)
+{
+    static const ScsiPrEvents events = {.preempted = on_preempted,
+                                        .fencing_begun = on_begun,
+                                        .fencing_ended = on_ended,
+                                        .changed = on_changed};
+    News news = {0};
+    ScsiPrError error = {0};
+    const ScsiPrConfig config = {.store = store,
+                                 .initiator = "naa.5000000000000001",
+                                 .target_port = 1,
+                                 .owner = "C test",
+                                 .events = &events,
+                                 .opaque = &news};
+    ScsiPrDevice *device = scsi_pr_device_new(&config, &error);
+    CHECK(device != NULL);
+    const char *wrong = administer(device, &news);
     scsi_pr_device_free(device);
     return wrong;
 }

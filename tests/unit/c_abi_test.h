@@ -7,6 +7,7 @@ extern "C" {
 #endif
 
 const char *c_abi_check_devices(const char *store);
+const char *c_abi_check_administration(const char *store);
 const char *c_abi_check_errors(void);
 const char *c_abi_check_fenced_since(const char *store);
 const char *c_abi_check_hand_over(void);

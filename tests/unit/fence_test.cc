@@ -7,10 +7,7 @@
 
 #include <future>
 
-#include "store/store.h"
-
-#include "temporary_directory.h"
-#include "testing.h"
+#include "attached_store.h"
 
 namespace scsi_pr {
 namespace {
@@ -19,90 +16,10 @@ using namespace testing;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// An owner that lets every command leave that it is told to abort.
-class Owner : public NexusListener {
- public:
-  void AbortTasks() override {
-    aborts++;
-    if (slot != nullptr && parked) slot->Leave(*std::exchange(parked, std::nullopt));
-  }
-  void Fenced() override { fencings++; }
-  void Preempted() override { preemptions++; }
-
-  GateSlot* slot = nullptr;
-  std::optional<Admission::Epoch> parked;  // a command that it can abort
-  std::atomic<int> aborts{0};
-  std::atomic<int> fencings{0};
-  std::atomic<int> preemptions{0};
-};
-
-class FenceTest : public ::testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    const std::string uri = std::string(GetParam()) == "file" ? "file:" + (directory_ / "lu.pr")
-                                                               : "memory:fence-test";
-    ASSERT_TRUE(Store::Open(uri, Store::OpenMode::kCreate, &store_).ok());
-    for (const Nexus& nexus : {A(), B(), C()}) Attach(nexus);
-  }
-  void TearDown() override {
-    for (const auto& owner : owners_) store_->Detach(owner->slot);
-  }
-
-  Owner& Attach(const Nexus& nexus) {
-    owners_.push_back(std::make_unique<Owner>());
-    Owner& owner = *owners_.back();
-    EXPECT_TRUE(store_->Attach(nexus, "owner", &owner, &owner.slot).ok());
-    return owner;
-  }
-  Owner& a() { return *owners_[0]; }
-  Owner& b() { return *owners_[1]; }
-  Owner& c() { return *owners_[2]; }
-
-  Status Try(const Nexus& nexus, const PersistentReserveOut& command, Outcome* outcome) {
-    return store_->Update(
-        [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
-        waiting_, outcome);
-  }
-  ScsiStatus Send(const Nexus& nexus, const PersistentReserveOut& command) {
-    Outcome outcome;
-    const Status status = Try(nexus, command, &outcome);
-    EXPECT_TRUE(status.ok()) << status.message();
-    return outcome.status;
-  }
-  void RegisterAll() {
-    EXPECT_EQ(Send(A(), Register(0, kKeyA)), ScsiStatus::kGood);
-    EXPECT_EQ(Send(B(), Register(0, kKeyB)), ScsiStatus::kGood);
-    EXPECT_EQ(Send(C(), Register(0, kKeyC)), ScsiStatus::kGood);
-  }
-  State Read() {
-    Snapshot snapshot;
-    EXPECT_TRUE(store_->Read(&snapshot).ok());
-    return snapshot.state;
-  }
-  static bool Writes(Owner& owner) {
-    const auto epoch = owner.slot->Enter(AccessClass::kWrite);
-    if (epoch) owner.slot->Leave(*epoch);
-    return epoch.has_value();
-  }
-
-  const TemporaryDirectory directory_;
-  std::shared_ptr<Store> store_;
-  std::vector<std::unique_ptr<Owner>> owners_;
-  Store::Waiting waiting_;
-};
+class FenceTest : public AttachedStoreTest {};
 
 INSTANTIATE_TEST_SUITE_P(Uri, FenceTest, ::testing::Values("memory", "file"),
                          [](const auto& scheme) { return std::string(scheme.param); });
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const auto deadline = Clock::now() + 10s;
-  while (!condition()) {
-    if (Clock::now() > deadline) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 TEST_P(FenceTest, NothingOnItsWay) {
   RegisterAll();

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "execute.h"
+#include "server/administration.h"
 #include "store/range_lock.h"
 #include "temporary_directory.h"
 #include "testing.h"
@@ -16,15 +17,29 @@ namespace {
 
 using namespace testing;
 
+class Listener : public NexusListener {
+ public:
+  void AbortTasks() override {}
+  void Preempted() override {}
+  void StoreFailed(const Status&) override { failures++; }
+
+  std::atomic<int> failures{0};
+};
+
 class ServerTest : public ::testing::Test {
  protected:
   std::unique_ptr<DeviceServer> Open(const Nexus& nexus) {
     std::shared_ptr<Store> store;
     EXPECT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
     std::unique_ptr<DeviceServer> server;
-    const Status status = DeviceServer::Open(store, nexus, "test", {}, &server);
+    const Status status = DeviceServer::Open(store, nexus, "test", options_, &server);
     EXPECT_TRUE(status.ok()) << status.message();
     return server;
+  }
+  static nlohmann::json InspectOf(DeviceServer& server) {
+    std::promise<nlohmann::json> promise;
+    server.Inspect([&](const nlohmann::json& info) { promise.set_value(info); });
+    return promise.get_future().get();
   }
   static ScsiStatus Send(DeviceServer& server, const PersistentReserveOut& command) {
     return Execute(server, OutCdb(command), OutData(command)).status;
@@ -33,6 +48,8 @@ class ServerTest : public ::testing::Test {
   const TemporaryDirectory directory_;
   const std::string path_ = directory_ / "lu.pr";
   const std::string uri_ = "file:" + path_;
+  Listener listener_;
+  DeviceServer::Options options_{.listener = &listener_};
 };
 
 constexpr auto kGood = ScsiStatus::kGood;
@@ -222,8 +239,8 @@ TEST_F(ServerTest, ResetsWithoutALegacyReservation) {
   Send(*a, Register(0, kKeyA));
   std::filesystem::rename(path_, directory_ / "aside");
   for (Reset reset : {Reset::kNexusLoss, Reset::kLogicalUnit}) a->ResetOccurred(reset);
-  EXPECT_NE(Execute(*a, InCdb(InAction::kReadKeys, 8)).store_failure, "")
-      << "what is first to find the store so";
+  EXPECT_EQ(Execute(*a, InCdb(InAction::kReadKeys, 8)).sense, sense::kInternalTargetFailure);
+  EXPECT_EQ(listener_.failures, 1) << "told by what is first to find the store so";
   std::filesystem::rename(directory_ / "aside", path_);
   EXPECT_EQ(Send(*a, Reserve(kKeyA, kWE)), kGood) << "registrations stay";
 }
@@ -288,13 +305,15 @@ TEST_F(ServerTest, LostInformation) {
 TEST_F(ServerTest, Inspect) {
   const auto server = Open(A());
   Send(*server, Register(0, kKeyA));
-  std::promise<nlohmann::json> promise;
-  server->Inspect([&](const nlohmann::json& info) { promise.set_value(info); });
-  const nlohmann::json info = promise.get_future().get();
+  const nlohmann::json info = InspectOf(*server);
   EXPECT_EQ(info.at("initiator"), A().initiator.ToText());
   EXPECT_EQ(info.at("target-port"), 1);
   EXPECT_EQ(info.at("state").at("registrations").at(0).at("key"), "0x000000000000000a");
-  EXPECT_EQ(info.at("attached").at(0).at("owner"), "test");
+  const nlohmann::json attached = info.at("attached").at(0);
+  EXPECT_EQ(attached.at("owner"), "test");
+  EXPECT_EQ(attached.at("live"), true);
+  EXPECT_EQ(attached.at("commands"), 0);
+  EXPECT_EQ(attached.at("being-fenced"), false);
   EXPECT_FALSE(info.contains("error"));
 }
 
@@ -312,26 +331,78 @@ TEST_F(ServerTest, FailingStore) {
   EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).data.size(), 16u);
 }
 
-// Why it failed is told once, by the command that found it so; a command that
-// does not get as far as the store tells nothing and changes nothing.
-TEST_F(ServerTest, StoreFailureIsToldOnce) {
-  const auto server = Open(A());
-  const auto failure_of = [&](const ByteVector& cdb) {
-    return Execute(*server, cdb).store_failure;
-  };
-  const ByteVector read_keys = InCdb(InAction::kReadKeys, 100);
-  const ByteVector refused = {0x5E, 0x1F, 0, 0, 0, 0, 0, 0, 8, 0};
-  const ByteVector without_store = {0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0};
-  EXPECT_EQ(failure_of(read_keys), "");
-  for (int i = 0; i < 2; i++) {
-    std::filesystem::rename(path_, directory_ / "aside");
-    EXPECT_NE(failure_of(read_keys), "");
-    EXPECT_EQ(failure_of(refused), "");
-    EXPECT_EQ(failure_of(without_store), "");
-    EXPECT_EQ(failure_of(read_keys), "") << "the failure is known";
-    std::filesystem::rename(directory_ / "aside", path_);
-    EXPECT_EQ(failure_of(read_keys), "");
-  }
+// A reset whose effect the store keeps away from is no command that could say so.
+TEST_F(ServerTest, ResetsTellThatTheStoreFails) {
+  const auto a = Open(A());
+  EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
+  std::filesystem::rename(path_, directory_ / "aside");
+  a->ResetOccurred(Reset::kNexusLoss);
+  EXPECT_EQ(InspectOf(*a).contains("error"), true);
+  EXPECT_EQ(listener_.failures, 1);
+  std::filesystem::rename(directory_ / "aside", path_);
+}
+
+nlohmann::json OutCounts(const nlohmann::json& statistics) {
+  return statistics.at("persistent-reserve-out");
+}
+
+TEST_F(ServerTest, Statistics) {
+  const auto a = Open(A());
+  const auto b = Open(B());
+  const nlohmann::json before = InspectOf(*a).at("statistics");
+  EXPECT_EQ(before.at("conflicts"), 0);
+  EXPECT_EQ(before.at("fencings"), 0);
+  EXPECT_TRUE(OutCounts(before).empty());
+
+  Send(*a, Register(0, kKeyA));
+  Send(*a, Register(kKeyA, kKeyB));
+  Send(*a, Register(0, kKeyA));  // conflicts
+  Execute(*a, {0x5F, 0x00, 0, 0, 0, 0, 0, 0, 23, 0}, ByteVector(23));
+  Execute(*a, {0x5F, 0x1F, 0, 0, 0, 0, 0, 0, 24, 0}, ByteVector(24));
+  Send(*b, Register(0, kKeyC));
+  Send(*a, PreemptAndAbort(kKeyB, kKeyC, kWE));
+  Execute(*b, kReserve6);  // conflicts: somebody is registered
+  b->Refused();
+  const nlohmann::json of_a = InspectOf(*a).at("statistics");
+  EXPECT_EQ(of_a.at("conflicts"), 1);
+  EXPECT_EQ(OutCounts(of_a), (nlohmann::json{
+                                 {{"action", "register"}, {"count", 4}, {"failed", 2}},
+                                 {{"action", "preempt-and-abort"}, {"count", 1}, {"failed", 0}}}));
+  EXPECT_EQ(of_a.at("fencings"), 1);
+  EXPECT_EQ(of_a.at("fencings-failed"), 0);
+  EXPECT_EQ(InspectOf(*b).at("statistics").at("conflicts"), 2);
+}
+
+// How long it waited, and that a fencing that was given up counts as failed.
+TEST_F(ServerTest, StatisticsOfFencings) {
+  options_.abort_timeout = std::chrono::milliseconds(30);
+  const auto a = Open(A());
+  const auto b = Open(B());
+  Send(*a, Register(0, kKeyA));
+  Send(*b, Register(0, kKeyB));
+  const auto write = b->Enter(AccessClass::kWrite);
+  EXPECT_EQ(Send(*a, PreemptAndAbort(kKeyA, kKeyB, kWE)), ScsiStatus::kBusy);
+  b->Leave(*write);
+  EXPECT_EQ(Send(*a, PreemptAndAbort(kKeyA, kKeyB, kWE)), kGood);
+  const nlohmann::json statistics = InspectOf(*a).at("statistics");
+  EXPECT_EQ(statistics.at("fencings"), 2);
+  EXPECT_EQ(statistics.at("fencings-failed"), 1);
+  EXPECT_GE(statistics.at("longest-drain-time"), 30);
+  EXPECT_LE(statistics.at("last-drain-time"), statistics.at("longest-drain-time"));
+}
+
+// By way of a device server, behind its commands, and counted as its own.
+TEST_F(ServerTest, Administer) {
+  const auto a = Open(A());
+  const ByteVector cdb = OutCdb(Register(0, kKeyA));
+  a->Execute(cdb, OutData(Register(0, kKeyA)), [](const Response&) {});
+  std::promise<Status> promise;
+  a->Administer([&](Store& store, const Store::Waiting& waiting) {
+    promise.set_value(administration::Preempt(store, kKeyA, waiting));
+  });
+  EXPECT_TRUE(promise.get_future().get().ok());
+  EXPECT_EQ(a->TakeUnitAttention(), sense::kRegistrationsPreempted);
+  EXPECT_EQ(InspectOf(*a).at("statistics").at("fencings"), 1);
 }
 
 // Another process holds the change lock (byte 0 of store/file_store.h) and

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/access.h"
 #include "core/legacy.h"
 
 namespace scsi_pr {
@@ -40,11 +41,43 @@ PersistentReserveOut Command(const State& state, OutAction action) {
   return command;
 }
 
-// What an initiator without a reservation of its own has to know.
+// Whether `nexus` has a registration that it could not use any more.
+bool LosesRegistration(const State& state, const State& loaded, const Nexus& nexus) {
+  const Registration* before = state.Find(nexus);
+  const Registration* after = loaded.Find(nexus);
+  return before != nullptr && (after == nullptr || after->key != before->key);
+}
+
+bool LosesReservation(const State& state, const State& loaded, const Nexus& nexus) {
+  return state.IsHolder(nexus) && !loaded.IsHolder(nexus);
+}
+
+bool LosesAccess(const State& state, const State& loaded, const Nexus& nexus) {
+  return (AllowedAccess(state, nexus) & ~AllowedAccess(loaded, nexus) & kFullAccess) != 0;
+}
+
 std::optional<Sense> NewsOfLoad(const State& state, const State& loaded, const Nexus& nexus) {
-  if (loaded.Find(nexus) == nullptr) return sense::kRegistrationsPreempted;
+  if (LosesRegistration(state, loaded, nexus)) return sense::kRegistrationsPreempted;
+  if (LosesReservation(state, loaded, nexus)) return sense::kReservationsPreempted;
+  if (state.legacy_holder == nexus) return sense::kBusDeviceResetFunctionOccurred;
   const bool released = state.reservation && state.reservation != loaded.reservation;
   return released ? std::optional(sense::kReservationsReleased) : std::nullopt;
+}
+
+// Who has something to lose. A holder may be one of those that a registration for
+// all target ports stands for: first, since of the conditions of one change a
+// nexus is told the first.
+std::vector<Nexus> Concerned(const State& state) {
+  std::vector<Nexus> nexuses;
+  if (state.legacy_holder) nexuses.push_back(*state.legacy_holder);
+  if (state.reservation && state.reservation->holder) {
+    nexuses.push_back(*state.reservation->holder);
+  }
+  for (const Registration& registration : state.registrations) {
+    if (state.reservation && state.reservation->holder == registration.nexus) continue;
+    nexuses.push_back(registration.nexus);
+  }
+  return nexuses;
 }
 
 bool Same(const State& a, const State& b) {
@@ -91,16 +124,19 @@ Outcome AdministratorClear(const State& state) {
 }
 
 Outcome AdministratorLoad(const State& state, const State& loaded) {
+  State after = loaded;
+  if (after.legacy_holder != state.legacy_holder) after.legacy_holder.reset();
   Outcome outcome = Unchanged(state, ScsiStatus::kGood);
-  if (Same(state, loaded)) return outcome;
-  outcome.state = loaded;
+  if (Same(state, after)) return outcome;
   // Unless the counter has wrapped, an initiator that reads it must see a change.
-  outcome.state.generation = std::max(state.generation + 1, loaded.generation);
-  for (const Registration& registration : state.registrations) {
-    const auto news = NewsOfLoad(state, loaded, registration.nexus);
-    if (news) outcome.unit_attentions.push_back({registration.nexus, *news});
-    if (loaded.Find(registration.nexus) == nullptr) outcome.preempted.push_back(registration.nexus);
+  after.generation = std::max(state.generation + 1, loaded.generation);
+  for (const Nexus& nexus : Concerned(state)) {
+    const auto news = NewsOfLoad(state, after, nexus);
+    if (news) outcome.unit_attentions.push_back({nexus, *news});
+    const bool gone = state.Find(nexus) != nullptr && after.Find(nexus) == nullptr;
+    if (gone || LosesAccess(state, after, nexus)) outcome.preempted.push_back(nexus);
   }
+  outcome.state = std::move(after);
   return outcome;
 }
 
@@ -108,10 +144,9 @@ std::vector<Nexus> LosersOfLoad(const State& state, const State& loaded,
                                 const std::vector<Nexus>& attached) {
   std::vector<Nexus> losers;
   std::ranges::copy_if(attached, std::back_inserter(losers), [&](const Nexus& nexus) {
-    const bool unregistered = state.Find(nexus) != nullptr && loaded.Find(nexus) == nullptr;
-    const bool unreserved = state.IsHolder(nexus) && !loaded.IsHolder(nexus);
     const bool released = state.legacy_holder == nexus && loaded.legacy_holder != nexus;
-    return unregistered || unreserved || released;
+    return released || LosesRegistration(state, loaded, nexus) ||
+           LosesReservation(state, loaded, nexus);
   });
   return losers;
 }

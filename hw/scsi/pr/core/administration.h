@@ -23,13 +23,17 @@ Outcome AdministratorPreempt(const State& state, const Capabilities& capabilitie
 // does, and ends PERSISTENT RESERVATION INFORMATION LOST. Status GOOD always.
 Outcome AdministratorClear(const State& state);
 
-// Puts `loaded` in place of the state. Nexuses that lose their registration are
-// preempted and told so; those that keep it learn of a reservation that is not
-// there any more (RESERVATIONS RELEASED). PRgeneration never goes back.
+// Puts `loaded` in place of the state; status GOOD always. Who loses by it is told
+// as after a preemption, or after a reset where it is a reservation by RESERVE;
+// whoever stays registered learns of a reservation that is not there any more
+// (RESERVATIONS RELEASED). `preempted`: who had a registration or a reservation,
+// and is not registered any more or loses access.
+// PRgeneration never goes back. A reservation by RESERVE belongs to a living
+// initiator: one that is not held now is not loaded.
 Outcome AdministratorLoad(const State& state, const State& loaded);
 
-// Whom of `attached` the loaded state would take a registration or a
-// reservation away from.
+// Whom of `attached` the loaded state would take a registration (also by giving
+// it another key) or a reservation away from.
 std::vector<Nexus> LosersOfLoad(const State& state, const State& loaded,
                                 const std::vector<Nexus>& attached);
 

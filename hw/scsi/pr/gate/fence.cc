@@ -48,6 +48,7 @@ bool Fence::DrainSlot(size_t index, const Watch& watch, Clock::time_point* late_
       watch.late();
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(watch.deadline - now);
+    CrashPoint("waiting");
     slot.drained().Wait(seen, std::min(kPoll, left));
   }
 }

@@ -180,7 +180,8 @@ void Publish(Gate& gate, uint64_t version, const State& state,
     if (slot.EndFencing(fenced)) news = true;
     CrashPoint("publishing");
   }
-  gate.published.store(version, std::memory_order_seq_cst);
+  gate.generation.store(state.generation, std::memory_order_relaxed);
+  if (gate.published.exchange(version, std::memory_order_seq_cst) != version) news = true;
   CrashPoint("published");
   gate.fencing.store(0, std::memory_order_seq_cst);
   if (news) gate.doorbell.Ring();

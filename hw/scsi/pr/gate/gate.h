@@ -146,12 +146,17 @@ struct Gate {
   uint64_t inode = 0;
   // The version of the state that all attached slots show.
   std::atomic<uint64_t> published{0};
+  std::atomic<uint32_t> generation{0};  // its PRgeneration, for people
   // A fencing is under way that leads to this version; 0: none. Whoever gets
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
+  // Whoever has the store's lock and finds it set follows one whose record was not
+  // saved, or who died while it was: the store has to make sure that it is gone.
+  std::atomic<uint64_t> unsettled{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
-  // fencings() or preemptions() of its slot tell what.
+  // fencings() or preemptions() of its slot tell what; and when another version
+  // is published.
   Bell doorbell;
   GateSlot slots[kSlots];
 };

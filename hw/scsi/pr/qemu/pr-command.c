@@ -7,7 +7,6 @@
  * comes then waits until the VM goes on, here or where it has migrated to.
  */
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "block/aio.h"
@@ -38,7 +37,6 @@ typedef struct SCSIPRCommand {
     size_t buf_len;
     uint8_t status;
     SCSISense sense;
-    char *store_failure;        /* for the host's log, or NULL */
 } SCSIPRCommand;
 
 static void scsi_pr_command_free(SCSIRequest *req)
@@ -46,21 +44,6 @@ static void scsi_pr_command_free(SCSIRequest *req)
     SCSIPRCommand *r = DO_UPCAST(SCSIPRCommand, req, req);
 
     g_free(r->buf);
-    g_free(r->store_failure);
-}
-
-/*
- * The initiator learns from the status that the store failed; whoever runs the
- * host must learn why.
- */
-static void scsi_pr_report_store(SCSIPRCommand *r)
-{
-    SCSIDevice *dev = r->req.dev;
-
-    if (r->store_failure) {
-        trace_scsi_pr_store_failed(dev->id, dev->lun, r->store_failure);
-        warn_report("%s: %s", scsi_pr_name(r->pr), r->store_failure);
-    }
 }
 
 /* The result goes to the adapter. In the request's context, VM running. */
@@ -91,7 +74,6 @@ static void scsi_pr_command_bh(void *opaque)
 
     trace_scsi_pr_done(req->dev->id, req->lun, req->tag, r->status,
                        r->sense.key, r->sense.asc, r->sense.ascq);
-    scsi_pr_report_store(r);
     pr_compat_enter_context(ctx);
     if (req->io_canceled || r->phase != SCSI_PR_DONE) {
         /*
@@ -122,7 +104,6 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .asc = result->sense.asc,
         .ascq = result->sense.ascq,
     };
-    r->store_failure = g_strdup(result->store_failure);
     qatomic_store_release(&r->phase, SCSI_PR_DONE);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }

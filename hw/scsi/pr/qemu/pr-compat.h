@@ -108,11 +108,11 @@ static inline void pr_compat_restore_sense(SCSIDevice *dev,
 #endif
 }
 
-/* An optional string of a QAPI event. */
+/* Initializes the optional member "device" of a QAPI struct. */
 #if QEMU_VERSION_MAJOR >= 10
-#define PR_COMPAT_OPTIONAL(str) (str)
+#define PR_COMPAT_DEVICE(id) .device = (id)
 #else
-#define PR_COMPAT_OPTIONAL(str) (str) != NULL, (str)
+#define PR_COMPAT_DEVICE(id) .has_device = (id) != NULL, .device = (id)
 #endif
 
 /*

@@ -81,6 +81,10 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .fenced = scsi_pr_fenced,
         .preempted = scsi_pr_event_preempted,
         .drain_late = scsi_pr_event_drain_late,
+        .fencing_begun = scsi_pr_event_fencing_begun,
+        .fencing_ended = scsi_pr_event_fencing_ended,
+        .changed = scsi_pr_event_changed,
+        .store_failed = scsi_pr_event_store_failed,
     };
     size_t command_count;
     g_autofree ScsiPrSupportedCommand *commands =

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: QMP events.
+ * Persistent reservations for SCSI disks: QMP events, and what goes to the log.
  *
- * A guest of another VM decides how often this one is preempted. So a device
- * tells at most once a second, and how often it was since it told last.
+ * Guests, also those of other VMs, decide how often something happens. So each
+ * device tells each kind of event at most once a second, and how often it has
+ * happened since it was told last.
  */
 #include "qemu/osdep.h"
-#include "qemu/atomic.h"
+#include "qemu/error-report.h"
 #include "block/aio.h"
 #include "qapi/error.h"
 #include "qapi/qapi-events-scsi-pr.h"
@@ -18,35 +19,142 @@
 
 #define SCSI_PR_EVENT_INTERVAL_MS 1000
 
-static void scsi_pr_tell_preempted(SCSIPRState *s)
+static void scsi_pr_send_changed(SCSIDevice *dev, char *path, uint64_t count,
+                                 const char *detail)
 {
-    g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
-    uint32_t count = qatomic_xchg(&s->events.preempted, 0);
+    ScsiPrEvent event = {
+        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+    };
 
+    qapi_event_send_scsi_pr_changed(&event);
+}
+
+static void scsi_pr_send_preempted(SCSIDevice *dev, char *path, uint64_t count,
+                                   const char *detail)
+{
+    ScsiPrEvent event = {
+        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+    };
+
+    qapi_event_send_scsi_pr_preempted(&event);
+}
+
+static void scsi_pr_log(SCSIDevice *dev, const char *message)
+{
+    warn_report("%s: %s", object_get_canonical_path_component(OBJECT(dev)),
+                message);
+}
+
+static void scsi_pr_send_store_error(SCSIDevice *dev, char *path,
+                                     uint64_t count, const char *detail)
+{
+    ScsiPrStoreError event = {
+        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+        .message = (char *)detail,
+    };
+
+    scsi_pr_log(dev, detail);
+    qapi_event_send_scsi_pr_store_error(&event);
+}
+
+/* @detail: see ScsiPrEvents.drain_late */
+static void scsi_pr_send_drain_late(SCSIDevice *dev, char *path,
+                                    uint64_t count, const char *detail)
+{
+    QObject *obj = qobject_from_json(detail, &error_abort);
+    Visitor *v = qobject_input_visitor_new(obj);
+    ScsiPrDrainLate event = {
+        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+    };
+
+    visit_type_ScsiPrAttachmentList(v, NULL, &event.waits_for, &error_abort);
+    visit_free(v);
+    qobject_unref(obj);
+    qapi_event_send_scsi_pr_drain_late(&event);
+    qapi_free_ScsiPrAttachmentList(event.waits_for);
+}
+
+/* The initiator learns from BUSY status that it was given up, the host why. */
+static void scsi_pr_send_fencing_failed(SCSIDevice *dev, char *path,
+                                        uint64_t count, const char *detail)
+{
+    scsi_pr_log(dev, detail);
+}
+
+typedef void SCSIPRSend(SCSIDevice *dev, char *path, uint64_t count,
+                        const char *detail);
+
+static SCSIPRSend *const scsi_pr_send[SCSI_PR_EVENT__MAX] = {
+    [SCSI_PR_EVENT_CHANGED] = scsi_pr_send_changed,
+    [SCSI_PR_EVENT_PREEMPTED] = scsi_pr_send_preempted,
+    [SCSI_PR_EVENT_STORE_ERROR] = scsi_pr_send_store_error,
+    [SCSI_PR_EVENT_DRAIN_LATE] = scsi_pr_send_drain_late,
+    [SCSI_PR_EVENT_FENCING_FAILED] = scsi_pr_send_fencing_failed,
+};
+
+/* Tells what was not told yet, if anything. */
+static void scsi_pr_tell(SCSIPREvent *event)
+{
+    SCSIPRState *s = event->s;
+    g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
+    g_autofree char *detail = NULL;
+    uint64_t count;
+
+    WITH_QEMU_LOCK_GUARD(&s->event_lock) {
+        count = event->count;
+        event->count = 0;
+        detail = g_steal_pointer(&event->detail);
+    }
     if (count) {
-        qapi_event_send_scsi_pr_preempted(
-            path, PR_COMPAT_OPTIONAL(DEVICE(s->dev)->id), count);
-        timer_mod(s->events.timer,
-                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+        scsi_pr_send[event - s->events](s->dev, path, count, detail);
+        timer_mod(event->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   SCSI_PR_EVENT_INTERVAL_MS);
     }
 }
 
 static void scsi_pr_event_timer(void *opaque)
 {
-    scsi_pr_tell_preempted(opaque);
+    scsi_pr_tell(opaque);
 }
 
-static void scsi_pr_preempted_bh(void *opaque)
+static void scsi_pr_event_bh(void *opaque)
 {
     SCSIDevice *dev = opaque;
     SCSIPRState *s = scsi_pr_state(dev);
 
-    /* NULL: unplugged meanwhile */
-    if (s && s->events.timer && !timer_pending(s->events.timer)) {
-        scsi_pr_tell_preempted(s);
+    /* NULL: unplugged meanwhile, and all was told */
+    for (int i = 0; s && i < SCSI_PR_EVENT__MAX; i++) {
+        SCSIPREvent *event = &s->events[i];
+
+        if (event->timer && !timer_pending(event->timer)) {
+            scsi_pr_tell(event);
+        }
     }
     object_unref(OBJECT(dev));
+}
+
+/* Any thread. @detail: of the event, if its kind has any. */
+static void scsi_pr_event(SCSIPRState *s, SCSIPREventKind kind, uint64_t count,
+                          const char *detail)
+{
+    SCSIPREvent *event = &s->events[kind];
+
+    WITH_QEMU_LOCK_GUARD(&s->event_lock) {
+        event->count += count;
+        g_free(event->detail);
+        event->detail = g_strdup(detail);
+    }
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_event_bh,
+                            object_ref(OBJECT(s->dev)));
+}
+
+void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
+                           uint64_t count)
+{
+    SCSIPRState *s = opaque;
+
+    trace_scsi_pr_changed(s->dev->id, s->dev->lun, version, generation);
+    scsi_pr_event(s, SCSI_PR_EVENT_CHANGED, count, NULL);
 }
 
 void scsi_pr_event_preempted(void *opaque)
@@ -54,54 +162,60 @@ void scsi_pr_event_preempted(void *opaque)
     SCSIPRState *s = opaque;
 
     trace_scsi_pr_preempted(s->dev->id, s->dev->lun);
-    qatomic_inc(&s->events.preempted);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_preempted_bh,
-                            object_ref(OBJECT(s->dev)));
+    scsi_pr_event(s, SCSI_PR_EVENT_PREEMPTED, 1, NULL);
 }
 
-/* A PREEMPT AND ABORT waits. */
-typedef struct SCSIPRLate {
-    SCSIDevice *dev;            /* referenced */
-    char *json;
-} SCSIPRLate;
-
-static void scsi_pr_drain_late_bh(void *opaque)
+void scsi_pr_event_store_failed(void *opaque, const char *why)
 {
-    g_autofree SCSIPRLate *late = opaque;
-    g_autofree char *path = object_get_canonical_path(OBJECT(late->dev));
-    QObject *obj = qobject_from_json(late->json, &error_abort);
-    Visitor *v = qobject_input_visitor_new(obj);
-    ScsiPrAttachmentList *list = NULL;
+    SCSIPRState *s = opaque;
 
-    visit_type_ScsiPrAttachmentList(v, NULL, &list, &error_abort);
-    visit_free(v);
-    qobject_unref(obj);
-    qapi_event_send_scsi_pr_drain_late(
-        path, PR_COMPAT_OPTIONAL(DEVICE(late->dev)->id), list);
-    qapi_free_ScsiPrAttachmentList(list);
-    g_free(late->json);
-    object_unref(OBJECT(late->dev));
+    trace_scsi_pr_store_failed(s->dev->id, s->dev->lun, why);
+    scsi_pr_event(s, SCSI_PR_EVENT_STORE_ERROR, 1, why);
+}
+
+void scsi_pr_event_fencing_begun(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    trace_scsi_pr_fencing_begun(s->dev->id, s->dev->lun);
 }
 
 void scsi_pr_event_drain_late(void *opaque, const char *json)
 {
     SCSIPRState *s = opaque;
-    SCSIPRLate *late = g_new(SCSIPRLate, 1);
 
     trace_scsi_pr_drain_late(s->dev->id, s->dev->lun, json);
-    late->dev = SCSI_DEVICE(object_ref(OBJECT(s->dev)));
-    late->json = g_strdup(json);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_drain_late_bh,
-                            late);
+    scsi_pr_event(s, SCSI_PR_EVENT_DRAIN_LATE, 1, json);
+}
+
+void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
+                                 const char *failed)
+{
+    SCSIPRState *s = opaque;
+
+    trace_scsi_pr_fencing_ended(s->dev->id, s->dev->lun, milliseconds,
+                                failed ? failed : "committed");
+    if (failed) {
+        scsi_pr_event(s, SCSI_PR_EVENT_FENCING_FAILED, 1, failed);
+    }
 }
 
 void scsi_pr_events_init(SCSIPRState *s)
 {
-    s->events.timer = timer_new_ms(QEMU_CLOCK_REALTIME, scsi_pr_event_timer, s);
+    qemu_mutex_init(&s->event_lock);
+    for (int i = 0; i < SCSI_PR_EVENT__MAX; i++) {
+        s->events[i].s = s;
+        s->events[i].timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                          scsi_pr_event_timer, &s->events[i]);
+    }
 }
 
 void scsi_pr_events_cleanup(SCSIPRState *s)
 {
-    timer_free(s->events.timer);
-    s->events.timer = NULL;
+    for (int i = 0; i < SCSI_PR_EVENT__MAX; i++) {
+        scsi_pr_tell(&s->events[i]);
+        timer_free(s->events[i].timer);
+        s->events[i].timer = NULL;
+    }
+    qemu_mutex_destroy(&s->event_lock);
 }

@@ -12,6 +12,7 @@
 
 #include "hw/scsi/scsi.h"
 #include "qemu/queue.h"
+#include "qemu/stats64.h"
 #include "qemu/timer.h"
 #include "scsi-pr/scsi-pr.h"
 
@@ -29,11 +30,22 @@ typedef struct SCSIPRClass {
     void (*reset)(DeviceState *qdev);
 } SCSIPRClass;
 
-/* News of a device that may come faster than QMP clients like: pr-event.c. */
-typedef struct SCSIPREvents {
+/* News that may come faster than QMP clients like: pr-event.c. */
+typedef enum SCSIPREventKind {
+    SCSI_PR_EVENT_CHANGED,
+    SCSI_PR_EVENT_PREEMPTED,
+    SCSI_PR_EVENT_STORE_ERROR,
+    SCSI_PR_EVENT_DRAIN_LATE,
+    SCSI_PR_EVENT_FENCING_FAILED,       /* goes to the log only */
+    SCSI_PR_EVENT__MAX,
+} SCSIPREventKind;
+
+typedef struct SCSIPREvent {
+    struct SCSIPRState *s;
     QEMUTimer *timer;           /* armed: the last event is young */
-    uint32_t preempted;         /* not told yet; atomic */
-} SCSIPREvents;
+    uint64_t count;             /* not told yet; under event_lock */
+    char *detail;               /* of the last not told; likewise */
+} SCSIPREvent;
 
 /* The I_T nexus is another process's, although our VM runs: pr-takeover.c. */
 typedef struct SCSIPRTakeOver {
@@ -62,7 +74,9 @@ typedef struct SCSIPRState {
      * before must be admitted again before it goes on. Never 0. Atomic.
      */
     uint32_t admission_epoch;
-    SCSIPREvents events;
+    QemuMutex event_lock;
+    SCSIPREvent events[SCSI_PR_EVENT__MAX];
+    Stat64 aborted_tasks;               /* since it was realized */
     QEMUTimer *abort_timer;             /* pr-abort.c */
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */
@@ -252,8 +266,18 @@ void scsi_pr_events_init(SCSIPRState *s);
 void scsi_pr_events_cleanup(SCSIPRState *s);
 
 /* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
+                           uint64_t count);
 void scsi_pr_event_preempted(void *opaque);
+void scsi_pr_event_store_failed(void *opaque, const char *why);
+void scsi_pr_event_fencing_begun(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
+void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
+                                 const char *failed);
+
+/* pr-hmp.c */
+
+void scsi_pr_hmp_init(void);
 
 /* pr-migration.c */
 

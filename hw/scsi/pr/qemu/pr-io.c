@@ -184,6 +184,7 @@ void scsi_pr_io_abort(SCSIRequest *req)
         return;
     }
     trace_scsi_pr_abort(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+    stat64_add(&scsi_pr_io(req)->pr->aborted_tasks, 1);
     /* Guest memory must not change while the VM is stopped. */
     if (pr_compat_vm_is_live()) {
         scsi_pr_io_end_aborted(req);

@@ -3,33 +3,17 @@
 // include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file:
 // what opening can throw (no more threads) becomes an error; running out of
 // memory ends the process, as it does everywhere in QEMU.
-#include "scsi-pr/scsi-pr.h"
+#include "server/c_abi_device.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "server/device_server.h"
-
-struct ScsiPrDevice : scsi_pr::NexusListener {
-  explicit ScsiPrDevice(const ScsiPrConfig& config)
-      : events(config.events != nullptr ? *config.events : ScsiPrEvents{}), opaque(config.opaque) {}
-
-  void AbortTasks() override {
-    if (events.abort_tasks != nullptr) events.abort_tasks(opaque);
-  }
-  void Fenced() override {
-    if (events.fenced != nullptr) events.fenced(opaque);
-  }
-  void Preempted() override {
-    if (events.preempted != nullptr) events.preempted(opaque);
-  }
-
-  const ScsiPrEvents events;
-  void* const opaque;
-  std::unique_ptr<scsi_pr::DeviceServer> server;
-};
+void scsi_pr::ReportError(const Status& status, ScsiPrError* error) {
+  error->message = strdup(status.message().c_str());
+  error->hint = status.hint().empty() ? nullptr : strdup(status.hint().c_str());
+}
 
 namespace {
 
@@ -38,14 +22,8 @@ using scsi_pr::ByteSpan;
 using scsi_pr::ByteVector;
 using scsi_pr::Status;
 
-// `error` owned by the caller; what is put there, too.
-void Report(const Status& status, ScsiPrError* error) {
-  error->message = strdup(status.message().c_str());
-  error->hint = status.hint().empty() ? nullptr : strdup(status.hint().c_str());
-}
-
 bool Succeeds(const Status& status, ScsiPrError* error) {
-  if (!status.ok()) Report(status, error);
+  if (!status.ok()) scsi_pr::ReportError(status, error);
   return status.ok();
 }
 
@@ -70,11 +48,24 @@ Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   return Status();
 }
 
-// Whose commands a fencing waits for, as drain_late() tells it.
-void TellLate(const ScsiPrDevice& device, const std::vector<scsi_pr::Attachment>& pending) {
-  if (device.events.drain_late == nullptr) return;
-  const std::string json = scsi_pr::AttachmentsToJson(pending).dump();
-  device.events.drain_late(device.opaque, json.c_str());
+// How a fencing of this device goes, as its events tell it.
+void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* options) {
+  const ScsiPrEvents& events = device.events;
+  if (events.fencing_begun != nullptr) {
+    options->fencing_begun = [&device] { device.events.fencing_begun(device.opaque); };
+  }
+  if (events.drain_late != nullptr) {
+    options->drain_late = [&device](const auto& pending) {
+      const std::string json = scsi_pr::AttachmentsToJson(pending).dump();
+      device.events.drain_late(device.opaque, json.c_str());
+    };
+  }
+  if (events.fencing_ended != nullptr) {
+    options->fencing_ended = [&device](std::chrono::milliseconds waited, const Status& status) {
+      device.events.fencing_ended(device.opaque, static_cast<uint32_t>(waited.count()),
+                                  status.ok() ? nullptr : status.message().c_str());
+    };
+  }
 }
 
 std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
@@ -102,7 +93,7 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   options.commands = Commands(config);
   options.listener = device;
   options.incoming = config.incoming;
-  options.drain_late = [device](const auto& pending) { TellLate(*device, pending); };
+  TellFencings(*device, &options);
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, std::move(options),
                                      &device->server);
 } catch (const std::exception& e) {
@@ -171,9 +162,7 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
         const ScsiPrResult result{static_cast<uint8_t>(response.status),
                                   {response.sense.key, response.sense.asc, response.sense.ascq},
                                   response.data.data(),
-                                  response.data.size(),
-                                  response.store_failure.empty() ? nullptr
-                                                                 : response.store_failure.c_str()};
+                                  response.data.size()};
         callback(opaque, &result);
       });
 }
@@ -218,12 +207,6 @@ ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice* device) {
       break;
   }
   return SCSI_PR_NOT_TAKEN;
-}
-
-void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrInspectCallback* callback, void* opaque) {
-  device->server->Inspect([callback, opaque](const nlohmann::json& info) {
-    callback(opaque, info.dump().c_str());
-  });
 }
 
 }  // extern "C"

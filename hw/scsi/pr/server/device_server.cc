@@ -16,12 +16,18 @@ namespace scsi_pr {
 
 namespace {
 
-Response CheckCondition(Sense sense) { return {ScsiStatus::kCheckCondition, sense, {}, {}}; }
+Response CheckCondition(Sense sense) { return {ScsiStatus::kCheckCondition, sense}; }
 
 // The lengths within the data stay as they are (SPC-3 4.3.4.6).
 Response Data(ByteVector data, size_t allocation_length) {
   if (data.size() > allocation_length) data.resize(allocation_length);
-  return {ScsiStatus::kGood, sense::kNone, std::move(data), {}};
+  return {ScsiStatus::kGood, sense::kNone, std::move(data)};
+}
+
+// Truth over liveness: not GOOD, and nothing has changed.
+Response Failed(const Status& status) {
+  return status.code() == Status::Code::kBusy ? Response{ScsiStatus::kBusy}
+                                              : CheckCondition(sense::kInternalTargetFailure);
 }
 
 // With the reservation commands, by operation code.
@@ -102,7 +108,9 @@ void DeviceServer::Run() {
 void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
                            std::function<void(const Response&)> done) {
   Submit([this, cdb = std::move(cdb), data_out = std::move(data_out), done = std::move(done)] {
-    done(Process(cdb, data_out));
+    const Response response = Process(cdb, data_out);
+    Count(cdb, response.status);
+    done(response);
   });
 }
 
@@ -112,6 +120,7 @@ void DeviceServer::Inspect(std::function<void(const nlohmann::json&)> done) {
     const Status status = store_->Read(&snapshot);
     nlohmann::json info = DescribeStore(*store_, status, snapshot);
     info.update(NexusToJson(nexus_));
+    info["statistics"] = statistics_.ToJson();
     done(info);
   });
 }
@@ -124,7 +133,9 @@ void DeviceServer::Refused() {
   if (!IsOwner()) return;
   // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
   const AccessMask access = slot_->admission().access();
-  if ((access & (Bit(AccessClass::kTestUnitReady) | kInformationLost)) != 0) return;
+  if ((access & kInformationLost) != 0) return;
+  statistics_.Conflict();
+  if ((access & Bit(AccessClass::kTestUnitReady)) != 0) return;
   if (looking_.exchange(true)) return;
   Submit([this] {
     Snapshot snapshot;
@@ -134,8 +145,14 @@ void DeviceServer::Refused() {
   });
 }
 
+void DeviceServer::Count(ByteSpan cdb, ScsiStatus status) {
+  if (status == ScsiStatus::kReservationConflict) statistics_.Conflict();
+  if (cdb.size() < 2 || cdb[0] != opcode::kPersistentReserveOut) return;
+  statistics_.PersistentReserveOut(cdb[1] & 0x1F, status == ScsiStatus::kGood);
+}
+
 Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
-  if (!IsOwner()) return {ScsiStatus::kBusy, sense::kNone, {}, {}};
+  if (!IsOwner()) return {ScsiStatus::kBusy};
   switch (cdb.empty() ? 0 : cdb[0]) {
     case opcode::kPersistentReserveIn:
       return ProcessIn(cdb);
@@ -159,9 +176,8 @@ Response DeviceServer::ProcessIn(ByteSpan cdb) {
   const auto& command = std::get<PersistentReserveIn>(parsed);
   Snapshot snapshot;
   if (Status status = store_->Read(&snapshot); !status.ok()) return Failed(status);
-  store_failure_.clear();
   const Refusal refusal = RefusePersistentReserve(snapshot.state);
-  if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense, {}, {}};
+  if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense};
   return Data(Report(command.action, snapshot.state, store_->capabilities()),
               command.allocation_length);
 }
@@ -203,25 +219,24 @@ void DeviceServer::ProcessReset(Reset reset) {
   Update([&](const State& state) { return ApplyReset(state, nexus_, reset); });
 }
 
-Response DeviceServer::Update(const Store::Transition& transition) {
-  const Store::Waiting waiting{options_.abort_timeout, [this] { return hurrying_.load(); },
-                               options_.drain_late};
-  Outcome outcome;
-  const Status status = store_->Update(transition, waiting, &outcome);
-  if (!status.ok()) return Failed(status);
-  store_failure_.clear();
-  held_legacy_ = outcome.state.legacy_holder == nexus_;
-  return {outcome.status, outcome.sense, {}, {}};
+Store::Waiting DeviceServer::Waiting() {
+  return {options_.abort_timeout, [this] { return hurrying_.load(); }, options_.fencing_begun,
+          options_.drain_late, [this](std::chrono::milliseconds waited, const Status& status) {
+            statistics_.Fencing(waited, status.ok());
+            options_.fencing_ended(waited, status);
+          }};
 }
 
-// Truth over liveness: not GOOD, and nothing has changed.
-Response DeviceServer::Failed(const Status& status) {
-  Response response = status.code() == Status::Code::kBusy
-                          ? Response{ScsiStatus::kBusy, sense::kNone, {}, {}}
-                          : CheckCondition(sense::kInternalTargetFailure);
-  if (store_failure_ != status.message()) response.store_failure = status.message();
-  store_failure_ = status.message();
-  return response;
+void DeviceServer::Administer(AdministratorsAction action) {
+  Submit([this, action = std::move(action)] { action(*store_, Waiting()); });
+}
+
+Response DeviceServer::Update(const Store::Transition& transition) {
+  Outcome outcome;
+  const Status status = store_->Update(transition, Waiting(), &outcome);
+  if (!status.ok()) return Failed(status);
+  held_legacy_ = outcome.state.legacy_holder == nexus_;
+  return {outcome.status, outcome.sense};
 }
 
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot) {
@@ -241,6 +256,9 @@ nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments) {
     nlohmann::json item = NexusToJson(attachment.nexus);
     item["process-id"] = attachment.process_id;
     item["owner"] = attachment.owner;
+    item["live"] = attachment.live;
+    item["commands"] = attachment.commands;
+    item["being-fenced"] = attachment.being_fenced;
     list.push_back(std::move(item));
   }
   return list;

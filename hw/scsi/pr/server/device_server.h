@@ -27,6 +27,7 @@
 #include "core/access.h"
 #include "core/legacy.h"
 #include "core/status.h"
+#include "server/statistics.h"
 #include "spc/sense.h"
 #include "spc/supported_commands.h"
 #include "store/store.h"
@@ -38,8 +39,6 @@ struct Response {
   ScsiStatus status = ScsiStatus::kGood;
   Sense sense = sense::kNone;
   ByteVector data = {};
-  // Why the store failed, when this command is the first to find it so.
-  std::string store_failure = {};
 };
 
 // What taking a nexus over ended in.
@@ -59,9 +58,11 @@ class DeviceServer : private NexusListener {
     NexusListener* listener = nullptr;
     // The nexus is another process's, or a saved one: TakeOver() makes it ours.
     bool incoming = false;
-    // On the server's thread: whose commands a PREEMPT AND ABORT of this nexus
-    // still waits for (Store::Waiting::late).
-    std::function<void(const std::vector<Attachment>&)> drain_late = [](const auto&) {};
+    // Of Store::Waiting, on the server's thread: how a fencing goes that this
+    // server carries out.
+    decltype(Store::Waiting::begun) fencing_begun = Store::Waiting().begun;
+    decltype(Store::Waiting::late) drain_late = Store::Waiting().late;
+    decltype(Store::Waiting::ended) fencing_ended = Store::Waiting().ended;
   };
 
   // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
@@ -93,9 +94,10 @@ class DeviceServer : private NexusListener {
   // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
   // class is not admitted.
   bool InformationLost() const { return (slot_->admission().access() & kInformationLost) != 0; }
-  // To be called for a command that was not admitted, on any thread; does not
-  // wait. A legacy reservation ends with the process of its holder, and nobody
-  // else may be there to see that: looks at the store, once at a time.
+  // To be called for a command that was not admitted and ends in RESERVATION
+  // CONFLICT, on any thread; does not wait. A legacy reservation ends with the
+  // process of its holder, and nobody else may be there to see that: looks at the
+  // store, once at a time.
   void Refused();
   std::optional<Sense> TakeUnitAttention() {
     return IsOwner() ? slot_->unit_attentions().Take() : std::nullopt;
@@ -104,6 +106,10 @@ class DeviceServer : private NexusListener {
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   void Inspect(std::function<void(const nlohmann::json&)> done);
+  // Runs `action` on the server's thread, behind what was submitted before, with
+  // the waiting of this server's own fencings, which it then also counts.
+  using AdministratorsAction = std::function<void(Store& store, const Store::Waiting& waiting)>;
+  void Administer(AdministratorsAction action);
   // A reset of the logical unit, or the loss of this nexus, has happened. Takes
   // effect on the server's thread, behind what was submitted before.
   void ResetOccurred(Reset reset);
@@ -127,11 +133,14 @@ class DeviceServer : private NexusListener {
   void AbortTasks() override;
   void Fenced() override;
   void Preempted() override;
+  void Changed(uint64_t version, uint32_t generation, uint64_t count) override;
+  void StoreFailed(const Status& status) override;
   void TellOwner();
 
   void Submit(Job job);
   Status Wait(const std::function<Status()>& job);
   void Run();
+  void Count(ByteSpan cdb, ScsiStatus status);
   Response Process(ByteSpan cdb, ByteSpan data_out);
   Response ProcessIn(ByteSpan cdb);
   Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
@@ -139,7 +148,7 @@ class DeviceServer : private NexusListener {
   Response ProcessLegacy(ByteSpan cdb);
   void ProcessReset(Reset reset);
   Response Update(const Store::Transition& transition);
-  Response Failed(const Status& status);
+  Store::Waiting Waiting();
 
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
@@ -155,7 +164,7 @@ class DeviceServer : private NexusListener {
   // Only on the server's thread. Whether a legacy reservation was this nexus's
   // when the server last changed something; it may have ended since.
   bool held_legacy_ = false;
-  std::string store_failure_;  // while the store fails
+  Statistics statistics_;
 
   std::mutex ownership_mutex_;
   // What was handed over, here or by what has arrived, until it is taken.

@@ -124,6 +124,14 @@ void DeviceServer::Preempted() {
   TellOwner();
 }
 
+void DeviceServer::Changed(uint64_t version, uint32_t generation, uint64_t count) {
+  if (options_.listener != nullptr) options_.listener->Changed(version, generation, count);
+}
+
+void DeviceServer::StoreFailed(const Status& status) {
+  if (options_.listener != nullptr) options_.listener->StoreFailed(status);
+}
+
 // TakeOver() comes here behind itself: whichever is last of it and of the news
 // tells.
 void DeviceServer::TellOwner() {

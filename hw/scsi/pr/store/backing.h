@@ -31,6 +31,10 @@ class Backing {
   virtual Status Load(Record* record) = 0;
   // With the right to change. `durable`: safe from power loss when it returns.
   virtual Status Save(const Record& record, bool durable) = 0;
+  // With the right to change: a record whose Save() did not end well, here or in
+  // a process that died, can no longer be taken for committed, even by whoever
+  // comes after the death of all.
+  virtual Status Settle() { return Status(); }
 
   // All but the URI. Any thread.
   virtual Status Identify(StoreIdentity* identity) = 0;

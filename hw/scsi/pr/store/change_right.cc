@@ -8,10 +8,11 @@ namespace scsi_pr {
 ChangeRight::ChangeRight(LocalStore& store, const std::function<bool()>& cancelled)
     : store_(store) {
   const auto deadline = std::chrono::steady_clock::now() + Store::kPatience;
-  for (Pause pause; !(held_ = store.TryLock());) {
-    if (std::chrono::steady_clock::now() >= deadline || cancelled()) return;
-    pause();
+  for (Pause pause; !(held_ = store.TryLock()); pause()) {
+    if (cancelled()) return;
+    if (std::chrono::steady_clock::now() >= deadline) break;
   }
+  static_cast<void>(store.Noted(Failures::Step::kLock, status()).ok());
 }
 
 ChangeRight::~ChangeRight() {

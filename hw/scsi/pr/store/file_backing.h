@@ -33,6 +33,12 @@ class FileBacking : public Backing {
   // `path` exists, is canonical, and no other object of this process uses it.
   static Status Open(const std::string& path, std::unique_ptr<FileBacking>* backing);
 
+  // For those who look at a store, or repair it, without using it: whether a
+  // process that lives has taken a slot, or any; and the right to change.
+  static bool IsTaken(const RangeLock& locks, size_t index);
+  static bool IsTaken(const RangeLock& locks);
+  static bool LockForChange(RangeLock& locks);
+
   dev_t device() const { return locks_->device(); }
   ino_t inode() const { return locks_->inode(); }
 
@@ -44,6 +50,7 @@ class FileBacking : public Backing {
   void Unlock() override;
   Status Load(Record* record) override;
   Status Save(const Record& record, bool durable) override;
+  Status Settle() override;
   Status Identify(StoreIdentity* identity) override;
   bool TakeSlot(bool heir, size_t* index) override;
   ClaimResult Claim(size_t index) override;
@@ -65,9 +72,11 @@ class FileBacking : public Backing {
               std::unique_ptr<Database> database);
 
   Status OpenGate();
+  Status UpgradeDatabase();
   Status FindGate();
   Status MakeGate(GateFile::Identity identity);
   Status CheckStillThere() const;
+  bool LockSlot(size_t index, bool heir);
 
   const std::string path_;
   // In this order: SQLite closes the file before the locks do (range_lock.h).
@@ -75,8 +84,6 @@ class FileBacking : public Backing {
   std::mutex database_mutex_;
   const std::unique_ptr<Database> database_;
   std::unique_ptr<GateFile> gate_file_;
-
-  bool LockSlot(size_t index, bool heir);
 
   std::mutex own_mutex_;
   std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them

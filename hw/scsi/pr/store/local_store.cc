@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "gate/crash_point.h"
 #include "gate/fence.h"
@@ -14,6 +15,17 @@ namespace scsi_pr {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Step = Failures::Step;
+
+// To publish an older state would let in whom the newer one shuts out.
+Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
+  return Status::Error(Status::Code::kCorrupt,
+                       uri + " is damaged: version " + std::to_string(gate.published.load()) +
+                           " is in force, but the newest record is version " +
+                           std::to_string(record.version),
+                       "Its write-ahead log was removed, or an old copy was put in its place. What "
+                       "to do: scsi-pr check " + uri);
+}
 
 }  // namespace
 
@@ -44,11 +56,34 @@ size_t LocalStore::ForgetTheDead() {
   return scsi_pr::ForgetTheDead(backing_->gate(), [this](size_t i) { return backing_->IsLive(i); });
 }
 
+std::vector<Attachment> LocalStore::List(const std::vector<size_t>& slots) const {
+  return ListAttached(backing_->gate(), slots, [this](size_t i) { return backing_->IsLive(i); });
+}
+
+std::vector<Attachment> LocalStore::ListAll() const {
+  std::vector<size_t> all(Gate::kSlots);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return List(all);
+}
+
+Status LocalStore::Noted(Step step, Status status) {
+  if (failures_.IsNews(step, status)) watcher_.StoreFailed(status);
+  return status;
+}
+
+Status LocalStore::Load(Record* record) {
+  return Noted(Step::kLoad, backing_->Load(record));
+}
+
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
-  if (Status status = backing_->Load(record); !status.ok()) return status;
+  Settle();
+  if (Status status = Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
+  if (gate.published.load() > record->version) {
+    return Noted(Step::kLoad, CommitsMissing(uri(), gate, *record));
+  }
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);
@@ -71,11 +106,26 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  if (Status status = backing_->Save(next, durable); !status.ok()) return status;
+  Gate& gate = backing_->gate();
+  gate.unsettled.store(1);
+  if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
+    // Locked by another program: nothing was written.
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(0);
+    Settle();
+    return status;
+  }
+  gate.unsettled.store(0);
   CrashPoint("committed");
   *record = std::move(next);
-  Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
+  Publish(gate, record->version, record->state, record->unit_attentions);
   return Status();
+}
+
+// Whoever saved last did not see the end of it. While the disk does not let us,
+// the last state is in force all the same.
+void LocalStore::Settle() {
+  Gate& gate = backing_->gate();
+  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
 }
 
 Status LocalStore::PowerOn(Record* record) {
@@ -134,7 +184,7 @@ Status LocalStore::ReadLocked(Snapshot* snapshot) {
   ForgetTheDead();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {record.version, std::move(record.state), ListAttached(backing_->gate())};
+  *snapshot = {record.version, std::move(record.state), ListAll()};
   return Status();
 }
 
@@ -149,15 +199,21 @@ Status LocalStore::Read(Snapshot* snapshot) {
       return status;
     }
     Record record;
-    if (Status status = backing_->Load(&record); !status.ok()) return status;
+    if (Status status = Load(&record); !status.ok()) return status;
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
-      *snapshot = {record.version, std::move(record.state), ListAttached(backing_->gate())};
+      *snapshot = {record.version, std::move(record.state), ListAll()};
       return Status();
     }
-    if (Clock::now() >= deadline) return Busy();
+    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy());
   }
+}
+
+std::vector<Attachment> LocalStore::Attached() {
+  std::vector<Attachment> attached = ListAll();
+  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
+  return attached;
 }
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
@@ -178,20 +234,25 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return backing_->IsOwned(index); },
                            waiting.cancelled,
-                           [&] { waiting.late(ListAttached(gate, fence.Pending())); }};
+                           [&] { waiting.late(List(fence.Pending())); }};
+  const auto start = Clock::now();
+  waiting.begun();
   Status status;
-  if (!fence.Shut() || !fence.Drain(watch)) {
+  const bool drained = fence.Shut() && fence.Drain(watch);
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+  if (!drained) {
     status = NotDrained(fence, waiting);
   } else {
     status = Commit(record, outcome.state, outcome.unit_attentions);
   }
   if (!status.ok()) fence.Reopen();
+  waiting.ended(waited, status);
   return status;
 }
 
 Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const {
   std::string who;
-  for (const Attachment& pending : ListAttached(backing_->gate(), fence.Pending())) {
+  for (const Attachment& pending : List(fence.Pending())) {
     who += (who.empty() ? "" : ", ") + std::to_string(pending.process_id) + " (" + pending.owner + ")";
   }
   return Status::Error(Status::Code::kBusy,
@@ -206,7 +267,7 @@ Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const 
 void LocalStore::Repair() {
   if (!TryLock()) return;  // it lives, or somebody else sees to it
   Record record;
-  // An error shows to whoever uses the store next.
+  // An error is told to the listeners.
   if (backing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
   Unlock();
 }

@@ -14,6 +14,7 @@
 
 #include "store/backing.h"
 #include "store/change_right.h"
+#include "store/failures.h"
 #include "store/store.h"
 #include "store/watcher.h"
 
@@ -36,6 +37,7 @@ class LocalStore : public Store {
   bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) override;
   bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override;
   Status Read(Snapshot* snapshot) override;
+  std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
 
@@ -52,10 +54,16 @@ class LocalStore : public Store {
   Status TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
                       size_t* index);
   size_t ForgetTheDead();
+  std::vector<Attachment> List(const std::vector<size_t>& slots) const;
+  std::vector<Attachment> ListAll() const;
+  // `status`; tells the listeners where it is a failure, and news.
+  Status Noted(Failures::Step step, Status status);
+  Status Load(Record* record);
   Status PowerOn(Record* record);
   Status LoadPublished(Record* record);
   Status ReleaseForTheGone(Record* record);
   Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
+  void Settle();
   Status FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
   Status ReadLocked(Snapshot* snapshot);
@@ -63,6 +71,7 @@ class LocalStore : public Store {
 
   const std::unique_ptr<Backing> backing_;
   std::mutex threads_;  // the right to change, among the threads of this process
+  Failures failures_;
   Watcher watcher_;     // last: its thread uses all of the above
 };
 

@@ -2,7 +2,6 @@
 #include "store/membership.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/legacy.h"
 
@@ -48,20 +47,17 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
       "VMs also need different -uuid.");
 }
 
-std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots) {
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
+                                     const IsLive& is_live) {
   std::vector<Attachment> attached;
   for (const size_t index : slots) {
     const GateSlot& slot = gate.slots[index];
     const auto nexus = slot.attached_nexus();
-    if (nexus) attached.push_back({*nexus, slot.process_id(), slot.owner()});
+    if (!nexus) continue;
+    attached.push_back({*nexus, slot.process_id(), slot.owner(), is_live(index),
+                        slot.admission().in_flight(), slot.is_being_fenced()});
   }
   return attached;
-}
-
-std::vector<Attachment> ListAttached(const Gate& gate) {
-  std::vector<size_t> all(Gate::kSlots);
-  std::iota(all.begin(), all.end(), size_t{0});
-  return ListAttached(gate, all);
 }
 
 }  // namespace scsi_pr

@@ -30,8 +30,8 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
 // The slot of that nexus.
 std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus);
 
-std::vector<Attachment> ListAttached(const Gate& gate);
-// Those of the named slots only.
-std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots);
+// Those of the named slots.
+std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
+                                     const IsLive& is_live);
 
 }  // namespace scsi_pr

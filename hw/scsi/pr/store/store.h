@@ -33,6 +33,11 @@ struct Attachment {
   Nexus nexus;
   uint32_t process_id = 0;
   std::string owner;
+  // Whether its process lives, or anything that it sent to the medium is still in
+  // the kernel: the kernel says so. Who died is forgotten by the next change.
+  bool live = true;
+  uint32_t commands = 0;      // in its gate, i.e. on their way to the medium
+  bool being_fenced = false;  // a PREEMPT AND ABORT waits for them
 };
 
 // What a store shows: the state and who is attached, at one time.
@@ -42,9 +47,10 @@ struct Snapshot {
   std::vector<Attachment> attached;
 };
 
-// What the owner of an attached nexus hears of the others. Called on a thread
-// of the store's, one call at a time; must not block, nor call the store. Not
-// called any more once Detach() has returned.
+// What the owner of an attached nexus hears of the others and of the store.
+// Called on a thread of the store's or of somebody who uses it, one call at a
+// time; must not block, nor call the store. Not called any more once Detach()
+// has returned.
 class NexusListener {
  public:
   virtual ~NexusListener() = default;
@@ -58,6 +64,13 @@ class NexusListener {
   // A preempting command of another nexus has taken the registration or the
   // reservation away. May come once too often if the other's process died.
   virtual void Preempted() = 0;
+  // Changes are in force, whoever made them: `count` since the last call, the
+  // last of them led to this version and this PRgeneration.
+  virtual void Changed(uint64_t /*version*/, uint32_t /*generation*/, uint64_t /*count*/) {}
+  // The store cannot be used, whoever found it so in this process. Once until
+  // it works again or fails differently; not for tasks that a PREEMPT AND ABORT
+  // has waited for in vain.
+  virtual void StoreFailed(const Status&) {}
 };
 
 class Store {
@@ -74,8 +87,14 @@ class Store {
     std::chrono::milliseconds abort_timeout{10000};
     // Asked every few milliseconds; true ends the operation with kBusy.
     std::function<bool()> cancelled = [] { return false; };
-    // Called once if these commands take longer than Fence::kLate: whose.
+    // Called in this order by a change that has nexuses to preempt, on the
+    // caller's thread: it begins to wait;
+    std::function<void()> begun = [] {};
+    // once, if that takes longer than Fence::kLate: for whom;
     std::function<void(const std::vector<Attachment>&)> late = [](const auto&) {};
+    // it has ended, how long it has waited, and how the change has ended.
+    std::function<void(std::chrono::milliseconds, const Status&)> ended =
+        [](std::chrono::milliseconds, const Status&) {};
   };
 
   enum class OpenMode {
@@ -134,6 +153,10 @@ class Store {
 
   // The last committed state. It is in force when this returns.
   virtual Status Read(Snapshot* snapshot) = 0;
+
+  // Who is attached and lives. Never waits, and may be called by a transition:
+  // until that is in force nobody else attaches.
+  virtual std::vector<Attachment> Attached() = 0;
 
   // Runs `transition` on the current state. If it ends in GOOD its new state
   // has been committed (durably where APTPL is or was on) and published to

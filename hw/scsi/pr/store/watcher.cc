@@ -31,7 +31,8 @@ void Watcher::Add(size_t slot, NexusListener* listener) {
   const std::lock_guard lock(mutex_);
   if (!thread_.joinable()) thread_ = StartQuietThread([this] { Run(); });
   const GateSlot& s = gate_.slots[slot];
-  watched_[slot] = {listener, s.abort_requests(), s.fencings(), s.preemptions()};
+  watched_[slot] = {listener, s.abort_requests(), s.fencings(), s.preemptions(),
+                    gate_.published.load()};
 }
 
 void Watcher::Remove(size_t slot) {
@@ -39,8 +40,17 @@ void Watcher::Remove(size_t slot) {
   watched_.erase(slot);
 }
 
+void Watcher::StoreFailed(const Status& status) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [index, watched] : watched_) {
+    if (watched.listener != nullptr) watched.listener->StoreFailed(status);
+  }
+}
+
 bool Watcher::Deliver() {
   const std::lock_guard lock(mutex_);
+  const uint64_t published = gate_.published.load();
+  const uint32_t generation = gate_.generation.load();
   for (auto& [index, watched] : watched_) {
     const GateSlot& slot = gate_.slots[index];
     const uint32_t abort_requests = slot.abort_requests();
@@ -48,11 +58,13 @@ bool Watcher::Deliver() {
     const uint32_t preemptions = slot.preemptions();
     const bool abort = std::exchange(watched.abort_requests, abort_requests) != abort_requests;
     const bool fenced = std::exchange(watched.fencings, fencings) != fencings;
-    const bool preempted = std::exchange(watched.preemptions, preemptions) != preemptions;
+    uint32_t preempted = preemptions - std::exchange(watched.preemptions, preemptions);
+    const uint64_t changes = published - std::exchange(watched.published, published);
     if (watched.listener == nullptr) continue;
     if (abort) watched.listener->AbortTasks();
     if (fenced) watched.listener->Fenced();
-    if (preempted) watched.listener->Preempted();
+    for (; preempted != 0; preempted--) watched.listener->Preempted();
+    if (changes != 0) watched.listener->Changed(published, generation, changes);
   }
   return !stopping_;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Answers a gate's doorbell for the nexuses of this process: hands abort
-// requests and news of preemptions to their listeners. While a fencing is
+// requests and news of preemptions and changes to their listeners. While a fencing is
 // under way, in whichever process, it also looks whether the fencer lives:
 // nobody else would notice that one died with the gates shut.
 #pragma once
@@ -29,6 +29,8 @@ class Watcher {
   void Add(size_t slot, NexusListener* listener);
   // Waits for a call to its listener that is under way.
   void Remove(size_t slot);
+  // Tells all listeners, on the caller's thread.
+  void StoreFailed(const Status& status);
 
  private:
   struct Watched {
@@ -36,6 +38,7 @@ class Watcher {
     uint32_t abort_requests;
     uint32_t fencings;
     uint32_t preemptions;
+    uint64_t published;
   };
 
   void Run();

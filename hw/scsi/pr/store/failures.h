@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Which failures of a store are news: one that lasts must be told once, not with
+// every command that meets it.
+#pragma once
+
+#include <array>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "core/status.h"
+
+namespace scsi_pr {
+
+class Failures {
+ public:
+  // What each may fail by itself, and work again: a full disk can be read.
+  enum class Step { kLock, kLoad, kSave };
+
+  // Whether `status` is a failure that differs from the one that is known of
+  // this step. Any thread.
+  bool IsNews(Step step, const Status& status) {
+    const std::lock_guard lock(mutex_);
+    std::string& known = known_[static_cast<size_t>(step)];
+    const bool differs = std::exchange(known, status.message()) != status.message();
+    return differs && !status.ok();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::string, 3> known_;
+};
+
+}  // namespace scsi_pr

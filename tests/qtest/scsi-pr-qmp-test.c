@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QTest testcases for SCSI persistent reservations: what an administrator sees
+ * and does, by QMP and HMP, and the events
+ */
+#include "qemu/osdep.h"
+#include "qemu/module.h"
+#include "scsi-pr-setup.h"
+
+/* Runs an administrator's command on device a or b; its answer, unref it. */
+#define administer(name, device, ...) \
+    qtest_qmp(global_qtest, "{'execute': '" name "', 'arguments':" \
+              " {'device': %s" __VA_ARGS__ "}}", device)
+
+static void assert_done(QDict *answer)
+{
+    g_assert_cmpstr(qdict_haskey(answer, "error")
+                    ? qdict_get_str(qdict_get_qdict(answer, "error"), "desc")
+                    : "", ==, "");
+    qobject_unref(answer);
+}
+
+/* Refused, with a message that has @text in it */
+static void assert_refused(QDict *answer, const char *class, const char *text)
+{
+    QDict *error = qdict_get_qdict(answer, "error");
+
+    g_assert_nonnull(error);
+    g_assert_cmpstr(qdict_get_str(error, "class"), ==, class);
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), text));
+    qobject_unref(answer);
+}
+
+static QDict *save(const char *device)
+{
+    QDict *answer = administer("scsi-pr-save", device);
+    QDict *document = qobject_ref(qdict_get_qdict(answer, "return"));
+
+    g_assert_nonnull(document);
+    qobject_unref(answer);
+    return document;
+}
+
+static QDict *load(const char *device, QDict *document, bool force)
+{
+    return administer("scsi-pr-load", device, ", 'document': %p, 'force': %i",
+                      qobject_ref(document), force);
+}
+
+static QDict *preempt(const char *device, const char *key)
+{
+    return administer("scsi-pr-preempt", device, ", 'key': %s", key);
+}
+
+static size_t registrations(const char *device)
+{
+    QDict *info = query_device(device);
+    QDict *state = qdict_get_qdict(info, "state");
+    size_t count = qlist_size(qdict_get_qlist(state, "registrations"));
+
+    qobject_unref(info);
+    return count;
+}
+
+/* A and B are registered, A has reserved for registrants */
+static void reserve_for_both(Bench *b)
+{
+    reserve_for_a(b);
+    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+}
+
+static const QDict *entry_with(const QList *list, const char *member,
+                               const char *value)
+{
+    const QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(list, entry) {
+        const QDict *dict = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (g_str_equal(qdict_get_str(dict, member), value)) {
+            return dict;
+        }
+    }
+    g_assert_not_reached();
+}
+
+/* Attached nexuses with their process, and what the devices have counted */
+static void test_counters(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    const QDict *attached, *out;
+    QDict *info, *statistics;
+
+    reserve_for_a(b);
+    assert_conflict(write_block(b, B, 0, 0xb0));
+    assert_conflict(pr_out(b, B, PR_RESERVE, WRITE_EXCLUSIVE_RO, KEY_B, 0));
+    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+    assert_good(pr_out(b, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO, KEY_A,
+                       KEY_B));
+
+    info = query_device("b");
+    attached = entry_with(qdict_get_qlist(info, "attached"), "initiator",
+                          "iqn.2026-01.org.example:a");
+    g_assert_true(qdict_get_bool(attached, "live"));
+    g_assert_false(qdict_get_bool(attached, "being-fenced"));
+    g_assert_cmpint(qdict_get_int(attached, "commands"), ==, 0);
+    statistics = qdict_get_qdict(info, "statistics");
+    g_assert_cmpint(qdict_get_int(statistics, "conflicts"), ==, 2);
+    g_assert_cmpint(qdict_get_int(statistics, "fencings"), ==, 0);
+    g_assert_cmpint(qdict_get_int(statistics, "aborted-tasks"), ==, 0);
+    out = entry_with(qdict_get_qlist(statistics, "persistent-reserve-out"),
+                     "action", "reserve");
+    g_assert_cmpint(qdict_get_int(out, "count"), ==, 1);
+    g_assert_cmpint(qdict_get_int(out, "failed"), ==, 1);
+    qobject_unref(info);
+
+    info = query_device("a");
+    statistics = qdict_get_qdict(info, "statistics");
+    g_assert_cmpint(qdict_get_int(statistics, "conflicts"), ==, 0);
+    g_assert_cmpint(qdict_get_int(statistics, "fencings"), ==, 1);
+    g_assert_cmpint(qdict_get_int(statistics, "fencings-failed"), ==, 0);
+    g_assert_cmpint(qdict_get_int(statistics, "last-drain-time"), <=,
+                    qdict_get_int(statistics, "longest-drain-time"));
+    out = entry_with(qdict_get_qlist(statistics, "persistent-reserve-out"),
+                     "action", "preempt-and-abort");
+    g_assert_cmpint(qdict_get_int(out, "failed"), ==, 0);
+    qobject_unref(info);
+    bench_free(b);
+}
+
+/* A saved state comes back whole; whoever would lose by it is asked for */
+static void test_save_load(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    QDict *empty = save("a"), *saved;
+    Result r;
+
+    reserve_for_both(b);
+    saved = save("b");
+    g_assert_cmpstr(qdict_get_str(saved, "format"), ==, "scsi-pr");
+
+    assert_refused(load("a", empty, false), "GenericError", "device a");
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    assert_done(load("a", empty, true));
+    g_assert_cmpuint(registrations("b"), ==, 0);
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x2a, 0x05);
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+
+    assert_done(load("/machine/peripheral/b", saved, false));
+    r = pr_in(b, A, READ_KEYS, 64);
+    g_assert_cmpuint(ldl_be_p(&r.data[0]), ==, 4);      /* PRGENERATION */
+    g_assert_cmphex(ldq_be_p(&r.data[8]), ==, KEY_A);
+    g_assert_cmphex(ldq_be_p(&r.data[16]), ==, KEY_B);
+    r = pr_in(b, B, READ_RESERVATION, 64);
+    g_assert_cmphex(ldq_be_p(&r.data[8]), ==, KEY_A);
+    qobject_unref(empty);
+    qobject_unref(saved);
+    bench_free(b);
+}
+
+/* Nothing changes unless all of the document is right */
+static void test_load_errors(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    QDict *saved = save("a"), *state;
+
+    reserve_for_both(b);
+    state = qdict_get_qdict(saved, "state");
+    qdict_put_int(state, "pr-generation", 7);
+    assert_refused(load("a", saved, true), "GenericError", "checksum");
+    qdict_put_int(saved, "schema", 99);
+    assert_refused(load("a", saved, true), "GenericError", "schema 99");
+    qdict_put_str(saved, "format", "other");
+    assert_refused(load("a", saved, true), "GenericError", "format");
+    qdict_put_str(state, "else", "");
+    assert_refused(load("a", saved, true), "GenericError", "else");
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    qobject_unref(saved);
+    bench_free(b);
+}
+
+/* Each command needs a device that has a store */
+static void test_no_device(void *obj, void *data, QGuestAllocator *alloc)
+{
+    static const char *const names[] = { "c", "medium", "/machine", "" };
+    QDict *document = save("a");
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *name = names[i];
+
+        assert_refused(administer("scsi-pr-save", name), "DeviceNotFound",
+                       name);
+        assert_refused(load(name, document, true), "DeviceNotFound", name);
+        assert_refused(preempt(name, "0xa"), "DeviceNotFound", name);
+        assert_refused(administer("scsi-pr-clear", name), "DeviceNotFound",
+                       name);
+    }
+    qobject_unref(document);
+}
+
+static void test_preempt_errors(void *obj, void *data, QGuestAllocator *alloc)
+{
+    static const char *const bad[] = {
+        "", "0x", "a", "10", "0xg", "0x-1", "0x 1", "0x0x1", "+0x1",
+        "0x10000000000000000"
+    };
+    const uint8_t reserve[VIRTIO_SCSI_CDB_SIZE] = { RESERVE };
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_good(command(b, A, reserve, NULL, 0, 0));
+    assert_refused(preempt("a", "0xa"), "GenericError", "RESERVE");
+    assert_done(administer("scsi-pr-clear", "b"));
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x03);
+
+    reserve_for_both(b);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_refused(preempt("a", bad[i]), "GenericError", "key");
+    }
+    assert_refused(preempt("a", "0xc"), "GenericError", "0x000000000000000c");
+    assert_refused(preempt("a", "0x0"), "GenericError", "key 0");
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    bench_free(b);
+}
+
+/*
+ * The administrator's PREEMPT AND ABORT waits for commands on their way as an
+ * initiator's does, and nothing else waits for it
+ */
+static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    Sent write;
+    QDict *event;
+
+    reserve_for_both(b);
+    assert_good(write_block(b, B, 1, 0xb1));
+    write = send_write(b, B, 2, 0xb2);
+    qtest_qmp_send(global_qtest, "{'execute': 'scsi-pr-preempt', 'arguments':"
+                   " {'device': 'a', 'key': '0xB'}}");
+    event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_DRAIN_LATE");
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(event, "data"), "device"),
+                    ==, "a");
+    qobject_unref(event);
+    g_assert_false(has_ended(b, &write));
+    assert_conflict(write_block(b, B, 3, 0xb3));
+    assert_good(write_block(b, A, 3, 0xa3));
+
+    qtest_clock_step(global_qtest, 10 * NANOSECONDS_PER_SECOND);
+    assert_good(await_command(b, &write));
+    assert_done(qtest_qmp_receive(global_qtest));
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+    assert_conflict(write_block(b, B, 2, 0xb4));
+    g_assert_cmpuint(registrations("a"), ==, 1);
+    bench_free(b);
+}
+
+/* Commands that do not end in time: an error, nothing has changed */
+static void test_preempt_gives_up(void *obj, void *data,
+                                  QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    QDict *info;
+    Sent write;
+
+    reserve_for_both(b);
+    assert_good(write_block(b, B, 1, 0xb1));
+    write = send_write(b, B, 2, 0xb2);
+    assert_refused(preempt("a", "0xb"), "GenericError", "device b");
+    g_assert_false(has_ended(b, &write));
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    info = query_device("a");
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "statistics"),
+                                  "fencings-failed"), ==, 1);
+    qobject_unref(info);
+
+    qtest_clock_step(global_qtest, 10 * NANOSECONDS_PER_SECOND);
+    assert_good(await_command(b, &write));
+    assert_done(preempt("a", "0xb"));
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+    bench_free(b);
+}
+
+static void test_clear(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    reserve_for_a(b);
+    assert_conflict(write_block(b, B, 0, 0xb0));
+    assert_done(administer("scsi-pr-clear", "b"));
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x2a, 0x03);
+    assert_good(write_block(b, B, 0, 0xb1));
+    g_assert_cmpuint(registrations("a"), ==, 0);
+    assert_done(administer("scsi-pr-clear", "b"));
+    bench_free(b);
+}
+
+static int64_t event_time_us(QDict *event)
+{
+    QDict *time = qdict_get_qdict(event, "timestamp");
+
+    return qdict_get_int(time, "seconds") * 1000000 +
+        qdict_get_int(time, "microseconds");
+}
+
+/*
+ * Waits until events of this name have told @of_a occurrences for device a and
+ * @of_b for b, neither more nor less, and no device more often than once a
+ * second.
+ */
+static void await_events(const char *name, int64_t of_a, int64_t of_b)
+{
+    int64_t left[] = { of_a, of_b };
+    int64_t last[] = { 0, 0 };
+
+    while (left[0] || left[1]) {
+        QDict *event = qtest_qmp_eventwait_ref(global_qtest, name);
+        QDict *of = qdict_get_qdict(event, "data");
+        int i = qdict_get_str(of, "device")[0] - 'a';
+        int64_t now = event_time_us(event);
+
+        g_assert(i == 0 || i == 1);
+        g_assert_true(g_str_has_suffix(qdict_get_str(of, "path"),
+                                       i ? "/b" : "/a"));
+        left[i] -= qdict_get_int(of, "count");
+        g_assert_cmpint(left[i], >=, 0);
+        /* the clock of the timer has milliseconds */
+        g_assert(!last[i] || now - last[i] >= 990 * 1000);
+        last[i] = now;
+        qobject_unref(event);
+    }
+}
+
+/* Every change is told, to each device that shares the store */
+static void test_changed(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    reserve_for_both(b);
+    assert_conflict(pr_out(b, B, PR_RESERVE, WRITE_EXCLUSIVE, KEY_B, 0));
+    await_events("SCSI_PR_CHANGED", 3, 3);
+    assert_good(pr_out(b, A, PR_RELEASE, WRITE_EXCLUSIVE_RO, KEY_A, 0));
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x04);
+    await_events("SCSI_PR_CHANGED", 1, 1);
+    assert_done(administer("scsi-pr-clear", "a"));
+    await_events("SCSI_PR_CHANGED", 1, 1);
+    bench_free(b);
+}
+
+/* Of two disks, one that changes all the time does not hide the other */
+static void test_changed_apart(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    const int times = 20;
+
+    for (int i = 0; i < times; i++) {
+        assert_good(pr_out(b, A, REGISTER_AND_IGNORE, 0, 0, KEY_A + i));
+    }
+    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+    await_events("SCSI_PR_CHANGED", times, 1);
+    bench_free(b);
+}
+
+/* What happens within the second after an event is told, also at the end */
+static void test_told_before_unplug(void *obj, void *data,
+                                    QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+    await_events("SCSI_PR_CHANGED", 1, 1);
+    assert_good(pr_out(b, B, REGISTER, 0, KEY_B, KEY_A));
+    await_events("SCSI_PR_CHANGED", 1, 1);
+    assert_good(pr_out(b, B, REGISTER, 0, KEY_A, KEY_B));
+    qtest_qmp_send(global_qtest, "{'execute': 'device_del',"
+                   " 'arguments': {'id': 'b'}}");
+    await_events("SCSI_PR_CHANGED", 1, 1);
+    bench_free(b);
+}
+
+/* The store's file, without "file:" */
+static const char *store_path(void)
+{
+    return file_store + strlen("file:");
+}
+
+static void take_store_away(void)
+{
+    g_autofree char *aside = g_strdup_printf("%s-shm", store_path());
+
+    /* a name that the test's end removes */
+    g_assert_cmpint(rename(store_path(), aside), ==, 0);
+}
+
+static void bring_store_back(void)
+{
+    g_autofree char *aside = g_strdup_printf("%s-shm", store_path());
+
+    g_assert_cmpint(rename(aside, store_path()), ==, 0);
+}
+
+/*
+ * Told once, to all devices that share the store, until it works again; what
+ * was in force stays in force, and no restart is needed
+ */
+static void test_store_error(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+
+    reserve_for_a(b);
+    for (int i = 0; i < 2; i++) {
+        take_store_away();
+        for (int j = 0; j < 3; j++) {
+            assert_check(pr_out(b, A, CLEAR, 0, KEY_A, 0), HARDWARE_ERROR,
+                         0x44, 0x00);
+            assert_refused(administer("scsi-pr-save", "b"), "GenericError",
+                           store_path());
+            assert_refused(administer("scsi-pr-clear", "b"), "GenericError",
+                           store_path());
+            assert_good(write_block(b, A, 0, 0xa0));
+            assert_conflict(write_block(b, B, 0, 0xb0));
+        }
+        await_events("SCSI_PR_STORE_ERROR", 1, 1);
+        bring_store_back();
+        g_assert_cmpuint(registrations("b"), ==, 1);
+    }
+    bench_free(b);
+}
+
+/* A failure that no command of a guest has met */
+static void test_store_error_of_reset(void *obj, void *data,
+                                      QGuestAllocator *alloc)
+{
+    const uint8_t reserve[VIRTIO_SCSI_CDB_SIZE] = { RESERVE };
+    Bench *b = bench_new_pair(obj, alloc);
+    QDict *event;
+
+    assert_good(command(b, A, reserve, NULL, 0, 0));
+    take_store_away();
+    reset_logical_unit(b, A);
+    event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_STORE_ERROR");
+    g_assert_nonnull(strstr(qdict_get_str(qdict_get_qdict(event, "data"),
+                                          "message"), store_path()));
+    qobject_unref(event);
+    bring_store_back();
+    bench_free(b);
+}
+
+static void assert_in_schema(const QList *schema, const char *name,
+                             const char *type)
+{
+    const QDict *entry = entry_with(schema, "name", name);
+
+    g_assert_cmpstr(qdict_get_str(entry, "meta-type"), ==, type);
+}
+
+/* Management software finds out what there is */
+static void test_introspection(void *obj, void *data, QGuestAllocator *alloc)
+{
+    static const char *const commands[] = {
+        "query-scsi-pr", "scsi-pr-save", "scsi-pr-load", "scsi-pr-preempt",
+        "scsi-pr-clear"
+    };
+    static const char *const events[] = {
+        "SCSI_PR_CHANGED", "SCSI_PR_PREEMPTED", "SCSI_PR_STORE_ERROR",
+        "SCSI_PR_DRAIN_LATE"
+    };
+    QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-qmp-schema'}");
+    const QList *schema = qdict_get_qlist(answer, "return");
+
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        assert_in_schema(schema, commands[i], "command");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+        assert_in_schema(schema, events[i], "event");
+    }
+    qobject_unref(answer);
+}
+
+static void assert_shown(const char *text)
+{
+    g_autofree char *shown = qtest_hmp(global_qtest, "info scsi-pr");
+
+    if (!strstr(shown, text)) {
+        g_test_message("%s", shown);
+        g_assert_cmpstr(shown, ==, text);
+    }
+}
+
+static void test_hmp(void *obj, void *data, QGuestAllocator *alloc)
+{
+    const uint8_t reserve[VIRTIO_SCSI_CDB_SIZE] = { RESERVE };
+    Bench *b = bench_new_pair(obj, alloc);
+    g_autofree char *help = qtest_hmp(global_qtest, "help info");
+
+    g_assert_nonnull(strstr(help, "info scsi-pr  -- "));
+    assert_good(command(b, A, reserve, NULL, 0, 0));
+    assert_shown("  Reservation: made by RESERVE (SPC-2), held by"
+                 " iqn.2026-01.org.example:a, target port 1\n"
+                 "  Registrations: none\n");
+    assert_done(administer("scsi-pr-clear", "a"));
+    assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x03);
+    assert_shown("  Reservation: none\n");
+
+    reserve_for_both(b);
+    assert_shown("\na: memory:quorum\n"
+                 "  I_T nexus: iqn.2026-01.org.example:a, target port 1\n"
+                 "  PRgeneration: 2, APTPL: off\n"
+                 "  Reservation: write-exclusive-registrants-only, held by"
+                 " iqn.2026-01.org.example:a, target port 1\n"
+                 "  Registrations:\n"
+                 "    0x000000000000000a  iqn.2026-01.org.example:a,"
+                 " target port 1\n"
+                 "    0x000000000000000b  iqn.2026-01.org.example:b,"
+                 " target port 1\n"
+                 "  Attached:\n");
+    assert_shown("device b): iqn.2026-01.org.example:b, target port 1, live,"
+                 " commands: 0\n");
+    assert_shown("  PERSISTENT RESERVE OUT register: 1, failed: 0\n");
+    bench_free(b);
+}
+
+static void test_hmp_without_store(void *obj, void *data,
+                                   QGuestAllocator *alloc)
+{
+    assert_shown("No SCSI device has pr-store set");
+}
+
+static void *setup_apart(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    add_nexus(cmd_line, A, "medium", "memory:one");
+    add_nexus(cmd_line, B, "medium", "memory:other");
+    return arg;
+}
+
+static void *setup_file_pair(GString *cmd_line, void *arg)
+{
+    make_file_store();
+    setup_medium(cmd_line, arg);
+    add_pair(cmd_line, file_store);
+    return arg;
+}
+
+/* All but the first write of B wait until the test's clock goes on */
+static void *setup_throttled(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    g_string_append(cmd_line, " -object throttle-group,id=slow,x-iops-total=1"
+                    " -blockdev driver=throttle,node-name=throttled,"
+                    "throttle-group=slow,file=medium");
+    add_nexus(cmd_line, A, "medium", "memory:quorum");
+    add_nexus(cmd_line, B, "throttled", "memory:quorum");
+    return arg;
+}
+
+static void *setup_throttled_impatient(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -global scsi-hd.pr-abort-timeout=300");
+    return setup_throttled(cmd_line, arg);
+}
+
+static void register_scsi_pr_qmp_test(void)
+{
+    QOSGraphTestOptions pair = { .before = setup_pair };
+    QOSGraphTestOptions plain = { .before = setup_plain };
+    QOSGraphTestOptions apart = { .before = setup_apart };
+    QOSGraphTestOptions file_pair = { .before = setup_file_pair };
+    QOSGraphTestOptions throttled = { .before = setup_throttled };
+    QOSGraphTestOptions impatient = { .before = setup_throttled_impatient };
+
+    qos_add_test("scsi-pr-qmp-counters", "virtio-scsi", test_counters, &pair);
+    qos_add_test("scsi-pr-qmp-save-load", "virtio-scsi", test_save_load, &pair);
+    qos_add_test("scsi-pr-qmp-load-errors", "virtio-scsi", test_load_errors,
+                 &pair);
+    qos_add_test("scsi-pr-qmp-no-device", "virtio-scsi", test_no_device,
+                 &pair);
+    qos_add_test("scsi-pr-qmp-preempt-errors", "virtio-scsi",
+                 test_preempt_errors, &pair);
+    qos_add_test("scsi-pr-qmp-preempt-waits", "virtio-scsi",
+                 test_preempt_waits, &throttled);
+    qos_add_test("scsi-pr-qmp-preempt-gives-up", "virtio-scsi",
+                 test_preempt_gives_up, &impatient);
+    qos_add_test("scsi-pr-qmp-clear", "virtio-scsi", test_clear, &pair);
+    qos_add_test("scsi-pr-qmp-changed", "virtio-scsi", test_changed, &pair);
+    qos_add_test("scsi-pr-qmp-changed-apart", "virtio-scsi",
+                 test_changed_apart, &apart);
+    qos_add_test("scsi-pr-qmp-told-before-unplug", "virtio-scsi",
+                 test_told_before_unplug, &pair);
+    qos_add_test("scsi-pr-qmp-store-error", "virtio-scsi", test_store_error,
+                 &file_pair);
+    qos_add_test("scsi-pr-qmp-store-error-of-reset", "virtio-scsi",
+                 test_store_error_of_reset, &file_pair);
+    qos_add_test("scsi-pr-qmp-introspection", "virtio-scsi",
+                 test_introspection, &pair);
+    qos_add_test("scsi-pr-qmp-hmp", "virtio-scsi", test_hmp, &pair);
+    qos_add_test("scsi-pr-qmp-hmp-without-store", "virtio-scsi",
+                 test_hmp_without_store, &plain);
+}
+
+libqos_init(register_scsi_pr_qmp_test);

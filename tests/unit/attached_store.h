@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A store, of memory or of a file, to which A, B and C are attached.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "store/store.h"
+#include "temporary_directory.h"
+#include "testing.h"
+
+namespace scsi_pr::testing {
+
+// An owner that lets every command leave that it is told to abort.
+class Owner : public NexusListener {
+ public:
+  void AbortTasks() override {
+    aborts++;
+    if (slot != nullptr && parked) slot->Leave(*std::exchange(parked, std::nullopt));
+  }
+  void Fenced() override { fencings++; }
+  void Preempted() override { preemptions++; }
+  void Changed(uint64_t, uint32_t last_generation, uint64_t count) override {
+    generation = last_generation;
+    changes += count;
+  }
+  void StoreFailed(const Status& status) override {
+    const std::lock_guard lock(mutex);
+    failures.push_back(status.message());
+  }
+  std::vector<std::string> TakeFailures() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(failures, {});
+  }
+
+  GateSlot* slot = nullptr;
+  std::optional<Admission::Epoch> parked;  // a command that it can abort
+  std::atomic<int> aborts{0};
+  std::atomic<int> fencings{0};
+  std::atomic<int> preemptions{0};
+  std::atomic<uint32_t> generation{0};
+  std::atomic<uint64_t> changes{0};
+  std::mutex mutex;
+  std::vector<std::string> failures;
+};
+
+class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string uri = IsFile() ? "file:" + path_ : "memory:attached-store-test";
+    ASSERT_TRUE(Store::Open(uri, Store::OpenMode::kCreate, &store_).ok());
+    for (const Nexus& nexus : {A(), B(), C()}) Attach(nexus);
+  }
+  void TearDown() override {
+    for (const auto& owner : owners_) store_->Detach(owner->slot);
+  }
+
+  Owner& Attach(const Nexus& nexus) {
+    owners_.push_back(std::make_unique<Owner>());
+    Owner& owner = *owners_.back();
+    EXPECT_TRUE(store_->Attach(nexus, "owner", &owner, &owner.slot).ok());
+    return owner;
+  }
+  Owner& a() { return *owners_[0]; }
+  Owner& b() { return *owners_[1]; }
+  Owner& c() { return *owners_[2]; }
+
+  Status Try(const Nexus& nexus, const PersistentReserveOut& command, Outcome* outcome) {
+    return store_->Update(
+        [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
+        waiting_, outcome);
+  }
+  ScsiStatus Send(const Nexus& nexus, const PersistentReserveOut& command) {
+    Outcome outcome;
+    const Status status = Try(nexus, command, &outcome);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return outcome.status;
+  }
+  void RegisterAll() {
+    EXPECT_EQ(Send(A(), Register(0, kKeyA)), ScsiStatus::kGood);
+    EXPECT_EQ(Send(B(), Register(0, kKeyB)), ScsiStatus::kGood);
+    EXPECT_EQ(Send(C(), Register(0, kKeyC)), ScsiStatus::kGood);
+  }
+  State Read() {
+    Snapshot snapshot;
+    EXPECT_TRUE(store_->Read(&snapshot).ok());
+    return snapshot.state;
+  }
+  static bool Writes(Owner& owner) {
+    const auto epoch = owner.slot->Enter(AccessClass::kWrite);
+    if (epoch) owner.slot->Leave(*epoch);
+    return epoch.has_value();
+  }
+
+  static bool IsFile() { return std::string(GetParam()) == "file"; }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "lu.pr";
+  std::shared_ptr<Store> store_;
+  std::vector<std::unique_ptr<Owner>> owners_;
+  Store::Waiting waiting_;
+};
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+}  // namespace scsi_pr::testing

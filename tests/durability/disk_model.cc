@@ -81,12 +81,14 @@ void DiskRecorder::After(const FileCall& call) {
       return Add({.kind = Kind::kSync, .file = FileOf(call.fd)});
     case FileCall::Kind::kLink:
       names_[NameOf(call.new_path)] = names_[NameOf(call.path)];
-      return Add({.kind = Kind::kLink, .name = NameOf(call.path), .new_name = NameOf(call.new_path)});
+      return Add(
+          {.kind = Kind::kLink, .name = NameOf(call.path), .new_name = NameOf(call.new_path)});
     case FileCall::Kind::kRename:
       Forget(NameOf(call.new_path));
       names_[NameOf(call.new_path)] = names_[NameOf(call.path)];
       names_.erase(NameOf(call.path));
-      return Add({.kind = Kind::kRename, .name = NameOf(call.path), .new_name = NameOf(call.new_path)});
+      return Add(
+          {.kind = Kind::kRename, .name = NameOf(call.path), .new_name = NameOf(call.new_path)});
     case FileCall::Kind::kUnlink:
       Forget(NameOf(call.path));
       return Add({.kind = Kind::kUnlink, .name = NameOf(call.path)});

@@ -45,7 +45,8 @@ class FailingDiskTest : public ProcessTest {
   void Prepare(const Change& change) {
     Good(MakeEmpty);
     for (const auto& each : change.before) Good(each);
-    while (a_->unit_attentions().Take() || b_->unit_attentions().Take() || c_->Ask("attention") != "none") {
+    while (a_->unit_attentions().Take() || b_->unit_attentions().Take() ||
+           c_->Ask("attention") != "none") {
     }
   }
 
@@ -54,9 +55,9 @@ class FailingDiskTest : public ProcessTest {
     Snapshot snapshot;
     const Status status = store_->Read(&snapshot);
     EXPECT_TRUE(status.ok()) << status.message();
-    return EncodeDocument(snapshot.state) + " A " + std::to_string(a_->admission().access()) + " B " +
-           std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") + " " +
-           c_->Ask("admits") + ", " + c_->Ask("attention");
+    return EncodeDocument(snapshot.state) + " A " + std::to_string(a_->admission().access()) +
+           " B " + std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") +
+           " " + c_->Ask("admits") + ", " + c_->Ask("attention");
   }
   State Read() {
     Snapshot snapshot;

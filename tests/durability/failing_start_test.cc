@@ -38,7 +38,8 @@ class FailingStartTest : public ::testing::Test {
   void AtEveryCall(const std::function<void(const std::string&)>& make, const State& expected) {
     for (const Fault& fault : kFaults) {
       SCOPED_TRACE(fault.name);
-      for (int at = 1; Attempt(make, expected, fault, at) && !HasFailure(); at++) ASSERT_LT(at, 1000);
+      int at = 1;
+      while (Attempt(make, expected, fault, at) && !HasFailure()) ASSERT_LT(++at, 1000);
       if (HasFailure()) return;
     }
   }
@@ -87,8 +88,9 @@ void ReservedByA(const std::string& path) {
   for (const Command& command : {Register(0, kKeyA).Aptpl(), Reserve(kKeyA, kWE)}) {
     Outcome outcome;
     ASSERT_TRUE(store
-                    ->Update([&](const State& state) { return Apply(state, kDurable, A(), command); },
-                             &outcome)
+                    ->Update(
+                        [&](const State& state) { return Apply(state, kDurable, A(), command); },
+                        &outcome)
                     .ok());
   }
   store->Detach(slot);

@@ -33,7 +33,8 @@ class RecordedStore {
     Ended();
   }
   void Send(const Nexus& nexus, const PersistentReserveOut& command) {
-    Update([&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); });
+    Update(
+        [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); });
   }
   void Send(const Nexus& nexus, LegacyAction action) {
     Update([&](const State& state) { return ApplyLegacy(state, nexus, action); });

@@ -73,7 +73,8 @@ struct Subject {
   void Unplug() { server.reset(); }
   State Read() {
     // Behind the reset, if there was one.
-    EXPECT_EQ(Execute(*server, {0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0}).status, ScsiStatus::kGood);
+    const ByteVector harmless = {0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0};
+    EXPECT_EQ(Execute(*server, harmless).status, ScsiStatus::kGood);
     Snapshot snapshot;
     EXPECT_TRUE(store->Read(&snapshot).ok());
     return snapshot.state;
@@ -101,8 +102,9 @@ void Establish(Subject& subject, Before before, bool aptpl) {
       Outcome outcome;
       for (const Command& of_b : {Register(0, kKeyB), Clear(kKeyB)}) {
         EXPECT_TRUE(subject.store
-                        ->Update([&](const State& state) { return Apply(state, kVolatile, B(), of_b); },
-                                 &outcome)
+                        ->Update(
+                            [&](const State& state) { return Apply(state, kVolatile, B(), of_b); },
+                            &outcome)
                         .ok());
       }
   }
@@ -157,7 +159,7 @@ std::unique_ptr<Subject> SurvivalTest::After(const Row& row, Before before, bool
 
 void SurvivalTest::Expect(const Row& row, bool aptpl) {
   for (const Before before : {Before::kPersistent, Before::kReserve, Before::kAttention}) {
-    for (const char* suffix : {"", "-gate", "-wal", "-shm"}) std::filesystem::remove(path_ + suffix);
+    for (const char* name : {"", "-gate", "-wal", "-shm"}) std::filesystem::remove(path_ + name);
     const auto other = row.others && row.file ? Attached(1) : nullptr;
     const auto subject = After(row, before, aptpl);
     const State found = subject->Read();

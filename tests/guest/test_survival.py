@@ -95,8 +95,8 @@ class Seen:
     written: bool  # a write ends in GOOD
 
 
-# Names of the devices by their WWN, then everything about each unit, in one command: under TCG a
-# process costs time, and a round trip does.
+# Names of the devices by their WWN, then everything about each unit, in one command: under TCG
+# a process costs time, and a round trip does.
 FIND = """
 unit() { grep -l "naa.$1" /sys/block/sd*/device/wwid | sed 's|/sys/block/|/dev/|;s|/device/wwid||'; }
 """
@@ -135,7 +135,8 @@ def establish(host: Host) -> dict[str, Seen]:
 def look(host: Host) -> dict[str, Seen]:
     script = FIND + "".join(LOOK.format(name=n, wwn=wwn(n)) for n, _, _ in UNITS)
     said = host.a.run(script, timeout=60).out
-    return {name: seen(text) for name, text in re.findall(r"=== (\w+)\n(.*?)(?==== |\Z)", said, re.S)}
+    units = re.findall(r"=== (\w+)\n(.*?)(?==== |\Z)", said, re.S)
+    return {name: seen(text) for name, text in units}
 
 
 def seen(said: str) -> Seen:

@@ -25,8 +25,9 @@ def rows() -> list[Row]:
     found = []
     for line in DATA.read_text().splitlines():
         if line and not line.startswith("//"):
-            *fields, tests = line.split(" | ")
-            found.append(Row(*fields, tuple(tests.split("; "))))
+            event, store, aptpl, state, generation, reserve, attentions, tests = line.split(" | ")
+            remains = (state, generation, reserve, attentions)
+            found.append(Row(event, store, aptpl, *remains, tuple(tests.split("; "))))
     return found
 
 

@@ -582,31 +582,23 @@ static void register_scsi_pr_qmp_test(void)
     QOSGraphTestOptions file_pair = { .before = setup_file_pair };
     QOSGraphTestOptions held = { .before = setup_held };
 
-    qos_add_test("scsi-pr-qmp-counters", "virtio-scsi", test_counters, &pair);
-    qos_add_test("scsi-pr-qmp-save-load", "virtio-scsi", test_save_load, &pair);
-    qos_add_test("scsi-pr-qmp-load-errors", "virtio-scsi", test_load_errors,
-                 &pair);
-    qos_add_test("scsi-pr-qmp-no-device", "virtio-scsi", test_no_device,
-                 &pair);
-    qos_add_test("scsi-pr-qmp-preempt-errors", "virtio-scsi",
-                 test_preempt_errors, &pair);
-    qos_add_test("scsi-pr-qmp-preempt-waits", "virtio-scsi",
-                 test_preempt_waits, &held);
-    qos_add_test("scsi-pr-qmp-clear", "virtio-scsi", test_clear, &pair);
-    qos_add_test("scsi-pr-qmp-changed", "virtio-scsi", test_changed, &pair);
-    qos_add_test("scsi-pr-qmp-changed-apart", "virtio-scsi",
-                 test_changed_apart, &apart);
-    qos_add_test("scsi-pr-qmp-told-before-unplug", "virtio-scsi",
-                 test_told_before_unplug, &pair);
-    qos_add_test("scsi-pr-qmp-store-error", "virtio-scsi", test_store_error,
-                 &file_pair);
-    qos_add_test("scsi-pr-qmp-store-error-of-reset", "virtio-scsi",
-                 test_store_error_of_reset, &file_pair);
-    qos_add_test("scsi-pr-qmp-introspection", "virtio-scsi",
-                 test_introspection, &pair);
-    qos_add_test("scsi-pr-qmp-hmp", "virtio-scsi", test_hmp, &pair);
-    qos_add_test("scsi-pr-qmp-hmp-without-store", "virtio-scsi",
-                 test_hmp_without_store, &plain);
+    add_test_group("scsi-pr-qmp-group");
+    add_test("scsi-pr-qmp-counters", test_counters, &pair);
+    add_test("scsi-pr-qmp-save-load", test_save_load, &pair);
+    add_test("scsi-pr-qmp-load-errors", test_load_errors, &pair);
+    add_test("scsi-pr-qmp-no-device", test_no_device, &pair);
+    add_test("scsi-pr-qmp-preempt-errors", test_preempt_errors, &pair);
+    add_test("scsi-pr-qmp-preempt-waits", test_preempt_waits, &held);
+    add_test("scsi-pr-qmp-clear", test_clear, &pair);
+    add_test("scsi-pr-qmp-changed", test_changed, &pair);
+    add_test("scsi-pr-qmp-changed-apart", test_changed_apart, &apart);
+    add_test("scsi-pr-qmp-told-before-unplug", test_told_before_unplug, &pair);
+    add_test("scsi-pr-qmp-store-error", test_store_error, &file_pair);
+    add_test("scsi-pr-qmp-store-error-of-reset", test_store_error_of_reset,
+             &file_pair);
+    add_test("scsi-pr-qmp-introspection", test_introspection, &pair);
+    add_test("scsi-pr-qmp-hmp", test_hmp, &pair);
+    add_test("scsi-pr-qmp-hmp-without-store", test_hmp_without_store, &plain);
 }
 
 libqos_init(register_scsi_pr_qmp_test);

@@ -207,6 +207,14 @@ void scsi_pr_leave(ScsiPrDevice *device, ScsiPrTask *task);
 bool scsi_pr_is_awaited(ScsiPrDevice *device, const ScsiPrTask *task);
 bool scsi_pr_is_being_fenced(ScsiPrDevice *device);
 
+/*
+ * Whether a fencing of the nexus has begun since this task entered; it may have
+ * left meanwhile. A task that leaves, but is to go on later, must be aborted
+ * then: no fencing waits for it. Ask when scsi_pr_hand_over() has returned; or
+ * with a copy of the task, when it has entered again.
+ */
+bool scsi_pr_fenced_since(ScsiPrDevice *device, const ScsiPrTask *task);
+
 /* Fixed part of sense data (SPC-3 4.5.3). */
 typedef struct ScsiPrSense {
     uint8_t key;
@@ -291,7 +299,8 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice *device, ScsiPrSense *sense);
  *
  * A source that goes on nevertheless (the migration failed or was cancelled,
  * or it was a snapshot) takes over as well. Texts are JSON, for the library
- * alone; the destination takes them for hostile.
+ * alone; the destination takes them for hostile. A device's functions below are
+ * called one at a time.
  */
 
 /* Frees what the functions below return; NULL is ignored. */
@@ -335,7 +344,7 @@ char *scsi_pr_hand_over(ScsiPrDevice *device, ScsiPrError *error);
 bool scsi_pr_arrive(ScsiPrDevice *device, const char *text, ScsiPrError *error);
 
 typedef enum ScsiPrOwnership {
-    /* Ours, and nothing was changed since it was handed over, or it never was. */
+    /* Ours, and nobody has fenced the nexus since it was handed over. */
     SCSI_PR_TAKEN,
     /*
      * Ours, but others may have fenced the nexus meanwhile: commands that were

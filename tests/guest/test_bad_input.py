@@ -228,17 +228,17 @@ def test_newer_document(qemu: Path, image: Path, kept: Path) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE logical_unit SET document = replace(document, 'deadbeef', 'deadbeee')",
-        "UPDATE logical_unit SET document = '{'",
-        "UPDATE logical_unit SET document = ''",
-        "UPDATE logical_unit SET document = replace(document, 'scsi-pr', 'other')",
-        "UPDATE logical_unit SET unit_attentions = 'none'",
-        "DELETE FROM logical_unit",
+        "UPDATE {newest} SET document = replace(document, 'deadbeef', 'deadbeee')",
+        "UPDATE {newest} SET document = '{{'",
+        "UPDATE {newest} SET document = ''",
+        "UPDATE {newest} SET document = replace(document, 'scsi-pr', 'other')",
+        "UPDATE {newest} SET unit_attentions = 'none'",
+        "DELETE FROM {newest}",
     ],
 )
 def test_damaged_record(qemu: Path, image: Path, kept: Path, sql: str) -> None:
-    store.execute(kept, sql)
-    refused(qemu, kept, image, "damaged")
+    store.execute(kept, sql.format(newest=store.newest(kept)))
+    refused(qemu, kept, image, "damaged", "scsi-pr check")
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "zeroed header", "garbage", "zeroed page"])

@@ -10,7 +10,6 @@ import pytest
 
 from guest.lib import disk
 from guest.lib.disk import WWN, Disk, option
-from guest.lib.qmp import QmpError
 from guest.lib.scsi import CONFLICT, GOOD, Initiator, outcome
 from guest.lib.vm import VM, boot
 
@@ -70,9 +69,3 @@ def test_parked_write_goes_on_if_nothing_forbids_it(
     a.qmp.execute("cont")
     assert outcome(a.finish(write)) == GOOD
     assert image.read_bytes()[BLOCK * 512 :][:6] == b"parked"
-
-
-def test_migration_is_refused(pair_with_failing_disk: tuple[VM, VM, Path]) -> None:
-    a, _, _ = pair_with_failing_disk
-    with pytest.raises(QmpError, match="pr-store cannot be migrated yet"):
-        a.qmp.execute("migrate", {"uri": "exec:cat >/dev/null"})

@@ -23,11 +23,24 @@ class Wrapper : public Store {
   explicit Wrapper(std::shared_ptr<Store> store) : Store(store->uri()), store_(std::move(store)) {}
 
   Capabilities capabilities() const override { return store_->capabilities(); }
-  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
-                GateSlot** slot) override {
-    return store_->Attach(nexus, owner, listener, slot);
+  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+                NexusListener* listener, GateSlot** slot) override {
+    return store_->Attach(nexus, owner, mode, listener, slot);
   }
   void Detach(GateSlot* slot) override { store_->Detach(slot); }
+  Status Identify(StoreIdentity* identity) override { return store_->Identify(identity); }
+  Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) override {
+    return store_->HandOver(slot, is_owner, handed);
+  }
+  Status Arrive(GateSlot* slot, HandedOver* handed) override {
+    return store_->Arrive(slot, handed);
+  }
+  bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) override {
+    return store_->TakeOver(slot, tenure);
+  }
+  bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override {
+    return store_->MayBeFencedSince(slot, handed);
+  }
   Status Read(Snapshot* snapshot) override { return store_->Read(snapshot); }
   std::vector<Attachment> Attached() override { return store_->Attached(); }
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
@@ -117,9 +130,9 @@ class PowerOn : public Wrapper {
  public:
   using Wrapper::Wrapper;
 
-  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
-                GateSlot** slot) override {
-    Status status = store_->Attach(nexus, owner, listener, slot);
+  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+                NexusListener* listener, GateSlot** slot) override {
+    Status status = store_->Attach(nexus, owner, mode, listener, slot);
     if (!status.ok()) return status;
     Outcome ignored;
     return store_->Update([](const State& state) { return Become(AfterPowerOn(state)); },

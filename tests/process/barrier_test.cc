@@ -63,10 +63,15 @@ class BarrierTest : public ProcessTest {
   std::unique_ptr<Child> processes_[3];
 };
 
+// The fencer is stopped where it waits: whatever it does before that is done.
 TEST_F(BarrierTest, WaitsForAnotherProcess) {
   const std::string leave = Enter();
+  EXPECT_EQ(a().Ask("crash waiting 1 " + std::to_string(SIGSTOP)), "ok");
   a().Write(PreemptAndAbort(1, 2));
-  EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
+  a().AwaitStop();
+  EXPECT_EQ(b().Ask("admits"), "no");
+  EXPECT_EQ(c().Ask("keys"), "1,2,3") << "still listed";
+  a().Signal(SIGCONT);
   EXPECT_EQ(c().Ask("keys"), "1,2,3") << "still listed";
   EXPECT_EQ(c().Ask("admits"), "yes") << "no convoy";
   EXPECT_EQ(b().Ask(leave), "ok");
@@ -224,7 +229,7 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
 
 // Dead in the middle of a drain, and dead while it gives up.
 TEST_F(BarrierTest, FencerDiesWhileTheVictimHasCommandsOnTheirWay) {
-  for (const char* name : {"shut", "notified", "reopening"}) {
+  for (const char* name : {"shut", "notified", "waiting", "reopening"}) {
     SCOPED_TRACE(name);
     const std::string leave = Enter();
     EXPECT_EQ(a().Ask("patience 50"), "ok");

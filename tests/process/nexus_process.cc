@@ -4,8 +4,12 @@
 //
 //   nexus-process URI INITIATOR
 //
-//   attach            -> ok | error CODE MESSAGE
+//   attach | incoming -> ok | error CODE MESSAGE
 //   detach            -> ok
+//   hand-over         -> TEXT | error CODE MESSAGE
+//   arrive TEXT       -> ok | error CODE MESSAGE
+//   take-over         -> taken | maybe fenced | not taken
+//   heard             -> how often: ABORT-TASKS FENCED PREEMPTED
 //   out SA KEY ACTION-KEY TYPE APTPL -> status N | error CODE MESSAGE
 //   reserve | release -> status N | error CODE MESSAGE     (those of SPC-2)
 //   admits            -> yes | no          (a WRITE command, through the gate)
@@ -13,29 +17,60 @@
 //   leave N           -> ok
 //   patience MS       -> ok                (of a PREEMPT AND ABORT)
 //   crash NAME N SIG  -> ok                (sends itself SIG there, the Nth time)
+//   crash-call N      -> ok                (kills itself before the Nth system call
+//                                           for a file of the store, from now on)
 //   attention         -> none | ASC ASCQ
 //   keys              -> one word, a comma-separated list, "-" when there is none
+//   state             -> the canonical document | error CODE MESSAGE
 //   hammer KEY        -> ok, then changes the own key until it is killed
 //   quit
 //
 // The first line it prints is the outcome of opening the store.
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <iostream>
 #include <sstream>
 
+#include "../durability/file_calls.h"
+#include "core/document.h"
 #include "core/legacy.h"
 #include "crash_point.h"
-#include "store/store.h"
+#include "server/device_server.h"
 
 namespace {
 
 using namespace scsi_pr;
 
+struct Listener : NexusListener {
+  void AbortTasks() override { aborts++; }
+  void Fenced() override { fencings++; }
+  void Preempted() override { preemptions++; }
+
+  std::atomic<int> aborts{0};
+  std::atomic<int> fencings{0};
+  std::atomic<int> preemptions{0};
+};
+
 struct Process {
   Nexus nexus;
   std::shared_ptr<Store> store;
-  GateSlot* slot = nullptr;
   Store::Waiting waiting;
+  Listener listener;
+  std::unique_ptr<DeviceServer> server;
 };
+
+// Kills the process before a call for a file of the store.
+struct Killer : testing::FileWatcher {
+  int left = 0;  // 0: never
+
+  int Before(const testing::FileCall&) override {
+    if (left > 0 && --left == 0) kill(getpid(), SIGKILL);
+    return 0;
+  }
+};
+Killer killer;
 
 std::string Text(const Status& status) {
   if (status.ok()) return "ok";
@@ -53,6 +88,43 @@ Status Send(Process& process, const PersistentReserveOut& command, Outcome* outc
         return Apply(state, process.store->capabilities(), process.nexus, command);
       },
       process.waiting, outcome);
+}
+
+std::string Attach(Process& process, bool incoming) {
+  DeviceServer::Options options;
+  options.listener = &process.listener;
+  options.incoming = incoming;
+  return Text(DeviceServer::Open(process.store, process.nexus, "helper", std::move(options),
+                                 &process.server));
+}
+
+std::string HandOver(Process& process) {
+  std::string text;
+  const Status status = process.server->HandOver(&text);
+  return status.ok() ? text : Text(status);
+}
+
+std::string Arrive(Process& process, std::istream& arguments) {
+  std::string text;
+  std::getline(arguments >> std::ws, text);
+  return Text(process.server->Arrive(text));
+}
+
+std::string TakeOver(Process& process) {
+  switch (process.server->TakeOver()) {
+    case Ownership::kTaken:
+      return "taken";
+    case Ownership::kTakenMaybeFenced:
+      return "maybe fenced";
+    case Ownership::kNotTaken:
+      break;
+  }
+  return "not taken";
+}
+
+std::string Heard(const Listener& listener) {
+  return std::to_string(listener.aborts) + " " + std::to_string(listener.fencings) + " " +
+         std::to_string(listener.preemptions);
 }
 
 std::string Out(Process& process, std::istream& arguments) {
@@ -85,8 +157,14 @@ std::string Keys(Process& process) {
   return keys.empty() ? "-" : keys;
 }
 
+std::string StateOf(Process& process) {
+  Snapshot snapshot;
+  const Status status = process.store->Read(&snapshot);
+  return status.ok() ? EncodeDocument(snapshot.state) : Text(status);
+}
+
 std::string Attention(Process& process) {
-  const auto sense = process.slot->unit_attentions().Take();
+  const auto sense = process.server->TakeUnitAttention();
   if (!sense) return "none";
   return std::to_string(sense->asc) + " " + std::to_string(sense->ascq);
 }
@@ -110,8 +188,9 @@ std::string Set(Process& process, const std::string& verb, std::istream& argumen
   int signal = 0;
   if (verb == "crash") arguments >> name;
   arguments >> number >> signal;
+  if (verb == "crash-call") killer.left = number;
   if (verb == "crash") testing::ArmCrashPoint(name, number, signal);
-  if (verb == "leave") process.slot->Leave(static_cast<Admission::Epoch>(number));
+  if (verb == "leave") process.server->Leave(static_cast<Admission::Epoch>(number));
   if (verb == "patience") process.waiting.abort_timeout = std::chrono::milliseconds(number);
   return "ok";
 }
@@ -120,20 +199,27 @@ std::string Answer(Process& process, const std::string& line) {
   std::istringstream arguments(line);
   std::string verb;
   arguments >> verb;
-  if (verb == "attach") return Text(process.store->Attach(process.nexus, "helper", nullptr, &process.slot));
+  if (verb == "attach" || verb == "incoming") return Attach(process, verb == "incoming");
+  if (verb == "hand-over") return HandOver(process);
+  if (verb == "arrive") return Arrive(process, arguments);
+  if (verb == "take-over") return TakeOver(process);
+  if (verb == "heard") return Heard(process.listener);
   if (verb == "out") return Out(process, arguments);
   if (verb == "reserve") return Legacy(process, LegacyAction::kReserve);
   if (verb == "release") return Legacy(process, LegacyAction::kRelease);
   if (verb == "keys") return Keys(process);
   if (verb == "attention") return Attention(process);
-  if (verb == "admits") return process.slot->admission().Admits(AccessClass::kWrite) ? "yes" : "no";
+  if (verb == "admits") return process.server->Admits(AccessClass::kWrite) ? "yes" : "no";
   if (verb == "enter") {
-    const auto epoch = process.slot->Enter(AccessClass::kWrite);
+    const auto epoch = process.server->Enter(AccessClass::kWrite);
     return epoch ? "epoch " + std::to_string(*epoch) : "no";
   }
-  if (verb == "leave" || verb == "patience" || verb == "crash") return Set(process, verb, arguments);
+  if (verb == "state") return StateOf(process);
+  if (verb == "leave" || verb == "patience" || verb.starts_with("crash")) {
+    return Set(process, verb, arguments);
+  }
   if (verb == "detach") {
-    process.store->Detach(process.slot);
+    process.server.reset();
     return "ok";
   }
   if (verb == "hammer") {
@@ -154,6 +240,8 @@ int main(int argc, char** argv) {
   const auto initiator = TransportId::FromText(argv[2], &error);
   if (!initiator) return 2;
   process.nexus = {*initiator, 1};
+  const std::string path = std::string(argv[1]).substr(std::string(argv[1]).find(':') + 1);
+  const testing::Watching watching(path, &killer);
   const Status status = Store::Open(argv[1], Store::OpenMode::kCreate, &process.store);
   std::cout << Text(status) << std::endl;
   if (!status.ok()) return 1;

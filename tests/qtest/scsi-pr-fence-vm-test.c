@@ -7,45 +7,21 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-setup.h"
-#include "libqos/libqos-pc.h"
-#include "libqos/malloc-pc.h"
-#include "libqos/pci-pc.h"
-#include "libqos/virtio-pci.h"
-
-#define PCI_SLOT_OF_ADAPTER 4
-
-typedef struct Fencer {
-    QTestState *qts;
-    QGuestAllocator alloc;
-    QPCIBus *bus;
-    QVirtioPCIDevice *pci;
-    Bench *bench;
-} Fencer;
+#include "scsi-pr-vm.h"
 
 /* What the media of both VMs are; the test's own */
 static char *medium;
 
 /* The VM with nexus A: registered, as B is, which holds the reservation. */
-static Fencer *fencer_new(Bench *b)
+static Vm *fencer_new(Bench *b)
 {
-    QPCIAddress addr = { .devfn = QPCI_DEVFN(PCI_SLOT_OF_ADAPTER, 0) };
     g_autoptr(GString) args = g_string_new(NULL);
-    Fencer *f = g_new0(Fencer, 1);
+    Vm *f;
 
-    g_string_printf(args, "-nodefaults -device virtio-scsi-pci,addr=%d"
-                    " -blockdev driver=file,filename=%s,node-name=medium"
-                    " -global scsi-hd.pr-abort-timeout=20000",
-                    PCI_SLOT_OF_ADAPTER, medium);
+    g_string_printf(args, " -blockdev driver=file,filename=%s,node-name=medium"
+                    " -global scsi-hd.pr-abort-timeout=20000", medium);
     add_nexus(args, A, "medium", file_store);
-    f->qts = qtest_init(args->str);
-    pc_alloc_init(&f->alloc, f->qts, 0);
-    f->bus = qpci_new_pc(f->qts, &f->alloc);
-    f->pci = virtio_pci_new(f->bus, &addr);
-    g_assert_nonnull(f->pci);
-    qvirtio_pci_device_enable(f->pci);
-    qvirtio_start_device(&f->pci->vdev);
-    f->bench = bench_open(f->qts, &f->pci->vdev, &f->alloc);
+    f = vm_new(args->str);
 
     settle(b, B);
     settle(f->bench, A);
@@ -55,21 +31,11 @@ static Fencer *fencer_new(Bench *b)
     return f;
 }
 
-static void fencer_free(Fencer *f)
-{
-    bench_free(f->bench);
-    qos_object_destroy((QOSGraphObject *)f->pci);
-    qpci_free_pc(f->bus);
-    alloc_destroy(&f->alloc);
-    qtest_quit(f->qts);
-    g_free(f);
-}
-
 /*
  * Without anything of B on its way: at once. What has not left the gate makes
  * it end in BUSY, after longer than all else takes here.
  */
-static void assert_fences(Fencer *f)
+static void assert_fences(Vm *f)
 {
     int64_t start = g_get_monotonic_time();
 
@@ -78,13 +44,6 @@ static void assert_fences(Fencer *f)
     g_assert(g_get_monotonic_time() - start < 10 * 1000 * 1000);
     g_assert_cmpuint(ldl_be_p(&pr_in(f->bench, A, READ_KEYS, 64).data[4]), ==,
                      8);
-}
-
-static void set_running(bool running)
-{
-    qobject_unref(qtest_qmp(global_qtest, running ? "{'execute': 'cont'}"
-                                                  : "{'execute': 'stop'}"));
-    qtest_qmp_eventwait(global_qtest, running ? "RESUME" : "STOP");
 }
 
 /* A write of B that an error of the host's disk has parked */
@@ -101,7 +60,7 @@ static Sent park_write(Bench *b)
  * What werror=stop has parked is aborted, not waited for, and never reaches the
  * medium. The initiator hears of it when its VM goes on.
  */
-static Result fence_parked(Bench *b, Fencer *f)
+static Result fence_parked(Bench *b, Vm *f)
 {
     Sent write = park_write(b);
     Result r;
@@ -109,7 +68,7 @@ static Result fence_parked(Bench *b, Fencer *f)
     assert_fences(f);
     assert_good(write_block(f->bench, A, 2, 0xa2));
     g_assert_false(has_ended(b, &write));
-    set_running(true);
+    vm_cont(b->qts);
     r = await_command(b, &write);
     g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
     assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
@@ -125,10 +84,10 @@ static Result fence_parked(Bench *b, Fencer *f)
 static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    Fencer *f = fencer_new(b);
+    Vm *f = fencer_new(b);
 
     g_assert_cmphex(fence_parked(b, f).response, ==, VIRTIO_SCSI_S_ABORTED);
-    fencer_free(f);
+    vm_free(f);
     bench_free(b);
 }
 
@@ -139,12 +98,12 @@ static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 static void test_parked_tas(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    Fencer *f = fencer_new(b);
+    Vm *f = fencer_new(b);
     Result r = fence_parked(b, f);
 
     g_assert_cmphex(r.response, ==, VIRTIO_SCSI_S_OK);
     g_assert_cmphex(r.status, ==, TASK_ABORTED);
-    fencer_free(f);
+    vm_free(f);
     bench_free(b);
 }
 
@@ -152,7 +111,7 @@ static void test_parked_tas(void *obj, void *data, QGuestAllocator *alloc)
 static void test_parked_late(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    Fencer *f = fencer_new(b);
+    Vm *f = fencer_new(b);
     Sent write = hold_write(b, 1, 0xb1, "w");
     Sent fencing = send_pr_out(f->bench, A, PREEMPT_AND_ABORT,
                                WRITE_EXCLUSIVE_RO, KEY_A, KEY_B);
@@ -162,11 +121,11 @@ static void test_parked_late(void *obj, void *data, QGuestAllocator *alloc)
     qtest_qmp_eventwait(b->qts, "STOP");
     assert_good(await_command(f->bench, &fencing));
     g_assert_false(has_ended(b, &write));
-    set_running(true);
+    vm_cont(b->qts);
     g_assert_cmphex(await_command(b, &write).response, ==,
                     VIRTIO_SCSI_S_ABORTED);
     g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0);
-    fencer_free(f);
+    vm_free(f);
     bench_free(b);
 }
 
@@ -174,14 +133,14 @@ static void test_parked_late(void *obj, void *data, QGuestAllocator *alloc)
 static void test_parked_goes_on(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    Fencer *f = fencer_new(b);
+    Vm *f = fencer_new(b);
     Sent write = park_write(b);
 
-    set_running(true);
+    vm_cont(b->qts);
     assert_good(await_command(b, &write));
     g_assert_cmphex(read_block(f->bench, A, 1).data[0], ==, 0xb1);
     assert_fences(f);
-    fencer_free(f);
+    vm_free(f);
     bench_free(b);
 }
 
@@ -208,8 +167,8 @@ static void interrupt_by_abort_task(Bench *b, const Sent *write)
 
 static void interrupt_by_stop(Bench *b, const Sent *write)
 {
-    set_running(false);
-    set_running(true);
+    vm_stop(b->qts);
+    vm_cont(b->qts);
     assert_good(await_command(b, write));
 }
 
@@ -227,7 +186,7 @@ static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
                                Interruption *interrupt)
 {
     Bench *b = bench_new(scsi, alloc);
-    Fencer *f = fencer_new(b);
+    Vm *f = fencer_new(b);
     Sent writes[4];
 
     for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
@@ -244,7 +203,7 @@ static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
         }
     }
     assert_fences(f);
-    fencer_free(f);
+    vm_free(f);
     bench_free(b);
 }
 

@@ -81,12 +81,12 @@ class Cluster:
         rng = self.rng
         setup = Setup(
             aio=rng.choice(self._aio),
-            iothread=rng.random() < 0.3,
+            iothreads=min(rng.choice((0, 0, 0, 1, 2)), node.most_iothreads),
             tas=rng.random() < 0.3,
             abort_timeout=rng.randint(150, 300),
         )
         node.start(setup)
-        kind = f"aio={setup.aio}" + (" iothread" if setup.iothread else "")
+        kind = f"aio={setup.aio}" + f" iothreads: {setup.iothreads}" * bool(setup.iothreads)
         self.figures.processes[kind] += 1
 
     def killed(self, node: Node) -> None:

@@ -58,13 +58,15 @@ def write_error(r: Round) -> None:
     # One that is parked does not end; none is if the fencing was faster.
     condition = lambda: victim.stopped_by_error() or len(ended) == number  # noqa: E731
     r.cluster.until(condition, "werror=stop stops it")
-    if victim.state == RUNNING:
+    if victim.state == RUNNING and not victim.stopped_lately():
         return
 
     def resume() -> None:
         # A write that was still in the ring when the machine stopped stops it once more.
         _resume(r)
         r.cluster.until(go_on, "what werror=stop has parked ends")
+        if victim.stopped_lately():
+            _resume(r)
 
     def go_on() -> bool:
         if victim.stopped_by_error():

@@ -17,8 +17,8 @@ NOT_RUN = -1  # no status: the request was aborted or reset, or its process is g
 MEMORY = 32 << 20
 SLOTS = 160  # requests under way at the same time
 SLOT_DATA = 64 << 10
-_RINGS = {0: 1 << 20, 1: (1 << 20) + (64 << 10), 2: (1 << 20) + (128 << 10)}
-_SIZES = {0: 64, 1: 64, 2: 512}
+_RINGS = {index: (1 << 20) + index * (64 << 10) for index in range(4)}
+_SIZES = {0: 64, 1: 64, 2: 512, 3: 512}
 _CONTROL, _REQUESTS = 0, 2
 _HEADERS = 2 << 20  # 256 bytes each: request, and at 128 the response
 _DATA = 4 << 20
@@ -79,19 +79,24 @@ class Virtqueue:
 class Initiator:
     """Sends commands to the one logical unit of a virtio-scsi adapter."""
 
-    def __init__(self, memory: mmap.mmap, qtest: Qtest, pci_slot: int) -> None:
+    def __init__(self, memory: mmap.mmap, qtest: Qtest, pci_slot: int, queues: int = 1) -> None:
+        """`queues`: those for commands, which take turns."""
         self._memory = memory
+        self._indices = range(_REQUESTS + queues)
         self._device = VirtioPci(qtest, pci_slot)
         self.start()
 
     def start(self) -> None:
         """Also after a reset of the machine: it has forgotten everything."""
-        self._queues = {index: Virtqueue(self._memory, index) for index in _RINGS}
+        self._queues = {index: Virtqueue(self._memory, index) for index in self._indices}
         self._requests: dict[int, Request] = {}
         self._free = list(range(SLOTS))
-        self._offered = False
+        self._offered: set[int] = set()
         self._resetting = False
-        self._device.start({index: (_SIZES[index], _RINGS[index]) for index in _RINGS})
+        self._device.start({index: (_SIZES[index], _RINGS[index]) for index in self._indices})
+
+    def _request_queues(self) -> range:
+        return self._indices[_REQUESTS:]
 
     @property
     def under_way(self) -> int:
@@ -101,7 +106,8 @@ class Initiator:
         """Puts the command into the queue; notify() tells the device."""
         request = Request(self._free.pop(), context)
         self._requests[request.slot] = request
-        queue, first = self._queues[_REQUESTS], 3 * request.slot
+        index = _REQUESTS + request.slot % len(self._request_queues())
+        queue, first = self._queues[index], 3 * request.slot
         header, data = _HEADERS + 256 * request.slot, _DATA + SLOT_DATA * request.slot
         self._memory[header : header + 51] = struct.pack("<8sQ3x32s", _LUN, request.slot, cdb)
         self._memory[data : data + len(out)] = out
@@ -115,23 +121,23 @@ class Initiator:
                 first + offset, address, length, flags | (0 if last else _NEXT), first + offset + 1
             )
         queue.offer(first)
-        self._offered = True
+        self._offered.add(index)
         return request
 
     def notify(self) -> None:
-        if self._offered:
-            self._offered = False
-            self._device.notify(_REQUESTS)
+        while self._offered:
+            self._device.notify(self._offered.pop())
 
     def renotify(self) -> None:
-        self._offered = False
-        self._device.notify(_REQUESTS)
+        self._offered.update(self._request_queues())
+        self.notify()
 
     def reap(self, ended: Callable[[Request], None]) -> None:
         """Calls `ended` for each request that has ended. Reads memory, never the process."""
         if self._queues[_CONTROL].take():
             self._resetting = False
-        for head in self._queues[_REQUESTS].take():
+        queues = [self._queues[index] for index in self._request_queues()]
+        for head in [head for queue in queues for head in queue.take()]:
             request = self._requests.pop(head // 3)
             self._free.append(request.slot)
             at = _HEADERS + 256 * request.slot + 128

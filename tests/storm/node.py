@@ -32,7 +32,7 @@ class Setup:
     """How a process is started."""
 
     aio: str  # one of AIO
-    iothread: bool = False
+    iothreads: int = 0  # each with a queue of its own
     tas: bool = False
     abort_timeout: int = 200  # ms
 
@@ -51,16 +51,21 @@ class Node:
         self.good = 0  # writes that ended so
         self.traps: list[int] = []
         self._binary, self._medium, self._directory = binary, medium, directory
-        self._series = host.version(binary)
+        self._major = int(host.version(binary).split(".")[0])
         self._memory_file = directory / f"{self.name}.ram"
         self._log = directory / f"{self.name}.log"
         self._clock = 0.0
 
     @property
+    def most_iothreads(self) -> int:
+        """Queues of one adapter in different iothreads came with 10.0."""
+        return 2 if self._major >= 10 else 1
+
+    @property
     def resets_units(self) -> bool:
         """Before 8.0 QEMU itself, without any change of ours, aborts in blk_drain() when a LOGICAL
         UNIT RESET arrives in an iothread."""
-        return not (self.setup.iothread and int(self._series.split(".")[0]) < 8)
+        return not (self.setup.iothreads and self._major < 8)
 
     # --- its life
 
@@ -80,7 +85,9 @@ class Node:
         self.qmp = Qmp(qmp, timeout=30)
         self.qmp.negotiate()
         self._qtest = Qtest(qtest)
-        self.initiator = Initiator(self._memory, self._qtest, self.PCI_SLOT)
+        self.initiator = Initiator(
+            self._memory, self._qtest, self.PCI_SLOT, max(setup.iothreads, 1)
+        )
         self.state, self._clock = RUNNING, time.monotonic()
 
     def kill(self) -> None:
@@ -128,6 +135,7 @@ class Node:
 
     def pause(self) -> None:
         self.qmp.execute("stop")
+        self.qmp.wait_event("STOP")  # or stopped_by_error() would take it for one of its own
         self.state = PAUSED
 
     def resume(self) -> None:
@@ -143,6 +151,15 @@ class Node:
             return False
         self.state = PAUSED
         return True
+
+    def stopped_lately(self) -> bool:
+        """When all of its writes have ended: a fencing may have aborted the one that failed before
+        QEMU came to stop. It has when it carries out a second command."""
+        self.qmp.execute("query-status")
+        if not self.qmp.execute("query-status")["running"]:
+            self.qmp.wait_event("STOP")
+            self.state = PAUSED
+        return self.state == PAUSED
 
     def brake(self, writes_per_second: int) -> None:
         """Of the virtual clock, see tick(); 0: none."""
@@ -217,9 +234,23 @@ class Node:
         faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
         return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}
 
+    def _adapter(self) -> dict[str, Any]:
+        iothreads = self.setup.iothreads
+        adapter: dict[str, Any] = {
+            "driver": "virtio-scsi-pci",
+            "id": "scsi0",
+            "addr": str(self.PCI_SLOT),
+            "disable-legacy": "on",
+            "num_queues": max(iothreads, 1),
+            "virtqueue_size": 512,
+        }
+        if iothreads == 1:
+            adapter["iothread"] = "io0"
+        elif iothreads:
+            adapter["iothread-vq-mapping"] = [{"iothread": f"io{i}"} for i in range(iothreads)]
+        return adapter
+
     def _command(self, qmp: int, qtest: int) -> list[str]:
-        adapter = f"virtio-scsi-pci,id=scsi0,addr={self.PCI_SLOT},disable-legacy=on"
-        adapter += ",num_queues=1,virtqueue_size=512"
         command = [str(self._binary), "-nodefaults", "-no-user-config", "-display", "none"]
         command += [*host.firmware(), "-name", f"storm-{self.name}", "-accel", "qtest"]
         ram = f"memory-backend-file,id=ram,mem-path={self._memory_file},share=on"
@@ -229,7 +260,7 @@ class Node:
         command += ["-chardev", f"socket,id=qtest,fd={qtest}", "-qtest", "chardev:qtest"]
         command += ["-qtest-log", "/dev/null"]
         command += ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
-        if self.setup.iothread:
-            command += ["-object", "iothread,id=io"]
-            adapter += ",iothread=io"
-        return [*command, "-device", adapter, "-device", json.dumps(self._device())]
+        for i in range(self.setup.iothreads):
+            command += ["-object", f"iothread,id=io{i}"]
+        devices = self._adapter(), self._device()
+        return command + [word for d in devices for word in ("-device", json.dumps(d))]

@@ -15,13 +15,13 @@ from .medium import Medium, tagged
 from .node import Node, Setup
 
 
-@pytest.mark.parametrize("iothread", [False, True], ids=["main loop", "iothread"])
-def test_unplug_with_a_full_queue(qemu: Path, directory: Path, iothread: bool) -> None:
+@pytest.mark.parametrize("iothreads", [0, 1, 2], ids=["main loop", "iothread", "two iothreads"])
+def test_unplug_with_a_full_queue(qemu: Path, directory: Path, iothreads: int) -> None:
     rng = random.Random(1)
     medium = Medium(directory / "unplug.img", 128, 1)
     for _ in range(5):
         node = Node(0, qemu, medium, directory)
-        node.start(Setup("threads", iothread))
+        node.start(Setup("threads", min(iothreads, node.most_iothreads)))
         try:
             for _ in range(5):
                 for chunk in range(128):

@@ -109,7 +109,7 @@ TEST(Admission, EpochsRunOut) {
   const auto hung = admission.Enter(AccessClass::kWrite);
   int drains = 0;
   while (drains < 100000 && admission.BeginDrain(kFullAccess)) drains++;
-  EXPECT_EQ(drains, 1023);
+  EXPECT_EQ(drains, 255);
   const auto late = admission.Enter(AccessClass::kWrite);
   EXPECT_NE(late, hung);
   EXPECT_FALSE(admission.Leave(*late));
@@ -118,8 +118,69 @@ TEST(Admission, EpochsRunOut) {
   EXPECT_EQ(admission.in_flight(), 0u);
 }
 
+// What a dead owner had on its way is gone; a drain that waited for it has ended.
+TEST(Admission, TenureOfTheNext) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  EXPECT_TRUE(admission.Enter(AccessClass::kWrite));
+  ASSERT_TRUE(admission.BeginDrain(kReadOnly));
+  EXPECT_TRUE(admission.Enter(AccessClass::kRead));
+  const Admission::Epoch epoch = admission.epoch();
+  bool ended_drain = false;
+  const Admission::Tenure tenure = admission.BeginTenure(&ended_drain);
+  EXPECT_TRUE(ended_drain);
+  EXPECT_EQ(admission.in_flight(), 0u);
+  EXPECT_EQ(admission.access(), kReadOnly) << "as the publisher left it";
+  EXPECT_EQ(admission.epoch(), epoch);
+  EXPECT_EQ(admission.Enter(AccessClass::kRead), std::nullopt) << "the first tenure is over";
+  EXPECT_EQ(admission.Enter(AccessClass::kWrite, tenure), std::nullopt);
+  EXPECT_EQ(admission.Enter(AccessClass::kRead, tenure), epoch);
+  EXPECT_EQ(admission.in_flight(), 1u);
+  admission.BeginTenure(&ended_drain);
+  EXPECT_FALSE(ended_drain);
+}
+
+// Not while a command is on its way, of whichever epoch.
+TEST(Admission, EndOfATenure) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto write = admission.Enter(AccessClass::kWrite);
+  EXPECT_FALSE(admission.EndTenure());
+  ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  EXPECT_FALSE(admission.EndTenure());
+  EXPECT_TRUE(admission.Leave(*write));
+  EXPECT_TRUE(admission.Enter(AccessClass::kWrite)) << "as before";
+  EXPECT_FALSE(admission.EndTenure());
+  admission.Leave(admission.epoch());
+  EXPECT_TRUE(admission.EndTenure());
+  EXPECT_EQ(admission.Enter(AccessClass::kWrite), std::nullopt);
+  EXPECT_EQ(admission.Enter(AccessClass::kWrite, Admission::kNoTenure), std::nullopt);
+  admission.SetAccess(kReadOnly);
+  ASSERT_TRUE(admission.BeginDrain(kReadOnly)) << "a publisher goes on";
+  EXPECT_EQ(admission.Enter(AccessClass::kRead), std::nullopt);
+  bool ended_drain = false;
+  EXPECT_TRUE(admission.Enter(AccessClass::kRead, admission.BeginTenure(&ended_drain)));
+}
+
+// No number comes again soon, and none is that of nobody.
+TEST(Admission, TenuresDiffer) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  bool ended_drain = false;
+  std::vector<Admission::Tenure> tenures = {Admission::kFirstTenure};
+  for (int i = 0; i < 30; i++) {
+    ASSERT_TRUE(admission.EndTenure());
+    tenures.push_back(admission.BeginTenure(&ended_drain));
+    for (size_t j = 0; j < tenures.size(); j++) {
+      EXPECT_EQ(admission.Enter(AccessClass::kRead, tenures[j]).has_value(), j == tenures.size() - 1);
+    }
+    EXPECT_EQ(admission.tenure(), tenures.back());
+    admission.Leave(admission.epoch());
+  }
+}
+
 TEST(Admission, ManyCommands) {
-  constexpr int kCommands = 1 << 20;  // 1024 queues of 1024
+  constexpr int kCommands = 1022 * 1024;  // all queues of virtio-scsi full
   Admission admission;
   admission.SetAccess(kReadOnly);
   for (int i = 0; i < kCommands; i++) ASSERT_TRUE(admission.Enter(AccessClass::kRead));

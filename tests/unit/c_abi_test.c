@@ -90,7 +90,8 @@ static Waiter execute(ScsiPrDevice *device, const uint8_t *cdb, uint8_t key, uin
     return waiter;
 }
 
-static ScsiPrDevice *open_device(const char *store, const char *initiator, ScsiPrError *error)
+static ScsiPrDevice *open_incoming(const char *store, const char *initiator, bool incoming,
+                                   ScsiPrError *error)
 {
     static const ScsiPrSupportedCommand kInquiry = {{0x12, 1, 0xFF, 0xFF, 0xFF}, 6, false};
     const ScsiPrConfig config = {.store = store,
@@ -98,8 +99,14 @@ static ScsiPrDevice *open_device(const char *store, const char *initiator, ScsiP
                                  .target_port = 1,
                                  .owner = "C test",
                                  .commands = &kInquiry,
-                                 .command_count = 1};
+                                 .command_count = 1,
+                                 .incoming = incoming};
     return scsi_pr_device_new(&config, error);
+}
+
+static ScsiPrDevice *open_device(const char *store, const char *initiator, ScsiPrError *error)
+{
+    return open_incoming(store, initiator, false, error);
 }
 
 /* What the gate says to a command that leaves again at once. */
@@ -201,6 +208,83 @@ const char *c_abi_check_reset(const char *store)
     return wrong;
 }
 
+/* From one memory: store to another. */
+static const char *migrate(ScsiPrDevice *source, ScsiPrDevice *destination)
+{
+    ScsiPrError error = {0};
+    ScsiPrTask task = {0};
+    CHECK(execute(source, kRegister, 0, 1).status == 0x00);
+    CHECK(pass(destination, kWrite10, sizeof kWrite10) == SCSI_PR_HANDED_OVER);
+    CHECK(pass(destination, kReserve, sizeof kReserve) == SCSI_PR_HANDED_OVER);
+    char *text = scsi_pr_identify(source, &error);
+    CHECK(text != NULL && scsi_pr_recognize(destination, text, &error));
+    scsi_pr_text_free(text);
+    CHECK(!scsi_pr_recognize(destination, "{}", &error) && error.message != NULL);
+    scsi_pr_error_clear(&error);
+
+    CHECK(scsi_pr_enter(source, kWrite10, sizeof kWrite10, &task) == SCSI_PR_ADMITTED);
+    CHECK(scsi_pr_hand_over(source, &error) == NULL && error.message != NULL);
+    scsi_pr_error_clear(&error);
+    scsi_pr_leave(source, &task);
+    text = scsi_pr_hand_over(source, &error);
+    CHECK(text != NULL);
+    CHECK(!scsi_pr_fenced_since(source, &task));
+    CHECK(pass(source, kWrite10, sizeof kWrite10) == SCSI_PR_HANDED_OVER);
+    CHECK(!scsi_pr_arrive(destination, "", &error) && error.message != NULL);
+    scsi_pr_error_clear(&error);
+    CHECK(scsi_pr_arrive(destination, text, &error));
+    scsi_pr_text_free(text);
+    CHECK(scsi_pr_take_over(destination) == SCSI_PR_TAKEN);
+    CHECK(pass(destination, kWrite10, sizeof kWrite10) == SCSI_PR_ADMITTED);
+    CHECK(execute(destination, kReserve, 1, 0).status == 0x00);
+    return NULL;
+}
+
+const char *c_abi_check_hand_over(void)
+{
+    ScsiPrError error = {0};
+    ScsiPrDevice *source = open_device("memory:", "naa.5000000000000001", &error);
+    ScsiPrDevice *destination = open_incoming("memory:", "naa.5000000000000001", true, &error);
+    CHECK(source != NULL && destination != NULL);
+    const char *wrong = migrate(source, destination);
+    scsi_pr_device_free(source);
+    scsi_pr_device_free(destination);
+    scsi_pr_text_free(NULL);
+    return wrong;
+}
+
+/* A task that a fencing came upon, whether it has left or not. */
+static const char *fenced_since(ScsiPrDevice *a, ScsiPrDevice *b)
+{
+    static const uint8_t kPreemptAndAbort[10] = {0x5F, 5, 1, 0, 0, 0, 0, 0, 24, 0};
+    ScsiPrTask before = {0};
+    ScsiPrTask after = {0};
+    CHECK(execute(a, kRegister, 0, 1).status == 0x00);
+    CHECK(execute(b, kRegister, 0, 2).status == 0x00);
+    CHECK(scsi_pr_enter(b, kWrite10, sizeof kWrite10, &before) == SCSI_PR_ADMITTED);
+    CHECK(!scsi_pr_fenced_since(b, &before));
+    scsi_pr_leave(b, &before);
+    CHECK(execute(a, kPreemptAndAbort, 1, 2).status == 0x00);
+    CHECK(scsi_pr_fenced_since(b, &before));
+    CHECK(scsi_pr_enter(b, kWrite10, sizeof kWrite10, &after) == SCSI_PR_ADMITTED);
+    CHECK(!scsi_pr_fenced_since(b, &after));
+    CHECK(scsi_pr_fenced_since(b, &before));
+    scsi_pr_leave(b, &after);
+    return NULL;
+}
+
+const char *c_abi_check_fenced_since(const char *store)
+{
+    ScsiPrError error = {0};
+    ScsiPrDevice *a = open_device(store, "naa.5000000000000001", &error);
+    ScsiPrDevice *b = open_device(store, "naa.5000000000000002", &error);
+    CHECK(a != NULL && b != NULL);
+    const char *wrong = fenced_since(a, b);
+    scsi_pr_device_free(a);
+    scsi_pr_device_free(b);
+    return wrong;
+}
+
 static const char *check_error(const ScsiPrConfig *config)
 {
     ScsiPrError error = {0};
@@ -222,6 +306,8 @@ const char *c_abi_check_errors(void)
         {.store = "memory:", .initiator = "naa.5000000000000001", .target_port = 0},
         {.store = "file:/nonexistent/dir/lu.pr", .initiator = "naa.5000000000000001",
          .target_port = 1},
+        {.store = "file:/tmp/nonexistent.pr", .initiator = "naa.5000000000000001",
+         .target_port = 1, .incoming = true},
     };
     for (size_t i = 0; i < sizeof kBad / sizeof kBad[0]; i++) {
         const char *wrong = check_error(&kBad[i]);

@@ -23,6 +23,8 @@ TEST(CAbi, Administration) {
   const scsi_pr::testing::TemporaryDirectory directory;
   EXPECT_STREQ(c_abi_check_administration(("file:" + (directory / "lu.pr")).c_str()), nullptr);
 }
+TEST(CAbi, HandOver) { EXPECT_STREQ(c_abi_check_hand_over(), nullptr); }
+TEST(CAbi, FencedSince) { EXPECT_STREQ(c_abi_check_fenced_since("memory:c-abi-since"), nullptr); }
 TEST(CAbi, Errors) { EXPECT_STREQ(c_abi_check_errors(), nullptr); }
 TEST(CAbi, SameNexusTwice) { EXPECT_STREQ(c_abi_check_same_nexus("memory:c-abi-same"), nullptr); }
 

@@ -5,7 +5,6 @@
 #include "store/file_backing.h"
 
 #include <sched.h>
-#include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -13,78 +12,15 @@
 
 #include <set>
 
-#include "temporary_directory.h"
-#include "testing.h"
+#include "file_store.h"
 
 namespace scsi_pr {
 namespace {
 
 namespace fs = std::filesystem;
 using namespace testing;
-using Code = Status::Code;
 
-class FileStoreTest : public ::testing::Test {
- protected:
-  Status Open(const std::string& path, std::shared_ptr<Store>* store) {
-    return Store::Open("file:" + path, Store::OpenMode::kCreate, store);
-  }
-  std::shared_ptr<Store> Open() {
-    std::shared_ptr<Store> store;
-    const Status status = Open(path_, &store);
-    EXPECT_TRUE(status.ok()) << status.message();
-    return store;
-  }
-  Code OpenCode(const std::string& path) {
-    std::shared_ptr<Store> store;
-    const Status status = Open(path, &store);
-    EXPECT_EQ(status.ok(), store != nullptr);
-    if (!status.ok()) {
-      EXPECT_NE(status.message().find(path), std::string::npos) << status.message();
-      EXPECT_FALSE(status.hint().empty()) << status.message();
-    }
-    return status.code();
-  }
-  static Status Send(Store& store, const Nexus& nexus, const PersistentReserveOut& command) {
-    Outcome outcome;
-    return store.Update(
-        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
-        &outcome);
-  }
-  static State Read(Store& store) {
-    Snapshot snapshot;
-    EXPECT_TRUE(store.Read(&snapshot).ok());
-    return snapshot.state;
-  }
-  // A registers with APTPL and reserves; then everything is closed.
-  void MakeStoreReservedByA() {
-    const auto store = Open();
-    GateSlot* slot = nullptr;
-    ASSERT_TRUE(store->Attach(A(), "maker", nullptr, &slot).ok());
-    ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA).Aptpl()).ok());
-    ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
-    store->Detach(slot);
-  }
-  void Sql(const std::string& statements) {
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
-    char* error = nullptr;
-    EXPECT_EQ(sqlite3_exec(db, statements.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
-    sqlite3_free(error);
-    sqlite3_close(db);
-  }
-  // Refused as `code`, and every byte of the file as before.
-  void ExpectRefused(Code code) {
-    const std::string before = ReadFile(path_);
-    EXPECT_EQ(OpenCode(path_), code);
-    ExpectFile(before);
-  }
-  void ExpectFile(const std::string& contents) {
-    EXPECT_TRUE(ReadFile(path_) == contents) << "the file was changed";
-  }
-
-  const TemporaryDirectory directory_;
-  const std::string path_ = directory_ / "lu.pr";
-};
+class FileStoreTest : public FileStoreFixture {};
 
 // 5.6.3, 6.11.3: APTPL keeps registrations and reservation, not PRgeneration.
 TEST_F(FileStoreTest, PowerOnWithAptpl) {
@@ -162,30 +98,100 @@ TEST_F(FileStoreTest, LinkedPathIsTheSameStore) {
 
 TEST_F(FileStoreTest, NewerSchema) {
   MakeStoreReservedByA();
-  Sql("PRAGMA user_version = 2");
+  Sql("PRAGMA user_version = 3");
   ExpectRefused(Code::kUnsupported);
 }
 
 TEST_F(FileStoreTest, NewerDocument) {
   MakeStoreReservedByA();
-  Sql(R"(UPDATE logical_unit SET document = '{"format":"scsi-pr","schema":3}')");
+  Sql(R"(UPDATE record_odd SET document = '{"format":"scsi-pr","schema":3}')");
   ExpectRefused(Code::kUnsupported);
 }
 
 TEST_F(FileStoreTest, DamagedRow) {
   for (const char* damage :
-       {"UPDATE logical_unit SET document = replace(document, '000a', '000b')",
-        "UPDATE logical_unit SET document = ''", "UPDATE logical_unit SET unit_attentions = '{'",
-        "DELETE FROM logical_unit", "DROP TABLE logical_unit", "DELETE FROM gate"}) {
+       {"UPDATE record_odd SET document = replace(document, '000a', '000b')",
+        "UPDATE record_odd SET document = ''", "UPDATE record_odd SET unit_attentions = '{'",
+        "UPDATE record_odd SET version = version + 2", "UPDATE record_even SET version = 0",
+        "DELETE FROM record_odd", "DELETE FROM record_even", "DROP TABLE record_odd",
+        "DELETE FROM identity", "DELETE FROM gate"}) {
     SCOPED_TRACE(damage);
     for (const auto& entry : fs::directory_iterator(directory_.path())) fs::remove(entry);
     MakeStoreReservedByA();
     Sql(damage);
     const std::string before = ReadFile(path_);
-    std::shared_ptr<Store> store;
-    EXPECT_FALSE(Open(path_, &store).ok());
+    EXPECT_EQ(OpenCode(path_), Code::kCorrupt);
     ExpectFile(before);
   }
+}
+
+// The newest record counts; the next commit replaces the older one.
+TEST_F(FileStoreTest, DamagedOlderRecord) {
+  MakeStoreReservedByA();
+  Sql("UPDATE record_even SET document = 'x'");
+  const auto store = Open();
+  EXPECT_TRUE(Read(*store).IsHolder(A()));
+  ASSERT_TRUE(Send(*store, A(), Release(kKeyA, kWE)).ok());
+  EXPECT_EQ(SqlInteger("SELECT count(*) FROM record_even WHERE document = 'x'"), 0);
+}
+
+// Two records on different pages: one that is damaged leaves the other.
+TEST_F(FileStoreTest, EachCommitLeavesItsPredecessor) {
+  MakeStoreReservedByA();
+  EXPECT_EQ(SqlInteger("SELECT version FROM record_odd"), 3);
+  EXPECT_EQ(SqlInteger("SELECT version FROM record_even"), 2);
+  EXPECT_EQ(SqlInteger("SELECT version FROM logical_unit"), 3) << "the newest, for people";
+  EXPECT_EQ(SqlInteger("SELECT count(DISTINCT rootpage) FROM sqlite_schema "
+                       "WHERE name IN ('record_even', 'record_odd')"), 2);
+}
+
+TEST_F(FileStoreTest, IdentityIsForLife) {
+  const auto identity = [&](const std::string& path) {
+    std::unique_ptr<Database> database;
+    std::string uuid;
+    EXPECT_TRUE(Database::Open(path, &database).ok());
+    EXPECT_TRUE(database->LoadIdentity(&uuid).ok());
+    return uuid;
+  };
+  MakeStoreReservedByA();
+  const std::string uuid = identity(path_);
+  EXPECT_EQ(uuid.size(), 36u);
+  fs::remove(path_ + "-gate");
+  MakeStoreReservedByA();
+  EXPECT_EQ(identity(path_), uuid);
+  ASSERT_TRUE(Database::Create(directory_ / "other.pr").ok());
+  EXPECT_NE(identity(directory_ / "other.pr"), uuid);
+}
+
+// As version 0.1 made it.
+TEST_F(FileStoreTest, Schema1IsUpgraded) {
+  MakeSchema1();
+  const State kept = Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl();
+  EXPECT_EQ(Read(*Open()), kept);
+  EXPECT_EQ(SqlInteger("PRAGMA user_version"), 2);
+  EXPECT_EQ(SqlInteger("SELECT version FROM record_even"), 40);
+  EXPECT_EQ(SqlInteger("SELECT version FROM record_odd"), 41);
+  EXPECT_EQ(SqlInteger("SELECT length(uuid) FROM identity"), 36);
+  EXPECT_EQ(Read(*Open()), kept);
+}
+
+// A process of the old version would go on writing the old way.
+TEST_F(FileStoreTest, Schema1InUseIsRefused) {
+  MakeSchema1();
+  constexpr uint64_t kSlotLock = 16;
+  std::unique_ptr<RangeLock> old;
+  ASSERT_TRUE(RangeLock::Open(path_, &old).ok());
+  ASSERT_TRUE(old->TryLock(kSlotLock));
+  EXPECT_EQ(OpenCode(path_), Code::kInUse);
+  EXPECT_EQ(SqlInteger("PRAGMA user_version"), 1);
+  old.reset();
+  EXPECT_TRUE(Read(*Open()).IsHolder(A()));
+}
+
+TEST_F(FileStoreTest, DamagedSchema1IsRefused) {
+  MakeSchema1();
+  Sql("UPDATE logical_unit SET document = 'x'");
+  ExpectRefused(Code::kCorrupt);
 }
 
 TEST_F(FileStoreTest, DamagedPages) {
@@ -260,7 +266,7 @@ TEST_F(FileStoreTest, DamagedWhileInUse) {
   ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
   ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
   ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
-  Sql("UPDATE logical_unit SET document = 'x'");
+  Sql("UPDATE record_odd SET document = 'x'");
   Snapshot snapshot;
   EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
   EXPECT_EQ(Send(*store, A(), Clear(kKeyA)).code(), Code::kCorrupt);

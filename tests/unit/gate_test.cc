@@ -83,6 +83,36 @@ TEST(UnitAttentionQueue, Reset) {
   EXPECT_EQ(queue.Take(), kConditions[0]);
 }
 
+using Conditions = std::vector<Sense>;
+
+TEST(UnitAttentionQueue, List) {
+  UnitAttentionQueue queue;
+  EXPECT_EQ(queue.List(), Conditions{});
+  queue.Raise(1, kConditions[2]);
+  queue.Raise(2, kConditions[0]);
+  EXPECT_EQ(queue.List(), (Conditions{kConditions[2], kConditions[0]}));
+  EXPECT_EQ(queue.Take(), kConditions[2]) << "listing takes nothing";
+}
+
+TEST(UnitAttentionQueue, Insert) {
+  UnitAttentionQueue queue;
+  queue.Raise(5, kConditions[1]);
+  queue.Insert({kConditions[3]}, {kConditions[0]});
+  EXPECT_EQ(queue.List(), (Conditions{kConditions[3], kConditions[1], kConditions[0]}));
+  const Conditions all(std::begin(kConditions), std::end(kConditions));
+  queue.Insert(all, all);
+  EXPECT_EQ(queue.List(), all) << "each once, in the order given";
+  EXPECT_FALSE(queue.Raise(5, kConditions[1])) << "the version stays";
+  EXPECT_TRUE(queue.Raise(6, kConditions[1]));
+  EXPECT_EQ(queue.List(), all);
+}
+
+TEST(UnitAttentionQueue, CanHold) {
+  for (const Sense condition : kConditions) EXPECT_TRUE(UnitAttentionQueue::CanHold(condition));
+  EXPECT_FALSE(UnitAttentionQueue::CanHold(sense::kNone));
+  EXPECT_FALSE(UnitAttentionQueue::CanHold(sense::kInvalidFieldInCdb));
+}
+
 TEST(UnitAttentionQueue, LargestVersion) {
   constexpr uint64_t kLargest = (uint64_t{1} << 40) - 1;
   UnitAttentionQueue queue;
@@ -152,6 +182,31 @@ TEST_F(GateTest, SlotSaysWhoAttached) {
     EXPECT_EQ(slot.process_id(), 42u);
     EXPECT_EQ(slot.owner(), "VM a, device disk0");
   }
+}
+
+// The next owner's drain does not wait for what the last one had on its way.
+TEST_F(GateTest, BeginTenure) {
+  GateSlot& slot = Attach(3, A());
+  slot.Enter(AccessClass::kWrite);
+  EXPECT_FALSE(slot.EndTenure());
+  ASSERT_TRUE(slot.BeginDrain(kFullAccess));
+  const uint32_t rung = slot.drained().count();
+  slot.BeginTenure(43);
+  EXPECT_NE(slot.drained().count(), rung) << "whoever waits for it must look";
+  EXPECT_EQ(slot.admission().draining(), 0u);
+  EXPECT_EQ(slot.process_id(), 43u);
+  EXPECT_EQ(slot.attached_nexus(), A());
+}
+
+TEST_F(GateTest, AttachmentsDiffer) {
+  GateSlot& slot = Attach(0, A());
+  const uint32_t first = slot.attachment();
+  slot.BeginTenure(43);
+  EXPECT_EQ(slot.attachment(), first);
+  slot.Detach();
+  EXPECT_EQ(slot.attached_nexus(), std::nullopt);
+  Attach(0, A());
+  EXPECT_NE(slot.attachment(), first);
 }
 
 TEST_F(GateTest, OverlongOwnerIsCut) {

@@ -61,6 +61,10 @@ class Agent:
         self._tasks[task.id] = task
         return task
 
+    def moved(self, channel: Channel) -> None:
+        """The guest is in another process, with all that runs in it."""
+        self._channel = channel
+
     def kill(self, task: Task) -> None:
         """SIGKILL the command and its children; the task then ends with exit code 137."""
         self._channel.send(f"kill {task.id}".encode())

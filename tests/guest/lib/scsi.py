@@ -135,7 +135,7 @@ class Initiator:
         key = re.search(r"Key=0x([0-9a-f]+)", said)
         kind = re.search(r"type: (.+)$", said, re.M)
         assert key and kind, said
-        return Reservation(int(key[1], 16), _TYPES[kind[1].strip()])
+        return Reservation(int(key[1], 16), TYPES[kind[1].strip()])
 
     def full_status(self) -> list[Registration]:
         return [_registration(text) for text in self._in("-s").split("    Key=")[1:]]
@@ -166,11 +166,11 @@ def _registration(text: str) -> Registration:
         key=int(text.split()[0], 16),
         port=int(port[1], 16) if port else None,
         wwpn=wwpn[1].replace(" ", ""),
-        type=_TYPES[kind[1].strip()] if kind else None,
+        type=TYPES[kind[1].strip()] if kind else None,
     )
 
 
-_TYPES = {
+TYPES = {
     "Write Exclusive": 1,
     "Exclusive Access": 3,
     "Write Exclusive, registrants only": 5,

@@ -45,7 +45,14 @@ def state(path: Path) -> State:
 def write(path: Path, state: State, schema: int = 1) -> None:
     """Replace the state in a store that nobody uses."""
     text = {"format": "scsi-pr", "schema": schema, "checksum": checksum(state), "state": state}
-    execute(path, "UPDATE logical_unit SET document = ?", json.dumps(text, sort_keys=True))
+    execute(path, f"UPDATE {newest(path)} SET document = ?", json.dumps(text, sort_keys=True))
+
+
+def newest(path: Path) -> str:
+    """The table of the newest record; the other one has its predecessor."""
+    with closing(sqlite3.connect(path)) as database:
+        (version,) = database.execute("SELECT version FROM logical_unit").fetchone()
+    return "record_odd" if version % 2 else "record_even"
 
 
 def execute(path: Path, sql: str, *values: object) -> None:

@@ -71,10 +71,12 @@ class VM:
         arguments: Sequence[str] = (),
         wrapper: Sequence[str] = (),
         append: str = "",
+        incoming: bool = False,
     ) -> None:
         """`uuid_` None leaves -uuid out, '' derives one from the name. `logs` is a directory that
         is kept; without it a temporary one is removed at the end. `arguments` are added to QEMU's
-        command line, `append` to the kernel's; `wrapper` is a command that execs QEMU."""
+        command line, `append` to the kernel's; `wrapper` is a command that execs QEMU. `incoming`:
+        the guest does not boot but comes from another process (migration.py)."""
         self.name = name
         self.disks = list(disks)
         self.binary = binary or host.default_binary()
@@ -86,6 +88,7 @@ class VM:
         self.logs = logs or Path(tempfile.mkdtemp(prefix=f"guest-{name}-"))
         self.logs.mkdir(parents=True, exist_ok=True)
         self._arguments = list(arguments)
+        self._incoming = incoming
         self._wrapper = list(wrapper)
         self._append = append
         self._child: Child | None = None
@@ -135,6 +138,7 @@ class VM:
         command += ["-device", "virtio-scsi-pci,id=scsi0"]
         for disk in self.disks:
             command += disk.arguments()
+        command += ["-incoming", "defer"] if self._incoming else []
         return command + self._arguments
 
     def start(self) -> None:
@@ -214,6 +218,37 @@ class VM:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    # --- migration; see migration.py
+
+    def twin(self, binary: Path | None = None) -> VM:
+        """The same VM for another process, which waits for the guest."""
+        return VM(
+            self.name,
+            self.disks,
+            binary=binary or self.binary,
+            accel=self.accel,
+            machine=self.machine,
+            memory=self.memory,
+            uuid_=self.uuid,
+            logs=None if self._logs_are_ours else self.logs / "twin",
+            arguments=self._arguments,
+            wrapper=self._wrapper,
+            append=self._append,
+            incoming=True,
+        )
+
+    def take_guest(self, source: VM) -> None:
+        """The guest runs here now; what it has said there and was not heard yet is kept."""
+        with contextlib.suppress(ChannelClosed):
+            source.qmp.execute("quit")
+        source.child.wait(10)
+        mine, theirs = self._channels[0], source._channels[0]
+        mine.continue_from(theirs)
+        self._agent, self._boots = source.agent, source._boots
+        self._agent.moved(mine)
+        source._agent = None
+        source.close()
 
     # --- inside the guest
 

@@ -4,10 +4,10 @@
 #include <glib.h>
 
 #include <charconv>
-#include <limits>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+
+#include "core/envelope.h"
 
 namespace scsi_pr {
 
@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kFormat = "scsi-pr";
+constexpr Envelope kEnvelope{"scsi-pr", "state", "the reservation state document", kDocumentSchema};
 constexpr std::string_view kScope = "logical-unit";
 constexpr const char* kLegacyHolder = "legacy-holder";
 constexpr const char* kInformationLost = "information-lost";
@@ -24,36 +24,6 @@ constexpr const char* kInformationLost = "information-lost";
 // refuse them: ignored, they would let everybody in.
 bool NeedsSchema2(const json& state) {
   return state.contains(kLegacyHolder) || state.contains(kInformationLost);
-}
-
-std::string Checksum(const json& state) {
-  const std::string text = state.dump();
-  const std::unique_ptr<char, decltype(&g_free)> digest(
-      g_compute_checksum_for_data(G_CHECKSUM_SHA256, reinterpret_cast<const guchar*>(text.data()),
-                                  text.size()),
-      g_free);
-  return std::string("sha256:") + digest.get();
-}
-
-// Unsigned members within a range; nlohmann-json would convert silently.
-template <typename Int>
-Int GetUnsigned(const json& object, const char* member, uint64_t least) {
-  const json& value = object.at(member);
-  if (!value.is_number_unsigned() || value.get<uint64_t>() < least ||
-      value.get<uint64_t>() > std::numeric_limits<Int>::max()) {
-    throw std::invalid_argument(std::string("\"") + member + "\" is out of range");
-  }
-  return value.get<Int>();
-}
-
-uint64_t KeyFromText(const std::string& text) {
-  uint64_t key = 0;
-  const char* end = text.data() + text.size();
-  const bool prefixed = text.size() == 18 && text.starts_with("0x");
-  if (!prefixed || std::from_chars(text.data() + 2, end, key, 16).ptr != end) {
-    throw std::invalid_argument("\"" + text + "\" is no reservation key");
-  }
-  return key;
 }
 
 Reservation ReservationFromJson(const json& object) {
@@ -84,37 +54,18 @@ State StateFromJson(const json& object) {
   return state;
 }
 
-Status Corrupt(const std::string& what) {
-  return Status::Error(Status::Code::kCorrupt, "the reservation state document is damaged: " + what);
-}
-
-// A document is four levels deep. Much deeper ones would overflow the stack in
-// nlohmann-json's dump(), which is recursive.
-bool RefuseDepth(int depth, json::parse_event_t, json&) {
-  constexpr int kMost = 64;
-  if (depth > kMost) throw std::invalid_argument("it is nested too deeply");
-  return true;
-}
-
+// Throws what nlohmann-json and the readers above throw.
 Status Decode(std::string_view text, State* state) {
-  const json document = json::parse(text, RefuseDepth);
-  if (document.at("format").get<std::string>() != kFormat) return Corrupt("it is of another format");
-  const auto schema = GetUnsigned<uint64_t>(document, "schema", 1);
-  if (schema > kDocumentSchema) {
-    return Status::Error(Status::Code::kUnsupported,
-                         "the reservation state document has schema " + std::to_string(schema) +
-                             ", this program knows up to " + std::to_string(kDocumentSchema),
-                         "Use the version that wrote it, or a newer one.");
+  int schema = 0;
+  json body;
+  if (Status status = Unseal(kEnvelope, text, &schema, &body); !status.ok()) return status;
+  if ((schema == 2) != NeedsSchema2(body)) {
+    return kEnvelope.Corrupt("its schema is not that of its members");
   }
-  const json& body = document.at("state");
-  if (document.at("checksum").get<std::string>() != Checksum(body)) {
-    return Corrupt("its checksum does not match");
-  }
-  if ((schema == 2) != NeedsSchema2(body)) return Corrupt("its schema is not that of its members");
   State decoded = StateFromJson(body);
-  if (const auto violation = FindViolation(decoded)) return Corrupt(*violation);
+  if (const auto violation = FindViolation(decoded)) return kEnvelope.Corrupt(*violation);
   // One state, one document: nothing that a reader has passed over.
-  if (StateToJson(decoded) != body) return Corrupt("it is not in its canonical form");
+  if (StateToJson(decoded) != body) return kEnvelope.Corrupt("it is not in its canonical form");
   *state = std::move(decoded);
   return Status();
 }
@@ -126,6 +77,16 @@ std::string KeyToText(uint64_t key) {
   char buffer[2 + kDigits + 1];
   g_snprintf(buffer, sizeof buffer, "0x%016" G_GINT64_MODIFIER "x", key);
   return buffer;
+}
+
+uint64_t KeyFromText(const std::string& text) {
+  uint64_t key = 0;
+  const char* end = text.data() + text.size();
+  const bool prefixed = text.size() == 18 && text.starts_with("0x");
+  if (!prefixed || std::from_chars(text.data() + 2, end, key, 16).ptr != end) {
+    throw std::invalid_argument("\"" + text + "\" is no reservation key");
+  }
+  return key;
 }
 
 json NexusToJson(const Nexus& nexus) {
@@ -165,20 +126,16 @@ json StateToJson(const State& state) {
 }
 
 std::string EncodeDocument(const State& state) {
-  json document;
-  document["format"] = kFormat;
-  document["state"] = StateToJson(state);
-  document["schema"] = NeedsSchema2(document["state"]) ? 2 : 1;
-  document["checksum"] = Checksum(document["state"]);
-  return document.dump();
+  json inner = StateToJson(state);
+  const int schema = NeedsSchema2(inner) ? 2 : 1;
+  return Seal(kEnvelope, schema, std::move(inner));
 }
 
 Status DecodeDocument(std::string_view text, State* state) {
-  // nlohmann-json and the readers above report by exception; none leaves here.
   try {
     return Decode(text, state);
   } catch (const std::exception& e) {
-    return Corrupt(e.what());
+    return kEnvelope.Corrupt(e.what());
   }
 }
 

@@ -15,8 +15,8 @@
 // Target port 0 in a registration means all target ports (ALL_TG_PT).
 // "reservation" is absent when there is none, "holder" for the all registrants
 // types. Schema 2 adds "legacy-holder" (a nexus) and "information-lost" (true) to
-// "state"; a document without them is of schema 1. The checksum covers "state" as nlohmann-json dumps it without spaces
-// (members in alphabetical order), in UTF-8.
+// "state"; a document without them is of schema 1. For the rest see
+// core/envelope.h.
 #pragma once
 
 #include <string>
@@ -33,6 +33,8 @@ inline constexpr int kDocumentSchema = 2;  // the latest
 
 // 16 hexadecimal digits after 0x.
 std::string KeyToText(uint64_t key);
+// Throws an std::exception that says what is wrong.
+uint64_t KeyFromText(const std::string& text);
 
 nlohmann::json NexusToJson(const Nexus& nexus);
 // Throws an std::exception that says what is wrong.
@@ -43,8 +45,8 @@ nlohmann::json StateToJson(const State& state);
 std::string EncodeDocument(const State& state);
 
 // Validates everything before it touches `*state`: form, schema, checksum, the
-// invariants of FindViolation(), and that "state" is what EncodeDocument() makes. kUnsupported for a newer schema,
-// kCorrupt for anything else that is wrong.
+// invariants of FindViolation(), and that "state" is what EncodeDocument() makes.
+// kUnsupported for a newer schema, kCorrupt for anything else that is wrong.
 Status DecodeDocument(std::string_view text, State* state);
 
 }  // namespace scsi_pr

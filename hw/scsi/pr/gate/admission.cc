@@ -19,8 +19,27 @@ bool Admission::BeginDrain(AccessMask keep) {
   do {
     const uint64_t epoch = (EpochOf(word) + uint64_t{1}) & kEpochMask;
     const uint64_t draining = uint64_t{DrainingOf(word)} + CurrentOf(word);
-    next = (word & keep & kAccessMask) | epoch << kEpochShift | draining << kDrainingShift;
+    next = (word & keep & kAccessMask) | epoch << kEpochShift |
+           (word & kTenureMask << kTenureShift) | draining << kDrainingShift;
   } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
+                                        std::memory_order_acquire));
+  return true;
+}
+
+Admission::Tenure Admission::BeginTenure(bool* ended_drain) {
+  uint64_t word = word_.load(std::memory_order_acquire);
+  while (!word_.compare_exchange_weak(word, NextTenure(word), std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+  }
+  *ended_drain = DrainingOf(word) != 0;
+  return TenureOf(NextTenure(word));
+}
+
+bool Admission::EndTenure() {
+  uint64_t word = word_.load(std::memory_order_acquire);
+  do {
+    if (CurrentOf(word) != 0 || DrainingOf(word) != 0) return false;
+  } while (!word_.compare_exchange_weak(word, NextTenure(word), std::memory_order_acq_rel,
                                         std::memory_order_acquire));
   return true;
 }

@@ -15,7 +15,7 @@ void Bell::Ring() {
   syscall(SYS_futex, &count_, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-void Bell::Wait(uint32_t seen, std::chrono::milliseconds timeout) {
+void Bell::Wait(uint32_t seen, std::chrono::milliseconds timeout) const {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
   timespec limit = {};
   limit.tv_sec = seconds.count();

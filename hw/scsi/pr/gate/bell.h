@@ -18,7 +18,7 @@ class Bell {
   void Ring();
   // Returns once count() differs from `seen`, or after `timeout`, or for no
   // reason at all.
-  void Wait(uint32_t seen, std::chrono::milliseconds timeout);
+  void Wait(uint32_t seen, std::chrono::milliseconds timeout) const;
 
  private:
   std::atomic<uint32_t> count_{0};

@@ -11,8 +11,7 @@ Fence::Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted,
              const State& before, const State& after)
     : gate_(gate), version_(version), before_(before), after_(after) {
   for (size_t i = 0; i < Gate::kSlots; i++) {
-    const GateSlot& slot = gate.slots[i];
-    const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
+    const auto nexus = gate.slots[i].attached_nexus();
     if (!nexus) continue;
     const auto covers = [&](const Nexus& whom) { return whom.Covers(*nexus); };
     if (std::ranges::any_of(preempted, covers)) slots_.push_back(i);
@@ -27,7 +26,9 @@ bool Fence::Shut() {
   CrashPoint("fencing");
   for (const size_t index : slots_) {
     GateSlot& slot = gate_.slots[index];
-    if (!slot.BeginDrain(AllowedAccess(after_, *slot.nexus()))) return false;
+    // It may have detached meanwhile: then nothing of it is on its way.
+    const auto nexus = slot.attached_nexus();
+    if (nexus && !slot.BeginDrain(AllowedAccess(after_, *nexus))) return false;
     CrashPoint("shut");
   }
   if (!slots_.empty()) gate_.doorbell.Ring();
@@ -39,7 +40,7 @@ bool Fence::DrainSlot(size_t index, const Watch& watch, Clock::time_point* late_
   GateSlot& slot = gate_.slots[index];
   for (;;) {
     const uint32_t seen = slot.drained().count();
-    if (slot.admission().draining() == 0 || !watch.is_live(index)) return true;
+    if (slot.admission().draining() == 0 || !watch.is_owned(index)) return true;
     const auto now = Clock::now();
     if (now >= watch.deadline || watch.cancelled()) return false;
     if (now >= *late_at) {
@@ -47,6 +48,7 @@ bool Fence::DrainSlot(size_t index, const Watch& watch, Clock::time_point* late_
       watch.late();
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(watch.deadline - now);
+    CrashPoint("waiting");
     slot.drained().Wait(seen, std::min(kPoll, left));
   }
 }
@@ -63,7 +65,7 @@ bool Fence::Drain(const Watch& watch) {
 void Fence::Reopen() {
   for (const size_t index : slots_) {
     GateSlot& slot = gate_.slots[index];
-    const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
+    const auto nexus = slot.attached_nexus();
     if (nexus) slot.SetAccess(AllowedAccess(before_, *nexus));
     slot.EndFencing(false);
     CrashPoint("reopening");

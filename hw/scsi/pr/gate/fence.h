@@ -31,9 +31,9 @@ class Fence {
   // What the drain needs to know of the world.
   struct Watch {
     Clock::time_point deadline;
-    // Whether the process that attached the slot lives. False only if its
-    // commands cannot reach the medium any more.
-    std::function<bool(size_t slot)> is_live;
+    // Whether a process that lives owns the nexus. False only if no command
+    // of an owner that is gone can reach the medium any more.
+    std::function<bool(size_t slot)> is_owned;
     std::function<bool()> cancelled;
     // Called once, if the drain takes longer than kLate.
     std::function<void()> late;

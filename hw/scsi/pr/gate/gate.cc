@@ -3,6 +3,8 @@
 
 #include <glib.h>
 
+#include <algorithm>
+
 #include "gate/crash_point.h"
 
 namespace scsi_pr {
@@ -43,6 +45,16 @@ uint64_t WithCode(uint64_t codes, uint64_t code) {
   return codes | code << shift;
 }
 
+// The memory is shared: a code that nobody writes must not reach the table.
+std::vector<Sense> ConditionsOf(uint64_t word) {
+  std::vector<Sense> conditions;
+  for (uint64_t codes = CodesOf(word); codes != 0; codes >>= kCodeBits) {
+    const uint64_t code = codes & kCodeMask;
+    if (code != 0 && code <= std::size(kConditions)) conditions.push_back(kConditions[code - 1]);
+  }
+  return conditions;
+}
+
 }  // namespace
 
 bool UnitAttentionQueue::Raise(uint64_t version, Sense sense) {
@@ -69,6 +81,23 @@ std::optional<Sense> UnitAttentionQueue::Take() {
   return kConditions[code - 1];
 }
 
+std::vector<Sense> UnitAttentionQueue::List() const { return ConditionsOf(word_.load()); }
+
+void UnitAttentionQueue::Insert(const std::vector<Sense>& first, const std::vector<Sense>& last) {
+  uint64_t word = word_.load();
+  uint64_t codes = 0;
+  do {
+    codes = 0;
+    for (const Sense sense : first) codes = WithCode(codes, CodeOf(sense));
+    for (const Sense sense : ConditionsOf(word)) codes = WithCode(codes, CodeOf(sense));
+    for (const Sense sense : last) codes = WithCode(codes, CodeOf(sense));
+  } while (!word_.compare_exchange_weak(word, VersionOf(word) << kVersionShift | codes));
+}
+
+bool UnitAttentionQueue::CanHold(Sense sense) {
+  return std::ranges::find(kConditions, sense) != std::end(kConditions);
+}
+
 void UnitAttentionQueue::Reset(uint64_t version) { word_.store(version << kVersionShift); }
 
 std::optional<Nexus> GateSlot::nexus() const {
@@ -86,11 +115,20 @@ void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const std::string
   g_strlcpy(initiator_, nexus.initiator.ToText().c_str(), sizeof initiator_);
   g_strlcpy(owner_, owner.c_str(), sizeof owner_);
   target_port_ = nexus.target_port;
-  process_id_ = process_id;
+  attachment_++;
+  process_id_.store(process_id, std::memory_order_relaxed);
   unit_attentions_.Reset(version);
   fencing_.store(0, std::memory_order_release);
   admission_.Reset(access);
   attached_.store(1, std::memory_order_release);
+}
+
+Admission::Tenure GateSlot::BeginTenure(uint32_t process_id) {
+  process_id_.store(process_id, std::memory_order_relaxed);
+  bool ended_drain = false;
+  const Admission::Tenure tenure = admission_.BeginTenure(&ended_drain);
+  if (ended_drain) drained_.Ring();
+  return tenure;
 }
 
 // What a dead process had on its way is gone with it.
@@ -129,8 +167,7 @@ void Publish(Gate& gate, uint64_t version, const State& state,
   const bool fenced = gate.fencing.load() == version;
   bool news = false;
   for (GateSlot& slot : gate.slots) {
-    if (!slot.attached()) continue;
-    const auto nexus = slot.nexus();
+    const auto nexus = slot.attached_nexus();
     if (!nexus) continue;
     for (const UnitAttention& attention : unit_attentions) {
       if (!attention.Reaches(*nexus)) continue;

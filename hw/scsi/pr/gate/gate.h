@@ -42,6 +42,12 @@ class UnitAttentionQueue {
   // is pending anyway is not queued a second time.
   bool Raise(uint64_t version, Sense sense);
   std::optional<Sense> Take();
+  // Those that wait.
+  std::vector<Sense> List() const;
+  // `first` wait before those that wait, `last` behind them; each condition once.
+  // For conditions that CanHold() is true of.
+  void Insert(const std::vector<Sense>& first, const std::vector<Sense>& last);
+  static bool CanHold(Sense sense);
   // Empty, and deaf to what `version` and those before it raise.
   void Reset(uint64_t version);
 
@@ -52,9 +58,12 @@ class UnitAttentionQueue {
 class alignas(512) GateSlot {
  public:
   // Once before a command goes to the medium; nothing if its nexus may not run
-  // it now. Leave() with what Enter() gave, exactly once, when nothing of the
-  // command can reach the medium any more.
-  std::optional<Admission::Epoch> Enter(AccessClass access) { return admission_.Enter(access); }
+  // it now, or if who asks is not its owner. Leave() with what Enter() gave,
+  // exactly once, when nothing of the command can reach the medium any more.
+  std::optional<Admission::Epoch> Enter(AccessClass access,
+                                        Admission::Tenure tenure = Admission::kFirstTenure) {
+    return admission_.Enter(access, tenure);
+  }
   void Leave(Admission::Epoch epoch) {
     if (admission_.Leave(epoch)) drained_.Ring();
   }
@@ -64,15 +73,21 @@ class alignas(512) GateSlot {
   // It waits for this command, which is in. One that a fencing has waited for
   // and that was given up goes on as if there had been none.
   bool IsAwaited(Admission::Epoch epoch) const {
-    return is_being_fenced() && admission_.IsDraining(epoch);
+    return is_being_fenced() && admission_.HasDrained(epoch);
   }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
-  // The nexus, and who attached it; only while attached, or by the publisher.
+  // Nothing if no nexus is attached.
+  std::optional<Nexus> attached_nexus() const { return attached() ? nexus() : std::nullopt; }
+  // The nexus, its owner's process, and who attached it; only while attached,
+  // or by the publisher.
   std::optional<Nexus> nexus() const;
-  uint32_t process_id() const { return process_id_; }
+  uint32_t process_id() const { return process_id_.load(std::memory_order_relaxed); }
   std::string owner() const;
+  // Another number each time a nexus attaches, as long as the gate exists. It
+  // stays when the nexus is handed over.
+  uint32_t attachment() const { return attachment_; }
 
   // How often a fencing has asked the owner to abort the tasks of the nexus,
   // how often one has committed, and how often a preempting command took
@@ -80,6 +95,10 @@ class alignas(512) GateSlot {
   uint32_t abort_requests() const { return abort_requests_.load(std::memory_order_acquire); }
   uint32_t fencings() const { return fencings_.load(std::memory_order_acquire); }
   uint32_t preemptions() const { return preemptions_.load(std::memory_order_acquire); }
+
+  // For the owner: see Admission.
+  Admission::Tenure BeginTenure(uint32_t process_id);
+  bool EndTenure() { return admission_.EndTenure(); }
 
   // For the publisher.
   void Attach(const Nexus& nexus, uint32_t process_id, const std::string& owner,
@@ -104,7 +123,8 @@ class alignas(512) GateSlot {
   std::atomic<uint32_t> preemptions_{0};
   std::atomic<uint32_t> fencings_{0};
   std::atomic<uint32_t> fencing_{0};  // not zero: one is under way
-  uint32_t process_id_ = 0;  // information for people, never a proof of life
+  uint32_t attachment_ = 0;
+  std::atomic<uint32_t> process_id_{0};  // information for people, never a proof of life
   uint16_t target_port_ = 0;
   char initiator_[TransportId::kMaxText + 1] = {};
   char owner_[160] = {};
@@ -131,6 +151,9 @@ struct Gate {
   // the store's lock and finds it set follows a publisher that died: the slots
   // show neither version and must be published again.
   std::atomic<uint64_t> fencing{0};
+  // Whoever has the store's lock and finds it set follows one whose record was not
+  // saved, or who died while it was: the store has to make sure that it is gone.
+  std::atomic<uint64_t> unsettled{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
   // fencings() or preemptions() of its slot tell what; and when another version
   // is published.

@@ -42,3 +42,8 @@ uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req)
 {
     return DO_UPCAST(SCSIPRAnswer, req, req)->buf;
 }
+
+bool scsi_pr_is_answer(SCSIRequest *req)
+{
+    return req->ops->get_buf == scsi_pr_answer_get_buf;
+}

@@ -7,7 +7,7 @@
 #define HW_SCSI_PR_COMPAT_H
 
 #include "qapi/error.h"
-#include "migration/blocker.h"
+#include "qemu/error-report.h"
 #include "hw/qdev-core.h"
 #include "hw/scsi/scsi.h"
 
@@ -115,6 +115,22 @@ static inline void pr_compat_restore_sense(SCSIDevice *dev,
 #define PR_COMPAT_DEVICE(id) .has_device = (id) != NULL, .device = (id)
 #endif
 
+/*
+ * Calls @fn for each request of @dev, with the lock held that protects their
+ * list and, while the VM is stopped, the requests.
+ */
+static inline void pr_compat_for_each_request(
+    SCSIDevice *dev, void (*fn)(SCSIRequest *req, void *opaque), void *opaque)
+{
+    SCSIRequest *req;
+
+    pr_compat_lock_requests(dev);
+    QTAILQ_FOREACH(req, &dev->requests, next) {
+        fn(req, opaque);
+    }
+    pr_compat_unlock_requests(dev);
+}
+
 /* AioContexts had a lock of their own once. */
 static inline void pr_compat_enter_context(AioContext *ctx)
 {
@@ -168,30 +184,34 @@ static inline void pr_compat_wait_for_iothreads(void)
 #endif
 }
 
-/* On failure *@reason is freed and NULL. */
-static inline bool pr_compat_block_migration(Error **reason, Error **errp)
+/*
+ * Whether the guest's memory may change. A suspended guest (S3) goes on
+ * without any notice.
+ */
+static inline bool pr_compat_vm_is_live(void)
 {
-#if QEMU_VERSION_MAJOR >= 10
-    return migrate_add_blocker(reason, errp) == 0;
-#else
-    if (migrate_add_blocker(*reason, errp) == 0) {
-        return true;
-    }
-    error_free(*reason);
-    *reason = NULL;
-    return false;
-#endif
+    return runstate_is_running() || runstate_check(RUN_STATE_SUSPENDED);
 }
 
-static inline void pr_compat_unblock_migration(Error **reason)
-{
+/* A SaveVMHandlers.save_setup with the parameters of @implementation. */
 #if QEMU_VERSION_MAJOR >= 10
-    migrate_del_blocker(reason);
+#define PR_COMPAT_SAVE_SETUP(name, implementation)                      \
+    static int name(QEMUFile *f, void *opaque, Error **errp)            \
+    {                                                                   \
+        return implementation(f, opaque, errp);                         \
+    }
 #else
-    migrate_del_blocker(*reason);
-    error_free(*reason);
-    *reason = NULL;
+#define PR_COMPAT_SAVE_SETUP(name, implementation)                      \
+    static int name(QEMUFile *f, void *opaque)                          \
+    {                                                                   \
+        Error *err = NULL;                                              \
+        int ret = implementation(f, opaque, &err);                      \
+                                                                        \
+        if (err) {                                                      \
+            error_report_err(err);                                      \
+        }                                                               \
+        return ret;                                                     \
+    }
 #endif
-}
 
 #endif /* HW_SCSI_PR_COMPAT_H */

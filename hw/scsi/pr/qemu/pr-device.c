@@ -100,6 +100,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .opaque = s,
         .commands = commands,
         .command_count = command_count,
+        .incoming = runstate_check(RUN_STATE_INMIGRATE),
     };
 
     if (!initiator) {
@@ -118,13 +119,6 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     return true;
 }
 
-static bool scsi_pr_block_migration(SCSIPRState *s, Error **errp)
-{
-    error_setg(&s->migration_blocker,
-               "a device with pr-store cannot be migrated yet");
-    return pr_compat_block_migration(&s->migration_blocker, errp);
-}
-
 /*
  * Requests that were admitted and did not reach the medium yet (werror=stop
  * parks them) must not reach it later because of that.
@@ -136,6 +130,11 @@ static void scsi_pr_vm_state_change(void *opaque, bool running, RunState state)
 
     trace_scsi_pr_recheck(s->dev);
     qatomic_set(&s->admission_epoch, epoch ? epoch : 1);
+    if (running) {
+        scsi_pr_take_over_now(s);
+    } else {
+        scsi_pr_take_over_stop(s);
+    }
 }
 
 static void scsi_pr_close(SCSIPRState *s)
@@ -146,9 +145,8 @@ static void scsi_pr_close(SCSIPRState *s)
         qemu_del_vm_change_state_handler(s->vmsentry);
         s->vmsentry = NULL;
     }
-    if (s->migration_blocker) {
-        pr_compat_unblock_migration(&s->migration_blocker);
-    }
+    scsi_pr_migration_cleanup(s);
+    scsi_pr_take_over_cleanup(s);
     if (handle) {
         /* Callbacks still run while it waits for them. */
         scsi_pr_device_free(handle);
@@ -161,19 +159,22 @@ static void scsi_pr_close(SCSIPRState *s)
 static bool scsi_pr_open(SCSIPRState *s, Error **errp)
 {
     if (!scsi_pr_check_identity(s->dev, errp) ||
-        !scsi_pr_check_backend(s->dev, errp) ||
-        !scsi_pr_block_migration(s, errp)) {
+        !scsi_pr_check_backend(s->dev, errp)) {
         return false;
     }
     scsi_pr_events_init(s);
     scsi_pr_abort_init(s);
-    if (!scsi_pr_attach(s, errp)) {
+    scsi_pr_take_over_init(s);
+    if (!scsi_pr_attach(s, errp) || !scsi_pr_migration_init(s, errp)) {
         scsi_pr_close(s);
         return false;
     }
-    /* Registered before the device's own: runs before requests restart. */
-    s->vmsentry = qdev_add_vm_change_state_handler(DEVICE(s->dev),
-                                                   scsi_pr_vm_state_change, s);
+    /*
+     * Before those of all devices: an adapter that goes on may have an
+     * iothread send commands at once.
+     */
+    s->vmsentry = qemu_add_vm_change_state_handler_prio(
+        scsi_pr_vm_state_change, s, -1);
     return true;
 }
 

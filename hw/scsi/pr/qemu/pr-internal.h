@@ -47,6 +47,13 @@ typedef struct SCSIPREvent {
     char *detail;               /* of the last not told; likewise */
 } SCSIPREvent;
 
+/* The I_T nexus is another process's, although our VM runs: pr-takeover.c. */
+typedef struct SCSIPRTakeOver {
+    QEMUTimer *timer;           /* armed: tries again */
+    int64_t since;              /* milliseconds, QEMU_CLOCK_REALTIME */
+    bool warned;
+} SCSIPRTakeOver;
+
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 typedef struct SCSIPRState {
     SCSIDevice *dev;
@@ -61,7 +68,6 @@ typedef struct SCSIPRState {
     /* while realized */
     ScsiPrDevice *handle;
     VMChangeStateEntry *vmsentry;
-    Error *migration_blocker;
     const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
      * Changes whenever the VM stops or continues: a request that was admitted
@@ -72,6 +78,8 @@ typedef struct SCSIPRState {
     SCSIPREvent events[SCSI_PR_EVENT__MAX];
     Stat64 aborted_tasks;               /* since it was realized */
     QEMUTimer *abort_timer;             /* pr-abort.c */
+    SCSIPRTakeOver take_over;
+    char *travelling;                   /* pr-migration.c */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 } SCSIPRState;
@@ -84,6 +92,12 @@ extern SCSIPRStateList scsi_pr_devices;
 
 /* The class whose methods were wrapped, for a device of it. */
 const SCSIPRClass *scsi_pr_class(SCSIDevice *dev);
+
+/* The device's, for messages. */
+static inline const char *scsi_pr_name(SCSIPRState *s)
+{
+    return object_get_canonical_path_component(OBJECT(s->dev));
+}
 
 /* pr-properties.c */
 
@@ -123,6 +137,21 @@ SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
  */
 void scsi_pr_io_abort(SCSIRequest *req);
 
+/* What becomes of a request when it goes on; travels with it. */
+typedef enum SCSIPRFate {
+    SCSI_PR_GOES_ON,            /* it asks the gate */
+    SCSI_PR_ABORTED,            /* a fencing has aborted it */
+    SCSI_PR_BUSY,               /* its nexus was another process's */
+} SCSIPRFate;
+
+/*
+ * For pr_compat_for_each_request(), while the VM is stopped; no effect on
+ * others than I/O requests. The former lets them leave the gate, the latter
+ * decides on what is parked; @opaque: SCSIPRFate.
+ */
+void scsi_pr_io_hand_over(SCSIRequest *req, void *opaque);
+void scsi_pr_io_set_fate(SCSIRequest *req, void *opaque);
+
 /* Ends a request that must not be carried out. */
 void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why);
 
@@ -141,6 +170,12 @@ SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
  */
 bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s);
 
+/*
+ * For pr_compat_for_each_request(), when the library has no command any more:
+ * those whose result waits for the VM go on with it.
+ */
+void scsi_pr_command_hand_over(SCSIRequest *req, void *opaque);
+
 /* pr-answer.c */
 
 /* A request that is answered at once, with data-in. */
@@ -155,6 +190,8 @@ typedef struct SCSIPRAnswer {
  * @data, or GOOD status where that is nothing.
  */
 int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len);
+
+bool scsi_pr_is_answer(SCSIRequest *req);
 
 /* The other operations of such a request. */
 void scsi_pr_answer_free(SCSIRequest *req);
@@ -239,6 +276,23 @@ void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
 /* pr-hmp.c */
 
 void scsi_pr_hmp_init(void);
+
+/* pr-migration.c */
+
+/* Adds the device to the migration stream; main loop. */
+bool scsi_pr_migration_init(SCSIPRState *s, Error **errp);
+void scsi_pr_migration_cleanup(SCSIPRState *s);
+
+/* pr-takeover.c */
+
+void scsi_pr_take_over_init(SCSIPRState *s);
+void scsi_pr_take_over_cleanup(SCSIPRState *s);
+
+/* Before anything else of a VM that goes on; main loop. */
+void scsi_pr_take_over_now(SCSIPRState *s);
+
+/* The VM has stopped. */
+void scsi_pr_take_over_stop(SCSIPRState *s);
 
 /* pr-backend.c */
 

@@ -7,8 +7,10 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "scsi/constants.h"
+#include "migration/qemu-file.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
@@ -17,13 +19,20 @@ void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
 {
     /* pvscsi would turn a residual into an error of the adapter. */
     req->residual = 0;
-    if (why == SCSI_PR_INFORMATION_LOST) {
+    switch (why) {
+    case SCSI_PR_INFORMATION_LOST:
         scsi_req_build_sense(req, (SCSISense) { DATA_PROTECT, 0x44, 0x01 });
         scsi_req_complete(req, CHECK_CONDITION);
-        return;
+        break;
+    case SCSI_PR_HANDED_OVER:
+        trace_scsi_pr_busy(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+        scsi_req_complete(req, BUSY);
+        break;
+    default:
+        trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag,
+                               req->cmd.buf[0]);
+        scsi_req_complete(req, RESERVATION_CONFLICT);
     }
-    trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
-    scsi_req_complete(req, RESERVATION_CONFLICT);
 }
 
 /* Request operations of a device model, and what takes their place. */
@@ -38,7 +47,7 @@ typedef struct SCSIPRIORequest {
     SCSIPRState *pr;
     ScsiPrTask task;            /* its stay in the gate */
     uint32_t epoch;             /* admission_epoch that it entered in */
-    bool aborted;               /* by a fencing; it ends when it goes on */
+    uint8_t fate;               /* SCSIPRFate: what happens when it goes on */
     Notifier ended;
 } SCSIPRIORequest;
 
@@ -55,6 +64,13 @@ static SCSIPRIORequest *scsi_pr_io(SCSIRequest *req)
 static void scsi_pr_io_leave(SCSIPRIORequest *io)
 {
     scsi_pr_leave(io->pr->handle, &io->task);
+}
+
+static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf);
+
+static bool scsi_pr_is_io(SCSIRequest *req)
+{
+    return req->ops->send_command == scsi_pr_io_send_command;
 }
 
 /* On completion or cancellation, when no I/O is under way any more; the
@@ -88,8 +104,12 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
     uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
     ScsiPrAdmission admission;
 
-    if (io->aborted) {
+    switch (io->fate) {
+    case SCSI_PR_ABORTED:
         scsi_pr_io_end_aborted(req);
+        return false;
+    case SCSI_PR_BUSY:
+        scsi_pr_complete_refused(req, SCSI_PR_HANDED_OVER);
         return false;
     }
     if (io->epoch != epoch) {
@@ -134,26 +154,76 @@ static void scsi_pr_io_free(SCSIRequest *req)
     }
 }
 
+/* The lock: while the VM is stopped its task may be handed over, too. */
+static bool scsi_pr_io_abort_parked(SCSIRequest *req)
+{
+    SCSIPRIORequest *io = scsi_pr_io(req);
+    bool parked;
+
+    pr_compat_lock_requests(req->dev);
+    parked = !req->aiocb && !req->io_canceled &&
+        scsi_pr_is_awaited(io->pr->handle, &io->task);
+    if (parked) {
+        io->fate = SCSI_PR_ABORTED;
+        scsi_pr_io_leave(io);
+    }
+    pr_compat_unlock_requests(req->dev);
+    return parked;
+}
+
 void scsi_pr_io_abort(SCSIRequest *req)
 {
-    SCSIPRIORequest *io;
-
-    if (req->ops->send_command != scsi_pr_io_send_command) {
-        return;
-    }
-    io = scsi_pr_io(req);
-    if (req->aiocb || req->io_canceled ||
-        !scsi_pr_is_awaited(io->pr->handle, &io->task)) {
+    if (!scsi_pr_is_io(req) || !scsi_pr_io_abort_parked(req)) {
         return;
     }
     trace_scsi_pr_abort(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
-    stat64_add(&io->pr->aborted_tasks, 1);
-    io->aborted = true;
-    scsi_pr_io_leave(io);
+    stat64_add(&scsi_pr_io(req)->pr->aborted_tasks, 1);
     /* Guest memory must not change while the VM is stopped. */
-    if (runstate_is_running()) {
+    if (pr_compat_vm_is_live()) {
         scsi_pr_io_end_aborted(req);
     }
+}
+
+void scsi_pr_io_hand_over(SCSIRequest *req, void *opaque)
+{
+    if (scsi_pr_is_io(req)) {
+        scsi_pr_io_leave(scsi_pr_io(req));
+    }
+}
+
+void scsi_pr_io_set_fate(SCSIRequest *req, void *opaque)
+{
+    if (scsi_pr_is_io(req) && scsi_pr_io(req)->fate == SCSI_PR_GOES_ON) {
+        scsi_pr_io(req)->fate = GPOINTER_TO_UINT(opaque);
+    }
+}
+
+/* Behind what the device model saves of its own. */
+static void scsi_pr_io_save(QEMUFile *f, SCSIRequest *req)
+{
+    const SCSIReqOps *base = scsi_pr_io_ops(req)->base;
+
+    if (base->save_request) {
+        base->save_request(f, req);
+    }
+    qemu_put_byte(f, scsi_pr_io(req)->fate);
+}
+
+static void scsi_pr_io_load(QEMUFile *f, SCSIRequest *req)
+{
+    const SCSIReqOps *base = scsi_pr_io_ops(req)->base;
+    uint8_t fate;
+
+    if (base->load_request) {
+        base->load_request(f, req);
+    }
+    fate = qemu_get_ubyte(f);
+    if (fate > SCSI_PR_BUSY) {
+        error_report("scsi-pr: a request in the migration stream is damaged");
+        qemu_file_set_error(f, -EINVAL);
+        fate = SCSI_PR_BUSY;
+    }
+    scsi_pr_io(req)->fate = fate;
 }
 
 static SCSIPRIOOps *scsi_pr_wrap_ops(const SCSIReqOps *base)
@@ -168,6 +238,8 @@ static SCSIPRIOOps *scsi_pr_wrap_ops(const SCSIReqOps *base)
     wrapped->ops.read_data = scsi_pr_io_read_data;
     wrapped->ops.write_data = scsi_pr_io_write_data;
     wrapped->ops.free_req = scsi_pr_io_free;
+    wrapped->ops.save_request = scsi_pr_io_save;
+    wrapped->ops.load_request = scsi_pr_io_load;
     return wrapped;
 }
 

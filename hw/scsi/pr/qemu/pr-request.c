@@ -3,6 +3,7 @@
  * Persistent reservations for SCSI disks: what a CDB becomes.
  */
 #include "qemu/osdep.h"
+#include "pr-compat.h"
 #include "pr-internal.h"
 
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
@@ -14,9 +15,15 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
     if (!s) {
         return scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);
     }
-    req = scsi_pr_unit_attention_req(s, tag, lun, buf, hba_private);
-    if (req) {
-        return req;
+    /*
+     * Not while requests are loaded from a migration stream: each must be of
+     * the kind that was saved.
+     */
+    if (pr_compat_vm_is_live()) {
+        req = scsi_pr_unit_attention_req(s, tag, lun, buf, hba_private);
+        if (req) {
+            return req;
+        }
     }
     if (scsi_pr_is_library_command(buf[0])) {
         return scsi_pr_command_alloc(s, tag, lun, hba_private);

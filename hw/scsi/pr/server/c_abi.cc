@@ -22,6 +22,18 @@ using scsi_pr::ByteSpan;
 using scsi_pr::ByteVector;
 using scsi_pr::Status;
 
+bool Succeeds(const Status& status, ScsiPrError* error) {
+  if (!status.ok()) scsi_pr::ReportError(status, error);
+  return status.ok();
+}
+
+// What `make` writes, for scsi_pr_text_free(); NULL if it fails.
+template <typename Make>
+char* Text(Make make, ScsiPrError* error) {
+  std::string text;
+  return Succeeds(make(&text), error) ? strdup(text.c_str()) : nullptr;
+}
+
 Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   std::string what;
   const auto initiator = scsi_pr::TransportId::FromText(config.initiator, &what);
@@ -70,8 +82,9 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   scsi_pr::Nexus nexus;
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
   std::shared_ptr<scsi_pr::Store> store;
-  Status status =
-      scsi_pr::Store::Open(config.store, scsi_pr::Store::OpenMode::kCreate, &store);
+  using scsi_pr::Store;
+  const auto mode = config.incoming ? Store::OpenMode::kIncoming : Store::OpenMode::kCreate;
+  Status status = Store::Open(config.store, mode, &store);
   if (!status.ok()) return status;
   scsi_pr::DeviceServer::Options options;
   if (config.abort_timeout_ms != 0) {
@@ -79,6 +92,7 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   }
   options.commands = Commands(config);
   options.listener = device;
+  options.incoming = config.incoming;
   TellFencings(*device, &options);
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, std::move(options),
                                      &device->server);
@@ -98,11 +112,7 @@ void scsi_pr_error_clear(ScsiPrError* error) {
 
 ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
   auto device = std::make_unique<ScsiPrDevice>(*config);
-  if (const Status status = Open(*config, device.get()); !status.ok()) {
-    scsi_pr::ReportError(status, error);
-    return nullptr;
-  }
-  return device.release();
+  return Succeeds(Open(*config, device.get()), error) ? device.release() : nullptr;
 }
 
 void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
@@ -112,11 +122,13 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t c
   if (task->entered) return SCSI_PR_ADMITTED;
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
   const auto refuse = [device] {
+    if (!device->server->IsOwner()) return SCSI_PR_HANDED_OVER;
     device->server->Refused();
     return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
   };
   if (access == AccessClass::kReservation) {
-    return device->server->Admits(access) ? SCSI_PR_EXECUTE : refuse();
+    const bool admits = device->server->IsOwner() && device->server->Admits(access);
+    return admits ? SCSI_PR_EXECUTE : refuse();
   }
   const auto epoch = device->server->Enter(access);
   if (!epoch) return refuse();
@@ -132,6 +144,10 @@ void scsi_pr_leave(ScsiPrDevice* device, ScsiPrTask* task) {
 
 bool scsi_pr_is_awaited(ScsiPrDevice* device, const ScsiPrTask* task) {
   return task->entered && device->server->IsAwaited(task->epoch);
+}
+
+bool scsi_pr_fenced_since(ScsiPrDevice* device, const ScsiPrTask* task) {
+  return device->server->FencedSince(task->epoch);
 }
 
 bool scsi_pr_is_being_fenced(ScsiPrDevice* device) { return device->server->IsBeingFenced(); }
@@ -161,6 +177,36 @@ void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
   device->server->ResetOccurred(reset == SCSI_PR_LOGICAL_UNIT_RESET
                                     ? scsi_pr::Reset::kLogicalUnit
                                     : scsi_pr::Reset::kNexusLoss);
+}
+
+void scsi_pr_text_free(char* text) { free(text); }
+
+char* scsi_pr_identify(ScsiPrDevice* device, ScsiPrError* error) {
+  return Text([&](std::string* text) { return device->server->Identify(text); }, error);
+}
+
+bool scsi_pr_recognize(ScsiPrDevice* device, const char* identity, ScsiPrError* error) {
+  return Succeeds(device->server->Recognize(identity), error);
+}
+
+char* scsi_pr_hand_over(ScsiPrDevice* device, ScsiPrError* error) {
+  return Text([&](std::string* text) { return device->server->HandOver(text); }, error);
+}
+
+bool scsi_pr_arrive(ScsiPrDevice* device, const char* text, ScsiPrError* error) {
+  return Succeeds(device->server->Arrive(text), error);
+}
+
+ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice* device) {
+  switch (device->server->TakeOver()) {
+    case scsi_pr::Ownership::kTaken:
+      return SCSI_PR_TAKEN;
+    case scsi_pr::Ownership::kTakenMaybeFenced:
+      return SCSI_PR_TAKEN_ABORT;
+    case scsi_pr::Ownership::kNotTaken:
+      break;
+  }
+  return SCSI_PR_NOT_TAKEN;
 }
 
 }  // extern "C"

@@ -43,31 +43,38 @@ std::vector<SupportedCommand> AllCommands(std::vector<SupportedCommand> commands
 Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
                           const std::string& owner, Options options,
                           std::unique_ptr<DeviceServer>* server) {
+  const auto mode = options.incoming ? Store::AttachMode::kIncoming : Store::AttachMode::kNew;
+  std::unique_ptr<DeviceServer> opened(new DeviceServer(store, nexus, std::move(options)));
   GateSlot* slot = nullptr;
-  Status status = store->Attach(nexus, owner, options.listener, &slot);
+  Status status = store->Attach(nexus, owner, mode, opened.get(), &slot);
   if (!status.ok()) return status;
   try {
-    server->reset(new DeviceServer(store, nexus, slot, std::move(options)));
+    opened->Start(slot);
   } catch (...) {
     store->Detach(slot);
     throw;
   }
+  *server = std::move(opened);
   return Status();
 }
 
-DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot,
-                           Options options)
+DeviceServer::DeviceServer(std::shared_ptr<Store> store, Nexus nexus, Options options)
     : store_(std::move(store)),
       nexus_(std::move(nexus)),
-      slot_(slot),
       commands_(AllCommands(std::move(options.commands))),
-      options_(std::move(options)) {
+      options_(std::move(options)) {}
+
+void DeviceServer::Start(GateSlot* slot) {
+  slot_ = slot;
+  if (!options_.incoming) tenure_ = Admission::kFirstTenure;
   thread_ = StartQuietThread([this] { Run(); });
+  Submit([this] { TellOwner(); });
 }
 
 DeviceServer::~DeviceServer() {
+  if (!thread_.joinable()) return;  // it has never attached
   ResetOccurred(Reset::kNexusLoss);
-  closing_ = true;
+  hurrying_ = true;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -123,6 +130,7 @@ void DeviceServer::ResetOccurred(Reset reset) {
 }
 
 void DeviceServer::Refused() {
+  if (!IsOwner()) return;
   // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
   const AccessMask access = slot_->admission().access();
   if ((access & kInformationLost) != 0) return;
@@ -144,6 +152,7 @@ void DeviceServer::Count(ByteSpan cdb, ScsiStatus status) {
 }
 
 Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
+  if (!IsOwner()) return {ScsiStatus::kBusy};
   switch (cdb.empty() ? 0 : cdb[0]) {
     case opcode::kPersistentReserveIn:
       return ProcessIn(cdb);
@@ -204,13 +213,14 @@ Response DeviceServer::ProcessLegacy(ByteSpan cdb) {
 // Most resets find nothing to release: they do not touch the store, which might
 // make them wait.
 void DeviceServer::ProcessReset(Reset reset) {
+  if (!IsOwner()) return;
   const bool held_by_another = !Admits(AccessClass::kTestUnitReady);
   if (!held_legacy_ && (reset == Reset::kNexusLoss || !held_by_another)) return;
   Update([&](const State& state) { return ApplyReset(state, nexus_, reset); });
 }
 
 Store::Waiting DeviceServer::Waiting() {
-  return {options_.abort_timeout, [this] { return closing_.load(); }, options_.fencing_begun,
+  return {options_.abort_timeout, [this] { return hurrying_.load(); }, options_.fencing_begun,
           options_.drain_late, [this](std::chrono::milliseconds waited, const Status& status) {
             statistics_.Fencing(waited, status.ok());
             options_.fencing_ended(waited, status);

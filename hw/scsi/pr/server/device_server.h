@@ -4,6 +4,10 @@
 // and carries the reservation commands out on a thread of its own, in the
 // order they came, because a store may have to wait for a disk or for another
 // process.
+//
+// The nexus may be handed over from one process to another (docs/design.md). Only
+// its owner admits commands, takes unit attention conditions, and releases a legacy
+// reservation.
 #pragma once
 
 #include <atomic>
@@ -37,7 +41,14 @@ struct Response {
   ByteVector data = {};
 };
 
-class DeviceServer {
+// What taking a nexus over ended in.
+enum class Ownership {
+  kTaken,
+  kTakenMaybeFenced,  // a fencing may have been there since it was handed over
+  kNotTaken,          // it is still another process's
+};
+
+class DeviceServer : private NexusListener {
  public:
   struct Options {
     std::chrono::milliseconds abort_timeout = Store::Waiting().abort_timeout;
@@ -45,6 +56,8 @@ class DeviceServer {
     std::vector<SupportedCommand> commands = {};
     // Outlives the server; may be null.
     NexusListener* listener = nullptr;
+    // The nexus is another process's, or a saved one: TakeOver() makes it ours.
+    bool incoming = false;
     // Of Store::Waiting, on the server's thread: how a fencing goes that this
     // server carries out.
     decltype(Store::Waiting::begun) fencing_begun = Store::Waiting().begun;
@@ -58,7 +71,7 @@ class DeviceServer {
                      Options options, std::unique_ptr<DeviceServer>* server);
   // Ends what was submitted, in BUSY if it waits for others; releases a legacy
   // reservation, then detaches.
-  ~DeviceServer();
+  ~DeviceServer() override;
   DeviceServer(const DeviceServer&) = delete;
   DeviceServer& operator=(const DeviceServer&) = delete;
 
@@ -66,19 +79,29 @@ class DeviceServer {
   const Store& store() const { return *store_; }
 
   // Any thread, never blocks. See GateSlot.
-  std::optional<Admission::Epoch> Enter(AccessClass access) { return slot_->Enter(access); }
+  std::optional<Admission::Epoch> Enter(AccessClass access) {
+    return slot_->Enter(access, tenure_.load(std::memory_order_relaxed));
+  }
+  bool IsOwner() const {
+    const Admission::Tenure tenure = tenure_.load();
+    return tenure != Admission::kNoTenure && slot_->admission().tenure() == tenure;
+  }
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
   bool IsAwaited(Admission::Epoch epoch) const { return slot_->IsAwaited(epoch); }
+  bool FencedSince(Admission::Epoch epoch) const { return slot_->admission().HasDrained(epoch); }
   bool IsBeingFenced() const { return slot_->is_being_fenced(); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
   // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
   // class is not admitted.
   bool InformationLost() const { return (slot_->admission().access() & kInformationLost) != 0; }
-  // To be called for a command that was not admitted, on any thread, and for one
-  // that ends in RESERVATION CONFLICT because of that; does not wait. A legacy reservation ends with the process of its holder, and nobody
-  // else may be there to see that: looks at the store, once at a time.
+  // To be called for a command that was not admitted and ends in RESERVATION
+  // CONFLICT, on any thread; does not wait. A legacy reservation ends with the
+  // process of its holder, and nobody else may be there to see that: looks at the
+  // store, once at a time.
   void Refused();
-  std::optional<Sense> TakeUnitAttention() { return slot_->unit_attentions().Take(); }
+  std::optional<Sense> TakeUnitAttention() {
+    return IsOwner() ? slot_->unit_attentions().Take() : std::nullopt;
+  }
 
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
@@ -91,12 +114,31 @@ class DeviceServer {
   // effect on the server's thread, behind what was submitted before.
   void ResetOccurred(Reset reset);
 
+  // Handing over: see scsi-pr.h. Any thread but the server's; they may wait for
+  // what is under way there, but for TakeOver(), which never waits.
+  Status Identify(std::string* text);
+  Status Recognize(const std::string& text);
+  Status HandOver(std::string* text);
+  Status Arrive(const std::string& text);
+  Ownership TakeOver();
+
  private:
   using Job = std::function<void()>;
 
-  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, GateSlot* slot, Options options);
+  DeviceServer(std::shared_ptr<Store> store, Nexus nexus, Options options);
+  void Start(GateSlot* slot);
+
+  // Everybody who has claimed the nexus may have tasks to abort; the rest is for
+  // its owner, also for the next one.
+  void AbortTasks() override;
+  void Fenced() override;
+  void Preempted() override;
+  void Changed(uint64_t version, uint32_t generation, uint64_t count) override;
+  void StoreFailed(const Status& status) override;
+  void TellOwner();
 
   void Submit(Job job);
+  Status Wait(const std::function<Status()>& job);
   void Run();
   void Count(ByteSpan cdb, ScsiStatus status);
   Response Process(ByteSpan cdb, ByteSpan data_out);
@@ -110,15 +152,23 @@ class DeviceServer {
 
   const std::shared_ptr<Store> store_;
   const Nexus nexus_;
-  GateSlot* const slot_;
+  GateSlot* slot_ = nullptr;
   const std::vector<SupportedCommand> commands_;
   const Options options_;
-  std::atomic<bool> closing_{false};
+  // Admission::kNoTenure: not the owner.
+  std::atomic<Admission::Tenure> tenure_{Admission::kNoTenure};
+  std::atomic<bool> hurrying_{false};  // nothing may wait for others
+  std::atomic<bool> fenced_{false};    // the owner has still to be told
+  std::atomic<bool> preempted_{false};
   std::atomic<bool> looking_{false};  // what Refused() submits is under way
   // Only on the server's thread. Whether a legacy reservation was this nexus's
   // when the server last changed something; it may have ended since.
   bool held_legacy_ = false;
   Statistics statistics_;
+
+  std::mutex ownership_mutex_;
+  // What was handed over, here or by what has arrived, until it is taken.
+  std::optional<HandedOver> handed_;
 
   std::mutex mutex_;  // all below
   std::condition_variable wake_;

@@ -10,9 +10,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <filesystem>
+#include <string_view>
 
 #include "core/document.h"
+#include "store/schema.h"
+#include "store/statement.h"
 #include "store/store.h"
 #include "store/temporary.h"
 
@@ -20,93 +23,60 @@ namespace scsi_pr {
 
 namespace {
 
-using nlohmann::json;
+static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
 
-constexpr int64_t kApplicationId = 0x73635052;  // "scPR": `file` shows it
+// A full store is smaller by far: what is larger is a disk image, say, whose
+// name was given by mistake.
+constexpr off_t kMostBytes = off_t{256} << 20;
+constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
-constexpr const char* kCreateSql = R"(
-  PRAGMA journal_mode = WAL;
-  PRAGMA application_id = 1935888466;
-  PRAGMA user_version = 1;
-  CREATE TABLE logical_unit (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    version INTEGER NOT NULL,
-    document TEXT NOT NULL,
-    unit_attentions TEXT NOT NULL);
-  CREATE TABLE gate (id INTEGER PRIMARY KEY CHECK (id = 1), nonce TEXT NOT NULL);
-  INSERT INTO gate VALUES (1, '');
-)";
-static_assert(kApplicationId == 1935888466 && Database::kSchema == 1);
+std::string RandomUuid() {
+  gchar* uuid = g_uuid_string_random();
+  std::string text = uuid;
+  g_free(uuid);
+  return text;
+}
 
-// A prepared statement with its bindings.
-class Statement {
- public:
-  Statement(sqlite3* db, const char* sql) {
-    sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  void Bind(int index, int64_t value) { sqlite3_bind_int64(statement_, index, value); }
-  void Bind(int index, const std::string& value) {
-    sqlite3_bind_text(statement_, index, value.data(), static_cast<int>(value.size()),
-                      SQLITE_TRANSIENT);
-  }
-  // SQLITE_ROW, SQLITE_DONE or an error; a statement that could not be
-  // prepared is a misuse, whose cause the connection remembers.
-  int Step() { return statement_ == nullptr ? SQLITE_ERROR : sqlite3_step(statement_); }
-  int64_t Integer(int column) { return sqlite3_column_int64(statement_, column); }
-  std::string Text(int column) {
-    const auto* text = sqlite3_column_text(statement_, column);
-    return text == nullptr ? "" : reinterpret_cast<const char*>(text);
-  }
-
- private:
-  sqlite3_stmt* statement_ = nullptr;
+struct StoredRecord {
+  uint64_t version;
+  std::string document;
+  std::string unit_attentions;
 };
 
-std::string EncodeUnitAttentions(const std::vector<UnitAttention>& attentions) {
-  json list = json::array();
-  for (const UnitAttention& attention : attentions) {
-    json item = NexusToJson(attention.nexus);
-    item["asc"] = attention.sense.asc;
-    item["ascq"] = attention.sense.ascq;
-    if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
-    list.push_back(std::move(item));
-  }
-  return list.dump();
+StoredRecord ReadRow(Statement& statement) {
+  return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
 }
 
-// Throws what nlohmann-json and NexusFromJson() throw.
-std::vector<UnitAttention> DecodeUnitAttentions(const std::string& text) {
-  constexpr uint8_t kUnitAttentionKey = 0x6;
-  std::vector<UnitAttention> attentions;
-  for (const json& item : json::parse(text)) {
-    const Sense sense{kUnitAttentionKey, item.at("asc").get<uint8_t>(),
-                      item.at("ascq").get<uint8_t>()};
-    attentions.push_back({NexusFromJson(item), sense});
-    if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
-  }
-  return attentions;
-}
-
-Status SyncDirectory(const std::string& path) {
-  const std::string directory = path.substr(0, path.rfind('/') + 1);
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return Status();
-  return Status::Error(Status::Code::kIo, "cannot sync " + directory + ": " + strerror(error));
+Status CannotCreate(const std::string& path, int error) {
+  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
+                       "The user that runs QEMU must be able to write to its directory, and there "
+                       "must be room.");
 }
 
 // SQLite explains damage in several lines; a message has one.
 Status Damaged(const std::string& path, std::string what) {
   std::ranges::replace(what, '\n', ' ');
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
-                       "Nothing was changed. Restore it from a backup; only if no guest relies on "
-                       "its reservations any more, remove it to start with an empty state.");
+                       "Nothing was changed. What is left of it, and what to do: scsi-pr check "
+                       "file:" + path);
+}
+
+Status Unusable(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kIo, "cannot use " + path + ": " + what,
+                       "The user that runs QEMU must be able to read and write it and its "
+                       "directory; nothing was changed.");
+}
+
+// Why the system has refused to read the database or its log; 0 if it has not.
+int ReadError(sqlite3* db) {
+  int error = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  sqlite3_file* log = nullptr;
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
 }
 
 }  // namespace
@@ -117,7 +87,8 @@ Status Database::Failure() const {
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return Damaged(path_, what);
+    case SQLITE_ERROR:  // of statements that never change: a table is not as we made it
+      return Damage(what);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status::Error(Status::Code::kBusy, path_ + " is locked by another program",
@@ -126,10 +97,14 @@ Status Database::Failure() const {
       return Status::Error(Status::Code::kIo, "cannot write " + path_ + ": " + what,
                            "Make room on its file system; nothing was changed.");
     default:
-      return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + what,
-                           "The user that runs QEMU must be able to read and write it and its "
-                           "directory; nothing was changed.");
+      return Unusable(path_, what);
   }
+}
+
+// SQLite takes what cannot be read for damaged. It may be sound.
+Status Database::Damage(const std::string& what) const {
+  const int error = ReadError(db_);
+  return error == 0 ? Damaged(path_, what) : Unusable(path_, strerror(error));
 }
 
 Status Database::Execute(const char* sql) {
@@ -147,66 +122,108 @@ Status Database::Create(const std::string& path) {
   std::string temporary;
   const int fd = CreateTemporary(path, &temporary);
   if (fd < 0) {
-    return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno),
-                         "The user that runs QEMU must be able to write to its directory.");
+    return CannotCreate(path, errno);
   }
   close(fd);
-  Status status;
-  {
-    Database database(temporary);
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    const bool opened = sqlite3_open_v2(temporary.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
-    status = opened ? database.Execute(kCreateSql) : database.Failure();
-    if (status.ok()) status = database.Save(Record{1, State{}, {}}, true);
-  }
-  // Closing the only connection has folded the write-ahead log in. link()
-  // does not replace: if another process was faster, its store stays.
+  Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
+  // link() does not replace: if another process was faster, its store stays.
   if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(errno));
+    status = CannotCreate(path, errno);
   }
   unlink(temporary.c_str());
-  unlink((temporary + "-wal").c_str());
-  unlink((temporary + "-shm").c_str());
-  return status.ok() ? SyncDirectory(path) : status;
+  return status.ok() ? SyncDirectoryOf(path) : status;
+}
+
+Status Database::Build(const std::string& path, const Record& newest, const Record& older,
+                       const std::string& identity) {
+  Status status;
+  {
+    Database database(path);
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    const bool opened = sqlite3_open_v2(path.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
+    status = opened ? database.SetDurable(true) : database.Failure();
+    if (status.ok()) status = database.Execute(kCreateSql);
+    if (status.ok()) status = database.Execute(kSchema2Sql);
+    if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
+    if (status.ok()) status = database.WriteRecord(older);
+    if (status.ok()) status = database.WriteRecord(newest);
+    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
+    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((path + name).c_str());
+  return status;
+}
+
+Status Database::CheckForm(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_regular_file(path, error) && !error) {
+    return Status::Error(Status::Code::kInvalid, "it is no regular file");
+  }
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  struct stat info = {};
+  std::string magic(kMagic.size(), '\0');
+  const bool read = fd >= 0 && fstat(fd, &info) == 0 && pread(fd, magic.data(), magic.size(), 0) >= 0;
+  const int failure = errno;
+  if (fd >= 0) close(fd);
+  if (!read) return Status::Error(Status::Code::kIo, strerror(failure));
+  if (info.st_size == 0) return Status::Error(Status::Code::kCorrupt, "it is empty");
+  if (info.st_size > kMostBytes) {
+    return Status::Error(Status::Code::kInvalid, "it is too large for a scsi-pr store");
+  }
+  if (magic == kMagic) return Status();
+  return Status::Error(Status::Code::kCorrupt, "it does not begin as a database does");
 }
 
 Status Database::Open(const std::string& path, std::unique_ptr<Database>* database) {
-  struct stat info = {};
-  // SQLite would take an empty file for a new database.
-  if (stat(path.c_str(), &info) == 0 && info.st_size == 0) return Damaged(path, "it is empty");
+  // SQLite would take an empty file for a new database, and write the log of a
+  // damaged one into what is under its name.
+  switch (const Status form = CheckForm(path); form.code()) {
+    case Status::Code::kOk: break;
+    case Status::Code::kCorrupt: return Damaged(path, form.message());
+    case Status::Code::kIo: return Unusable(path, form.message());
+    default: return Status::Error(form.code(), path + ": " + form.message(), "Name another file.");
+  }
   std::unique_ptr<Database> opened(new Database(path));
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path.c_str(), &opened->db_, flags, nullptr) != SQLITE_OK) {
     return opened->Failure();
   }
   sqlite3_busy_timeout(opened->db_, static_cast<int>(Store::kPatience.count()));
+  // What is refused stays as it is, its log included.
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   if (Status status = opened->Verify(); !status.ok()) return status;
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   *database = std::move(opened);
   return Status();
 }
 
 Database::~Database() { sqlite3_close(db_); }
 
+Status Database::ReadSchema(int64_t* schema) {
+  if (Status status = QueryInteger("PRAGMA user_version", schema); !status.ok()) return status;
+  if (*schema <= kSchema) return Status();
+  return Status::Error(Status::Code::kUnsupported,
+                       path_ + " was written by a newer version (store schema " +
+                           std::to_string(*schema) + ", this one knows up to " +
+                           std::to_string(kSchema) + ")",
+                       "Use that version, or a newer one.");
+}
+
 Status Database::Verify() {
   int64_t application_id = 0;
-  int64_t schema = 0;
-  Status status = QueryInteger("PRAGMA application_id", &application_id);
-  if (status.ok()) status = QueryInteger("PRAGMA user_version", &schema);
-  if (!status.ok()) return status;
+  if (Status status = QueryInteger("PRAGMA application_id", &application_id); !status.ok()) {
+    return status;
+  }
   if (application_id != kApplicationId) {
     return Status::Error(Status::Code::kInvalid, path_ + " is an SQLite database, but no scsi-pr store",
                          "Name another file; one that does not exist yet is created.");
   }
-  if (schema > kSchema) {
-    return Status::Error(Status::Code::kUnsupported,
-                         path_ + " was written by a newer version (store schema " +
-                             std::to_string(schema) + ", this one knows up to " +
-                             std::to_string(kSchema) + ")",
-                         "Use that version, or a newer one.");
-  }
+  int64_t schema = 0;
+  if (Status status = ReadSchema(&schema); !status.ok()) return status;
   Statement check(db_, "PRAGMA quick_check");
   if (check.Step() != SQLITE_ROW) return Failure();
-  if (check.Text(0) != "ok") return Damaged(path_, check.Text(0));
+  if (check.Text(0) != "ok") return Damage(check.Text(0));
   // A read-only file opens all the same; find out now, not at the first change.
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Status::Error(Status::Code::kIo, path_ + " is read-only",
@@ -221,33 +238,81 @@ Status Database::Refresh() {
   Status status = QueryInteger("PRAGMA data_version", &content.data_version);
   if (status.ok() && content_ && content_->data_version == content.data_version) return status;
   content_.reset();
-  if (status.ok()) status = ReadRecord(&content.record);
-  if (status.ok()) status = ReadGateNonce(&content.gate_nonce);
+  if (status.ok()) status = ReadSchema(&content.schema);
+  if (status.ok()) status = ReadRecord(content.schema, &content.record);
+  if (status.ok()) status = ReadText("SELECT nonce FROM gate WHERE id = 1", "it names no gate",
+                                     &content.gate_nonce);
+  if (status.ok() && content.schema >= 2) {
+    status = ReadText("SELECT uuid FROM identity WHERE id = 1", "it has no identity",
+                      &content.identity);
+  }
   if (status.ok()) content_ = std::move(content);
   return status;
 }
 
-Status Database::Load(Record* record) {
+Status Database::Load(Record* record, std::string* gate_nonce) {
   if (Status status = Refresh(); !status.ok()) return status;
   *record = content_->record;
+  if (gate_nonce != nullptr) *gate_nonce = content_->gate_nonce;
   return Status();
 }
 
-Status Database::ReadRecord(Record* record) {
-  Statement statement(db_, "SELECT version, document, unit_attentions FROM logical_unit WHERE id = 1");
-  const int step = statement.Step();
-  if (step == SQLITE_DONE) return Damaged(path_, "it holds no logical unit");
-  if (step != SQLITE_ROW) return Failure();
-  record->version = static_cast<uint64_t>(statement.Integer(0));
-  const Status status = DecodeDocument(statement.Text(1), &record->state);
+// The newest of two records; both must be there, and follow one another: a
+// missing one may have been the newest.
+Status Database::ReadRecord(int64_t schema, Record* record) {
+  Statement statement(db_, schema == 1 ? "SELECT version, document, unit_attentions "
+                                         "FROM logical_unit WHERE id = 1"
+                                       : kRecordsSql);
+  std::vector<StoredRecord> rows;
+  int step = statement.Step();
+  for (; step == SQLITE_ROW; step = statement.Step()) rows.push_back(ReadRow(statement));
+  if (step != SQLITE_DONE) return Failure();
+  std::ranges::sort(rows, std::greater(), &StoredRecord::version);
+  const bool complete = schema == 1 ? rows.size() == 1
+                                    : rows.size() == 2 && rows[0].version == rows[1].version + 1;
+  if (!complete) return Damaged(path_, "a record of the logical unit is missing");
+  const Status status = DecodeRecord(rows[0].version, rows[0].document, rows[0].unit_attentions,
+                                     record);
   if (status.code() == Status::Code::kCorrupt) return Damaged(path_, status.message());
   if (!status.ok()) return Status::Error(status.code(), path_ + ": " + status.message(), status.hint());
-  try {
-    record->unit_attentions = DecodeUnitAttentions(statement.Text(2));
-  } catch (const std::exception& e) {
-    return Damaged(path_, e.what());
-  }
   return Status();
+}
+
+Status Database::ReadText(const char* sql, const char* none, std::string* text) {
+  Statement statement(db_, sql);
+  const int step = statement.Step();
+  if (step == SQLITE_DONE) return Damaged(path_, none);
+  if (step != SQLITE_ROW) return Failure();
+  *text = statement.Text(0);
+  return Status();
+}
+
+bool Database::NeedsUpgrade() { return Refresh().ok() && content_->schema < kSchema; }
+
+Status Database::Upgrade() {
+  Status status = SetDurable(true);
+  if (status.ok()) status = Execute("BEGIN IMMEDIATE");
+  if (!status.ok()) return status;
+  Record record;
+  if (status = Load(&record); status.ok() && content_->schema < kSchema) {
+    status = WriteSchema2(record);
+  }
+  if (status.ok()) status = Execute("COMMIT");
+  if (!status.ok()) static_cast<void>(Execute("ROLLBACK").ok());
+  content_.reset();
+  return status;
+}
+
+// The record is all that is known; it is its own predecessor.
+Status Database::WriteSchema2(const Record& record) {
+  Record older = record;
+  older.version--;
+  Status status = Execute("DROP TABLE logical_unit");
+  if (status.ok()) status = Execute(kSchema2Sql);
+  if (status.ok()) status = WriteIdentity(RandomUuid());
+  if (status.ok()) status = WriteRecord(older);
+  if (status.ok()) status = WriteRecord(record);
+  return status;
 }
 
 Status Database::SetDurable(bool durable) {
@@ -259,16 +324,37 @@ Status Database::SetDurable(bool durable) {
   return status;
 }
 
-Status Database::Save(const Record& record, bool durable) {
-  if (Status status = SetDurable(durable); !status.ok()) return status;
-  Statement statement(db_, "INSERT OR REPLACE INTO logical_unit VALUES (1, ?, ?, ?)");
+// In place of its predecessor's predecessor.
+Status Database::WriteRecord(const Record& record) {
+  Statement statement(db_, record.version % 2 == 0
+                               ? "INSERT OR REPLACE INTO record_even VALUES (1, ?, ?, ?)"
+                               : "INSERT OR REPLACE INTO record_odd VALUES (1, ?, ?, ?)");
   statement.Bind(1, static_cast<int64_t>(record.version));
   statement.Bind(2, EncodeDocument(record.state));
   statement.Bind(3, EncodeUnitAttentions(record.unit_attentions));
-  const bool saved = statement.Step() == SQLITE_DONE;
-  if (!saved) content_.reset();
+  return statement.Step() == SQLITE_DONE ? Status() : Failure();
+}
+
+Status Database::Save(const Record& record, bool durable) {
+  if (Status status = SetDurable(durable); !status.ok()) return status;
+  const Status status = WriteRecord(record);
+  if (!status.ok()) content_.reset();
   if (content_) content_->record = record;
-  return saved ? Status() : Failure();
+  return status;
+}
+
+// Any other commit takes the place of the failed one in the log. What it changes
+// does not matter, but SQLite leaves out what changes nothing.
+Status Database::Settle() {
+  content_.reset();
+  if (Status status = SetDurable(true); !status.ok()) return status;
+  Status status = Execute(R"(
+    BEGIN IMMEDIATE;
+    UPDATE gate SET nonce = nonce || ' ';
+    UPDATE gate SET nonce = rtrim(nonce);
+    COMMIT)");
+  if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return status;
 }
 
 Status Database::LoadGateNonce(std::string* nonce) {
@@ -277,19 +363,22 @@ Status Database::LoadGateNonce(std::string* nonce) {
   return Status();
 }
 
-Status Database::ReadGateNonce(std::string* nonce) {
-  Statement statement(db_, "SELECT nonce FROM gate WHERE id = 1");
-  const int step = statement.Step();
-  if (step == SQLITE_DONE) return Damaged(path_, "it names no gate");
-  if (step != SQLITE_ROW) return Failure();
-  *nonce = statement.Text(0);
-  return Status();
-}
-
 Status Database::SaveGateNonce(const std::string& nonce) {
   content_.reset();
   Statement statement(db_, "UPDATE gate SET nonce = ? WHERE id = 1");
   statement.Bind(1, nonce);
+  return statement.Step() == SQLITE_DONE ? Status() : Failure();
+}
+
+Status Database::LoadIdentity(std::string* uuid) {
+  if (Status status = Refresh(); !status.ok()) return status;
+  *uuid = content_->identity;
+  return Status();
+}
+
+Status Database::WriteIdentity(const std::string& uuid) {
+  Statement statement(db_, "INSERT INTO identity VALUES (1, ?)");
+  statement.Bind(1, uuid);
   return statement.Step() == SQLITE_DONE ? Status() : Failure();
 }
 

@@ -3,73 +3,19 @@
 
 #include <glib.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
-#include <filesystem>
 #include <map>
 
+#include "store/file_path.h"
 #include "store/local_store.h"
 
 namespace scsi_pr {
 
 namespace {
-
-constexpr uint64_t kChangeLockByte = 0;
-constexpr uint64_t kSlotLocks = 16;
-
-Status Invalid(std::string message, std::string hint) {
-  return Status::Error(Status::Code::kInvalid, std::move(message), std::move(hint));
-}
-
-// An absolute path without links, so that all processes name the files beside
-// the database alike. Only the last component may not exist yet.
-Status Canonicalize(const std::string& path, std::string* canonical) {
-  namespace fs = std::filesystem;
-  if (!path.starts_with('/')) {
-    return Invalid("the path of store file:" + path + " is not absolute",
-                   "Write file:/ and the whole path.");
-  }
-  std::error_code error;
-  fs::path target(path);
-  if (const fs::path real = fs::canonical(target, error); !error) target = real;
-  const fs::path directory = fs::canonical(target.parent_path(), error);
-  if (error) {
-    return Status::Error(Status::Code::kIo,
-                         "the directory " + target.parent_path().string() + " of store file:" + path +
-                             " cannot be used: " + error.message(),
-                         "Create it, and let the user that runs QEMU write to it.");
-  }
-  if (target.filename().empty() || fs::is_directory(target, error)) {
-    return Invalid("store file:" + path + " is a directory", "Name a file in it.");
-  }
-  *canonical = (directory / target.filename()).string();
-  return Status();
-}
-
-// A gate is memory of one kernel. Several hosts on one file would each obey a
-// gate of their own.
-Status RefuseNetworkFileSystem(const std::string& path) {
-  constexpr uint32_t kNetworkTypes[] = {
-      0x6969,      // NFS
-      0xFE534D42,  // SMB2
-      0xFF534D42,  // CIFS
-      0x00C36400,  // Ceph
-      0x01021997,  // 9P
-      0x7461636F,  // OCFS2
-      0x01161970,  // GFS2
-  };
-  struct statfs info = {};
-  if (statfs(path.c_str(), &info) != 0) return Status();
-  const auto type = static_cast<uint32_t>(info.f_type);
-  if (std::ranges::find(kNetworkTypes, type) == std::end(kNetworkTypes)) return Status();
-  return Invalid(path + " is on a network or cluster file system",
-                 "A file: store serves the VMs of one host. Put it on a local file system.");
-}
 
 // The stores of this process that are open, by device and inode. An entry goes
 // when its store is destroyed, which is later than when the last user lets go.
@@ -112,18 +58,29 @@ std::shared_ptr<Store> FindOpen(Registry& registry, std::unique_lock<std::mutex>
   }
 }
 
+Status NotHere(const std::string& path) {
+  return Status::Error(Status::Code::kInvalid,
+                       "there is no store " + path + " here that an incoming VM could go on with",
+                       "It must be the very one of the source, which a file: store can only be on "
+                       "the same host. To go to another host use a store that both can see.");
+}
+
 }  // namespace
 
 Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store) {
   std::string canonical;
-  if (Status status = Canonicalize(path, &canonical); !status.ok()) return status;
+  if (Status status = CanonicalizeStorePath(path, &canonical); !status.ok()) {
+    return mode == Store::OpenMode::kIncoming ? NotHere(path) : status;
+  }
   Registry& registry = TheRegistry();
   std::unique_lock registry_lock(registry.mutex);
 
   struct stat info = {};
   if (stat(canonical.c_str(), &info) != 0 && errno == ENOENT) {
+    if (mode == Store::OpenMode::kIncoming) return NotHere(canonical);
     if (mode == Store::OpenMode::kExisting) {
-      return Invalid("there is no store " + canonical, "Name an existing one.");
+      return Status::Error(Status::Code::kInvalid, "there is no store " + canonical,
+                           "Name an existing one.");
     }
     if (Status status = Database::Create(canonical); !status.ok()) return status;
   }
@@ -154,18 +111,43 @@ FileBacking::FileBacking(std::string path, std::unique_ptr<RangeLock> locks,
                          std::unique_ptr<Database> database)
     : path_(std::move(path)), locks_(std::move(locks)), database_(std::move(database)) {}
 
+bool FileBacking::IsTaken(const RangeLock& locks, size_t index) {
+  return locks.IsLockedElsewhere(kClaimLocks + index, 1);
+}
+bool FileBacking::IsTaken(const RangeLock& locks) {
+  return locks.IsLockedElsewhere(kOwnerLocks, kAllSlotLocks);
+}
+bool FileBacking::LockForChange(RangeLock& locks) {
+  return locks.Lock(kChangeLockByte, Store::kPatience);
+}
+
 bool FileBacking::TryLock() { return locks_->TryLock(kChangeLockByte); }
 void FileBacking::Unlock() { locks_->Unlock(kChangeLockByte); }
 
 Status FileBacking::OpenGate() {
-  if (!locks_->Lock(kChangeLockByte, Store::kPatience)) {
+  if (!LockForChange(*locks_)) {
     return Status::Error(Status::Code::kBusy,
                          path_ + " is being changed by another process that does not finish",
                          "Look for a stopped QEMU process that uses it.");
   }
-  const Status status = FindGate();
+  // Who had it may have put another file in its place (store/repair.h).
+  Status status = CheckStillThere();
+  if (status.ok()) status = UpgradeDatabase();
+  if (status.ok()) status = FindGate();
   Unlock();
   return status;
+}
+
+// With the right to change. A process of an older version that has the file
+// open, but nothing attached, cannot read it any more afterwards.
+Status FileBacking::UpgradeDatabase() {
+  if (!database_->NeedsUpgrade()) return Status();
+  if (IsTaken(*locks_)) {
+    return Status::Error(Status::Code::kInUse,
+                         path_ + " is in use by processes of an older version",
+                         "Stop the VMs that use it, then start them with this version.");
+  }
+  return database_->Upgrade();
 }
 
 Status FileBacking::FindGate() {
@@ -174,7 +156,7 @@ Status FileBacking::FindGate() {
     return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + strerror(errno));
   }
   const std::string gate_path = path_ + "-gate";
-  GateFile::Identity identity{"", GateFile::BootId(), device(), inode(), info.st_mode & 0666};
+  GateFile::Identity identity{"", GateFile::BootId(), device(), inode(), info};
   if (Status status = database_->LoadGateNonce(&identity.nonce); !status.ok()) return status;
   if (!identity.nonce.empty()) {
     Status status = GateFile::Map(gate_path, identity, &gate_file_);
@@ -182,7 +164,7 @@ Status FileBacking::FindGate() {
   }
   // No gate of this boot. Unless somebody lives who maps one nevertheless:
   // two gates for one store would each admit what the other forbids.
-  if (locks_->IsLockedElsewhere(kSlotLocks, Gate::kSlots)) {
+  if (IsTaken(*locks_)) {
     return Status::Error(Status::Code::kInUse,
                          path_ + " is in use by processes that see another gate than " + gate_path,
                          "The gate file was removed or replaced, the store is mounted or linked "
@@ -208,8 +190,11 @@ Status FileBacking::MakeGate(GateFile::Identity identity) {
 // A change must not go to a file that others no longer find under its name.
 Status FileBacking::CheckStillThere() const {
   struct stat info = {};
-  if (stat(path_.c_str(), &info) == 0 && info.st_dev == device() && info.st_ino == inode()) {
-    return Status();
+  const bool found = stat(path_.c_str(), &info) == 0;
+  if (found && info.st_dev == device() && info.st_ino == inode()) return Status();
+  if (!found && errno != ENOENT) {
+    return Status::Error(Status::Code::kIo, "cannot use " + path_ + ": " + strerror(errno),
+                         "The user that runs QEMU must be able to use its directory.");
   }
   return Status::Error(Status::Code::kIo, path_ + " was removed or replaced while in use",
                        "Put the original file back.");
@@ -217,20 +202,15 @@ Status FileBacking::CheckStillThere() const {
 
 // While no nexus of this process was attached, the gate file may have been
 // removed and another process may have made a new one.
-Status FileBacking::Check() {
+Status FileBacking::Load(Record* record) {
   if (Status status = CheckStillThere(); !status.ok()) return status;
   std::string nonce;
   const std::lock_guard lock(database_mutex_);
-  if (Status status = database_->LoadGateNonce(&nonce); !status.ok()) return status;
+  if (Status status = database_->Load(record, &nonce); !status.ok()) return status;
   if (nonce == gate_file_->gate().nonce) return Status();
   return Status::Error(Status::Code::kInUse,
                        path_ + " has got another gate, this process still sees the old one",
                        "The gate file was removed. Restart the VMs that use the store.");
-}
-
-Status FileBacking::Load(Record* record) {
-  const std::lock_guard lock(database_mutex_);
-  return database_->Load(record);
 }
 
 Status FileBacking::Save(const Record& record, bool durable) {
@@ -238,31 +218,92 @@ Status FileBacking::Save(const Record& record, bool durable) {
   return database_->Save(record, durable);
 }
 
-bool FileBacking::IsLive(size_t index) {
-  {
-    const std::lock_guard lock(own_mutex_);
-    if (own_slots_.contains(index)) return true;
-  }
-  return locks_->IsLockedElsewhere(kSlotLocks + index, 1);
+Status FileBacking::Settle() {
+  const std::lock_guard lock(database_mutex_);
+  return database_->Settle();
 }
 
-bool FileBacking::TakeSlot(size_t* index) {
+Status FileBacking::Identify(StoreIdentity* identity) {
+  identity->kind = StoreIdentity::Kind::kFile;
+  const std::lock_guard lock(database_mutex_);
+  return database_->LoadIdentity(&identity->id);
+}
+
+bool FileBacking::LockSlot(size_t index, bool heir) {
+  if (!locks_->TryLock(kOwnerLocks + index)) return false;
+  if (locks_->TryLockShared(kClaimLocks + index)) {
+    if (!heir || locks_->TryLock(kHeirLocks + index)) return true;
+    locks_->Unlock(kClaimLocks + index);
+  }
+  locks_->Unlock(kOwnerLocks + index);
+  return false;
+}
+
+bool FileBacking::TakeSlot(bool heir, size_t* index) {
   const std::lock_guard lock(own_mutex_);
   for (size_t i = 0; i < Gate::kSlots; i++) {
     const bool free = !gate_file_->gate().slots[i].attached() && !own_slots_.contains(i);
-    if (!free || !locks_->TryLock(kSlotLocks + i)) continue;
-    own_slots_.insert(i);
+    if (!free || !LockSlot(i, heir)) continue;
+    own_slots_[i] = true;
     *index = i;
     return true;
   }
   return false;
 }
 
+Backing::ClaimResult FileBacking::Claim(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  if (own_slots_.contains(index)) return ClaimResult::kOwn;
+  if (!locks_->TryLock(kHeirLocks + index)) return ClaimResult::kHasHeir;
+  if (locks_->TryLockShared(kClaimLocks + index)) {
+    if (gate_file_->gate().slots[index].attached()) {
+      own_slots_[index] = false;
+      return ClaimResult::kClaimed;
+    }
+    locks_->Unlock(kClaimLocks + index);
+  }
+  locks_->Unlock(kHeirLocks + index);
+  return ClaimResult::kLeaving;
+}
+
+// A shared claim becomes an exclusive one in one step, which fails if there is
+// another: so one of two that leave at a time is the last.
 void FileBacking::ReleaseSlot(size_t index) {
   const std::lock_guard lock(own_mutex_);
-  gate_file_->gate().slots[index].Detach();
+  if (locks_->TryLock(kClaimLocks + index)) gate_file_->gate().slots[index].Detach();
   own_slots_.erase(index);
-  locks_->Unlock(kSlotLocks + index);
+  for (const uint64_t locks : {kHeirLocks, kOwnerLocks, kClaimLocks}) locks_->Unlock(locks + index);
+}
+
+bool FileBacking::IsLive(size_t index) {
+  {
+    const std::lock_guard lock(own_mutex_);
+    if (own_slots_.contains(index)) return true;
+  }
+  return IsTaken(*locks_, index);
+}
+
+bool FileBacking::IsOwned(size_t index) {
+  {
+    const std::lock_guard lock(own_mutex_);
+    const auto own = own_slots_.find(index);
+    if (own != own_slots_.end() && own->second) return true;
+  }
+  return locks_->IsLockedElsewhere(kOwnerLocks + index, 1);
+}
+
+bool FileBacking::TryOwn(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  if (!own_slots_[index] && !locks_->TryLock(kOwnerLocks + index)) return false;
+  own_slots_[index] = true;
+  EndHeirship(index);
+  return true;
+}
+
+void FileBacking::Disown(size_t index) {
+  const std::lock_guard lock(own_mutex_);
+  own_slots_[index] = false;
+  locks_->Unlock(kOwnerLocks + index);
 }
 
 }  // namespace scsi_pr

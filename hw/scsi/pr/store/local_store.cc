@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 
 #include "gate/crash_point.h"
 #include "gate/fence.h"
@@ -18,22 +17,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Step = Failures::Step;
 
-// Waits between two attempts, a little longer each time.
-class Pause {
- public:
-  void operator()() {
-    std::this_thread::sleep_for(length_);
-    length_ = std::min(length_ * 2, std::chrono::microseconds{2000});
-  }
-
- private:
-  std::chrono::microseconds length_{50};
-};
-
-Status Busy(const std::string& uri) {
-  return Status::Error(Status::Code::kBusy,
-                       uri + " is being changed by another process that does not finish",
-                       "Look for a stopped QEMU process that uses it.");
+// To publish an older state would let in whom the newer one shuts out.
+Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
+  return Status::Error(Status::Code::kCorrupt,
+                       uri + " is damaged: version " + std::to_string(gate.published.load()) +
+                           " is in force, but the newest record is version " +
+                           std::to_string(record.version),
+                       "Its write-ahead log was removed, or an old copy was put in its place. What "
+                       "to do: scsi-pr check " + uri);
 }
 
 }  // namespace
@@ -50,35 +41,11 @@ void LocalStore::Unlock() {
   threads_.unlock();
 }
 
-// The right to change the state, in this process and among all. It polls: a
-// lock that is waited for in the kernel could not be given up.
-class LocalStore::ChangeRight {
- public:
-  ChangeRight(LocalStore& store, const std::function<bool()>& cancelled) : store_(store) {
-    const auto deadline = Clock::now() + kPatience;
-    for (Pause pause; !(held_ = store.TryLock());) {
-      if (cancelled()) return;
-      if (Clock::now() >= deadline) {
-        static_cast<void>(store.Noted(Step::kLock, status()).ok());
-        return;
-      }
-      pause();
-    }
-    static_cast<void>(store.Noted(Step::kLock, Status()).ok());
-  }
-  explicit ChangeRight(LocalStore& store) : ChangeRight(store, [] { return false; }) {}
-  ~ChangeRight() {
-    if (held_) store_.Unlock();
-  }
-  ChangeRight(const ChangeRight&) = delete;
-  ChangeRight& operator=(const ChangeRight&) = delete;
-
-  Status status() const { return held_ ? Status() : Busy(store_.uri()); }
-
- private:
-  LocalStore& store_;
-  bool held_ = false;
-};
+Status LocalStore::Busy() const {
+  return Status::Error(Status::Code::kBusy,
+                       uri() + " is being changed by another process that does not finish",
+                       "Look for a stopped QEMU process that uses it.");
+}
 
 LocalStore::LocalStore(std::string uri, std::unique_ptr<Backing> backing)
     : Store(std::move(uri)), backing_(std::move(backing)), watcher_(backing_->gate(), [this] {
@@ -105,16 +72,18 @@ Status LocalStore::Noted(Step step, Status status) {
 }
 
 Status LocalStore::Load(Record* record) {
-  Status status = backing_->Check();
-  if (status.ok()) status = backing_->Load(record);
-  return Noted(Step::kLoad, std::move(status));
+  return Noted(Step::kLoad, backing_->Load(record));
 }
 
 // The committed record, in force everywhere, without a legacy reservation that
 // nobody holds any more.
 Status LocalStore::LoadPublished(Record* record) {
+  Settle();
   if (Status status = Load(record); !status.ok()) return status;
   Gate& gate = backing_->gate();
+  if (gate.published.load() > record->version) {
+    return Noted(Step::kLoad, CommitsMissing(uri(), gate, *record));
+  }
   // Who had the right to change before may have died at any point.
   if (gate.published.load() != record->version || gate.fencing.load() != 0) {
     Publish(gate, record->version, record->state, record->unit_attentions);
@@ -137,13 +106,26 @@ Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention
   // Also the change that turns APTPL off: the last valid value counts (5.6.3).
   const bool durable = record->state.aptpl || state.aptpl;
   Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
+  Gate& gate = backing_->gate();
+  const uint64_t unsettled = gate.unsettled.exchange(1);
   if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
+    // Locked by another program: nothing was written.
+    if (status.code() == Status::Code::kBusy) gate.unsettled.store(unsettled);
+    Settle();
     return status;
   }
+  gate.unsettled.store(0);
   CrashPoint("committed");
   *record = std::move(next);
-  Publish(backing_->gate(), record->version, record->state, record->unit_attentions);
+  Publish(gate, record->version, record->state, record->unit_attentions);
   return Status();
+}
+
+// Whoever saved last did not see the end of it. While the disk does not let us,
+// the last state is in force all the same.
+void LocalStore::Settle() {
+  Gate& gate = backing_->gate();
+  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
 }
 
 Status LocalStore::PowerOn(Record* record) {
@@ -152,37 +134,48 @@ Status LocalStore::PowerOn(Record* record) {
   return Commit(record, std::move(powered_on), {});
 }
 
-Status LocalStore::Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
-                          GateSlot** slot) {
+// A slot that nobody has, for a nexus that is attached nowhere.
+Status LocalStore::TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
+                                size_t* index) {
+  if (Status status = CheckNexusFree(backing_->gate(), nexus, uri()); !status.ok()) return status;
+  if (attached == 0) {
+    if (Status status = PowerOn(record); !status.ok()) return status;
+  }
+  if (backing_->TakeSlot(heir, index)) return Status();
+  return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
+                                                 std::to_string(Gate::kSlots) + " are attached");
+}
+
+Status LocalStore::Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+                          NexusListener* listener, GateSlot** slot) {
   const ChangeRight right(*this);
   if (!right.status().ok()) return right.status();
-  Gate& gate = backing_->gate();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
+  const bool incoming = mode == AttachMode::kIncoming;
+  std::optional<size_t> joined;
   const size_t attached = ForgetTheDead();
-  if (Status status = CheckNexusFree(ListAll(), nexus, uri()); !status.ok()) return status;
-  if (attached == 0) {
-    if (Status status = PowerOn(&record); !status.ok()) return status;
+  if (Status status = incoming ? Join(nexus, &joined) : Status(); !status.ok()) return status;
+  size_t index = joined.value_or(0);
+  if (!joined) {
+    Status status = TakeFreeSlot(nexus, incoming, attached, &record, &index);
+    if (!status.ok()) return status;
   }
-  size_t index = 0;
-  if (!backing_->TakeSlot(&index)) {
-    return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
-                                                   std::to_string(Gate::kSlots) + " are attached");
-  }
-  *slot = &gate.slots[index];
   try {
     watcher_.Add(index, listener);
   } catch (...) {
     backing_->ReleaseSlot(index);
     throw;
   }
+  *slot = &backing_->gate().slots[index];
+  if (joined) return Status();
   (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner,
                   AllowedAccess(record.state, nexus), record.version);
   return Status();
 }
 
 void LocalStore::Detach(GateSlot* slot) {
-  const auto index = static_cast<size_t>(slot - backing_->gate().slots);
+  const size_t index = IndexOf(*slot);
   watcher_.Remove(index);
   backing_->ReleaseSlot(index);
 }
@@ -191,7 +184,7 @@ Status LocalStore::ReadLocked(Snapshot* snapshot) {
   ForgetTheDead();
   Record record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {std::move(record.state), ListAll()};
+  *snapshot = {record.version, std::move(record.state), ListAll()};
   return Status();
 }
 
@@ -210,10 +203,10 @@ Status LocalStore::Read(Snapshot* snapshot) {
     // Unless somebody is gone whose legacy reservation has to end first.
     const bool in_force = backing_->gate().published.load() == record.version;
     if (in_force && !record.state.legacy_holder) {
-      *snapshot = {std::move(record.state), ListAll()};
+      *snapshot = {record.version, std::move(record.state), ListAll()};
       return Status();
     }
-    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy(uri()));
+    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy());
   }
 }
 
@@ -239,7 +232,7 @@ Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const 
   const State before = record->state;
   Fence fence(gate, record->version + 1, outcome.preempted, before, outcome.state);
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
-                           [this](size_t index) { return backing_->IsLive(index); },
+                           [this](size_t index) { return backing_->IsOwned(index); },
                            waiting.cancelled,
                            [&] { waiting.late(List(fence.Pending())); }};
   const auto start = Clock::now();

@@ -10,8 +10,10 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "store/backing.h"
+#include "store/change_right.h"
 #include "store/failures.h"
 #include "store/store.h"
 #include "store/watcher.h"
@@ -25,19 +27,32 @@ class LocalStore : public Store {
   LocalStore(std::string uri, std::unique_ptr<Backing> backing);
 
   Capabilities capabilities() const override { return backing_->capabilities(); }
-  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
-                GateSlot** slot) override;
+  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+                NexusListener* listener, GateSlot** slot) override;
+  using Store::Attach;
   void Detach(GateSlot* slot) override;
+  Status Identify(StoreIdentity* identity) override;
+  Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) override;
+  Status Arrive(GateSlot* slot, HandedOver* handed) override;
+  bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) override;
+  bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override;
   Status Read(Snapshot* snapshot) override;
   std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
 
  private:
-  class ChangeRight;
+  friend class ChangeRight;
 
   bool TryLock();
   void Unlock();
+  Status Busy() const;
+  size_t IndexOf(const GateSlot& slot) const;
+  std::string AttachmentOf(const GateSlot& slot) const;
+  Status PutInPlace(GateSlot* slot, Record* record, HandedOver* handed);
+  Status Join(const Nexus& nexus, std::optional<size_t>* index);
+  Status TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
+                      size_t* index);
   size_t ForgetTheDead();
   std::vector<Attachment> List(const std::vector<size_t>& slots) const;
   std::vector<Attachment> ListAll() const;
@@ -48,6 +63,7 @@ class LocalStore : public Store {
   Status LoadPublished(Record* record);
   Status ReleaseForTheGone(Record* record);
   Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
+  void Settle();
   Status FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
   Status ReadLocked(Snapshot* snapshot);

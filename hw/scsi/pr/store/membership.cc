@@ -23,26 +23,28 @@ size_t ForgetTheDead(Gate& gate, const IsLive& is_live) {
 
 std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate) {
   if (!state.legacy_holder) return std::nullopt;
-  const bool attached = std::ranges::any_of(gate.slots, [&](const GateSlot& slot) {
-    return slot.attached() && slot.nexus() == state.legacy_holder;
-  });
-  if (attached) return std::nullopt;
+  if (FindAttached(gate, *state.legacy_holder)) return std::nullopt;
   return ApplyReset(state, *state.legacy_holder, Reset::kNexusLoss);
 }
 
-Status CheckNexusFree(const std::vector<Attachment>& attached, const Nexus& nexus,
-                      const std::string& uri) {
-  for (const Attachment& other : attached) {
-    if (other.nexus != nexus) continue;
-    return Status::Error(
-        Status::Code::kInUse,
-        "I_T nexus " + nexus.initiator.ToText() + ", target port " +
-            std::to_string(nexus.target_port) + " is attached to " + uri + " already, by process " +
-            std::to_string(other.process_id) + " (" + other.owner + ")",
-        "Give every device that shares a store a pr-initiator or a pr-target-port of its own; two "
-        "VMs also need different -uuid.");
-  }
-  return Status();
+std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus) {
+  const auto* slot = std::ranges::find_if(
+      gate.slots, [&](const GateSlot& each) { return each.attached_nexus() == nexus; });
+  if (slot == std::end(gate.slots)) return std::nullopt;
+  return static_cast<size_t>(slot - gate.slots);
+}
+
+Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri) {
+  const auto index = FindAttached(gate, nexus);
+  if (!index) return Status();
+  const GateSlot& other = gate.slots[*index];
+  return Status::Error(
+      Status::Code::kInUse,
+      "I_T nexus " + nexus.initiator.ToText() + ", target port " +
+          std::to_string(nexus.target_port) + " is attached to " + uri + " already, by process " +
+          std::to_string(other.process_id()) + " (" + other.owner() + ")",
+      "Give every device that shares a store a pr-initiator or a pr-target-port of its own; two "
+      "VMs also need different -uuid.");
 }
 
 std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
@@ -50,7 +52,7 @@ std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>
   std::vector<Attachment> attached;
   for (const size_t index : slots) {
     const GateSlot& slot = gate.slots[index];
-    const auto nexus = slot.attached() ? slot.nexus() : std::nullopt;
+    const auto nexus = slot.attached_nexus();
     if (!nexus) continue;
     attached.push_back({*nexus, slot.process_id(), slot.owner(), is_live(index),
                         slot.admission().in_flight(), slot.is_being_fenced()});

@@ -12,8 +12,8 @@
 
 namespace scsi_pr {
 
-// Whether the process that attached slot `index` still lives. A slot whose
-// process is gone is free.
+// Whether a process that has claimed slot `index` still lives. A slot whose
+// processes are gone is free.
 using IsLive = std::function<bool(size_t index)>;
 
 // Frees the slots of processes that are gone. Returns how many are attached.
@@ -24,9 +24,11 @@ size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
 // ForgetTheDead().
 std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate);
 
-// kInUse, naming the other, if this nexus is one of `attached`.
-Status CheckNexusFree(const std::vector<Attachment>& attached, const Nexus& nexus,
-                      const std::string& uri);
+// kInUse, naming the other, if a slot has this nexus.
+Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
+
+// The slot of that nexus.
+std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus);
 
 // Those of the named slots.
 std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,

@@ -46,8 +46,21 @@ Status RangeLock::Open(const std::string& path, std::unique_ptr<RangeLock>* lock
   return Status();
 }
 
+Status RangeLock::OpenToLook(const std::string& path, std::unique_ptr<RangeLock>* lock) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  struct stat info = {};
+  if (fd < 0 || fstat(fd, &info) != 0) {
+    const int error = errno;
+    if (fd >= 0) close(fd);
+    return Status::Error(Status::Code::kIo, "cannot open " + path + ": " + strerror(error),
+                         "Run this as a user that may read it.");
+  }
+  lock->reset(new RangeLock(fd, nullptr, info.st_dev, info.st_ino));
+  return Status();
+}
+
 RangeLock::~RangeLock() {
-  munmap(mapping_, kMapped);
+  if (mapping_ != nullptr) munmap(mapping_, kMapped);
   close(fd_);
 }
 
@@ -81,6 +94,18 @@ bool RangeLock::IsLockedElsewhere(uint64_t first, uint64_t count) const {
   struct flock range = Range(F_WRLCK, first, count);
   // An error counts as locked: never take a living process for a dead one.
   return fcntl(fd_, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+}
+
+pid_t RangeLock::DatabaseUser() const {
+  // The range that SQLite calls SHARED_FIRST and SHARED_SIZE: every connection
+  // to a database in WAL mode has it locked, as a process-wide lock.
+  struct flock range = {};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  range.l_start = 0x40000002;
+  range.l_len = 510;
+  if (fcntl(fd_, F_GETLK, &range) != 0 || range.l_type == F_UNLCK) return 0;
+  return range.l_pid;
 }
 
 }  // namespace scsi_pr

@@ -31,6 +31,8 @@ namespace scsi_pr {
 class RangeLock {
  public:
   static Status Open(const std::string& path, std::unique_ptr<RangeLock>* lock);
+  // Only to ask for locks; needs no right to write, and proves nothing.
+  static Status OpenToLook(const std::string& path, std::unique_ptr<RangeLock>* lock);
   ~RangeLock();
   RangeLock(const RangeLock&) = delete;
   RangeLock& operator=(const RangeLock&) = delete;
@@ -48,13 +50,16 @@ class RangeLock {
   void Unlock(uint64_t byte);
   // Whether another process (or another RangeLock) locks any of the bytes.
   bool IsLockedElsewhere(uint64_t first, uint64_t count) const;
+  // The process that has the file open as an SQLite database in WAL mode, one of
+  // them if it is several; 0: none.
+  pid_t DatabaseUser() const;
 
  private:
   RangeLock(int fd, void* mapping, dev_t device, ino_t inode)
       : fd_(fd), mapping_(mapping), device_(device), inode_(inode) {}
 
   const int fd_;
-  void* const mapping_;
+  void* const mapping_;  // or null
   const dev_t device_;
   const ino_t inode_;
 };

@@ -24,6 +24,7 @@
 #include "core/status.h"
 #include "core/transition.h"
 #include "gate/gate.h"
+#include "store/handed_over.h"
 
 namespace scsi_pr {
 
@@ -41,6 +42,7 @@ struct Attachment {
 
 // What a store shows: the state and who is attached, at one time.
 struct Snapshot {
+  uint64_t version = 0;
   State state;
   std::vector<Attachment> attached;
 };
@@ -98,6 +100,7 @@ class Store {
   enum class OpenMode {
     kCreate,    // make an empty store if there is none
     kExisting,  // a tool that looks at a store: kInvalid if there is none
+    kIncoming,  // for a nexus that was handed over: likewise, if it is file:
   };
 
   // Opens the store that `uri` names.
@@ -108,14 +111,42 @@ class Store {
   const std::string& uri() const { return uri_; }
   virtual Capabilities capabilities() const = 0;
 
+  enum class AttachMode {
+    kNew,
+    // To go on with a nexus that another process hands over. If it is attached
+    // there, that attachment goes on in the same slot, and who attaches is not its
+    // owner before TakeOver(). One at most may wait so for Arrive().
+    kIncoming,
+  };
+
   // Attaches a nexus. The first one powers the logical unit on. `owner` tells
   // people who it is ("VM a, device disk0"). `*slot` lives until Detach().
   // kInUse, naming the other, if the nexus is attached anywhere already.
   // `listener` may be null, and outlives the attachment.
-  virtual Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
-                        GateSlot** slot) = 0;
-  // No command of the nexus is on its way any more.
+  virtual Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+                        NexusListener* listener, GateSlot** slot) = 0;
+  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
+                GateSlot** slot) {
+    return Attach(nexus, owner, AttachMode::kNew, listener, slot);
+  }
+  // No command of the nexus of this process is on its way any more. It stays
+  // attached if another process has it attached, too.
   virtual void Detach(GateSlot* slot) = 0;
+
+  virtual Status Identify(StoreIdentity* identity) = 0;
+  // Gives the ownership of an attached nexus up, if `is_owner`: from then on
+  // nobody can enter its slot. On error (kBusy: a command is on its way) it is as
+  // before. The slot stays attached.
+  virtual Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) = 0;
+  // What HandOver() has left, in another process or earlier in this one. Puts the
+  // state of a store that is private into place; any store: makes the unit
+  // attention conditions of the nexus complete. `*handed` is of this store and of
+  // the slot's nexus; what does not hold here is adapted.
+  virtual Status Arrive(GateSlot* slot, HandedOver* handed) = 0;
+  // Takes the ownership. Never waits; false while another process has it.
+  virtual bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) = 0;
+  // Whether somebody may have fenced the nexus since then. For its owner.
+  virtual bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const = 0;
 
   // A legacy reservation whose holder is not attached (any more: its process
   // died, say) is released by whoever next attaches, reads or changes.

@@ -1,107 +1,144 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// scsi-pr: looks at reservation stores from the command line, whether a QEMU
-// uses them or not.
+// scsi-pr: looks at reservation stores from the command line, and changes them as
+// an administrator, whether a QEMU uses them or not.
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <charconv>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <string>
 
-#include "core/document.h"
-#include "server/device_server.h"
-#include "store/store.h"
+#include "tool/commands.h"
 
 namespace {
 
-using nlohmann::json;
-using scsi_pr::Snapshot;
-using scsi_pr::Status;
-using scsi_pr::Store;
+namespace tool = scsi_pr::tool;
 
-constexpr int kExitFailure = 1;
+constexpr const char* kExitStatus =
+    "Exit status: 0 done; 1 the store or a file cannot be used; 2 the store or the document is\n"
+    "damaged; 3 refused: somebody uses it or would lose something, or nobody is meant; 4 not in\n"
+    "time, nothing has changed; above 100 wrong usage.";
 
-std::string NexusText(const json& nexus) {
-  return nexus.at("initiator").get<std::string>() + ", target port " +
-         std::to_string(nexus.at("target-port").get<unsigned>());
+// What the options of all subcommands are put into.
+struct Arguments {
+  std::string uri;
+  std::string output = "human";
+  std::vector<std::string> directories;
+  std::string file;
+  std::string key;
+  double timeout = 10;
+  bool repair = false;
+  bool force = false;
+
+  bool as_json() const { return output == "json"; }
+  tool::ChangeOptions change() const {
+    return {as_json(), std::chrono::milliseconds(static_cast<int64_t>(timeout * 1000))};
+  }
+};
+
+bool ParseKey(const std::string& text, uint64_t* key) {
+  const char* end = text.data() + text.size();
+  return text.starts_with("0x") && text.size() > 2 && text.size() <= 18 &&
+         std::from_chars(text.data() + 2, end, *key, 16).ptr == end;
 }
 
-void PrintReservation(const json& state) {
-  if (state.contains("information-lost")) {
-    std::cout << "Reservation   information lost, waits for REPLACE LOST RESERVATION\n";
-  }
-  if (state.contains("legacy-holder")) {
-    std::cout << "Reservation   made by RESERVE (SPC-2)\n"
-              << "  holder      " << NexusText(state.at("legacy-holder")) << "\n";
-    return;
-  }
-  if (!state.contains("reservation")) {
-    std::cout << "Reservation   none\n";
-    return;
-  }
-  const json& reservation = state.at("reservation");
-  std::cout << "Reservation   " << reservation.at("type").get<std::string>() << "\n";
-  std::cout << "  holder      "
-            << (reservation.contains("holder") ? NexusText(reservation.at("holder"))
-                                               : "every registered I_T nexus")
-            << "\n";
+std::string CheckKey(const std::string& text) {
+  uint64_t key = 0;
+  return ParseKey(text, &key) ? "" : "a key is 0x and 1 to 16 hexadecimal digits, not " + text;
 }
 
-void PrintForPeople(const json& info) {
-  const json& state = info.at("state");
-  std::cout << "Store         " << info.at("store").get<std::string>() << "\n"
-            << "PRgeneration  " << state.at("pr-generation").get<uint32_t>() << "\n"
-            << "APTPL         " << (state.at("aptpl").get<bool>() ? "on" : "off") << "\n";
-  PrintReservation(state);
-  std::cout << "Registrations " << state.at("registrations").size() << "\n";
-  for (const json& registration : state.at("registrations")) {
-    std::cout << "  " << registration.at("key").get<std::string>() << "  " << NexusText(registration)
-              << "\n";
-  }
-  std::cout << "Attached      " << info.at("attached").size() << "\n";
-  for (const json& attached : info.at("attached")) {
-    std::cout << "  process " << attached.at("process-id").get<uint32_t>() << " ("
-              << attached.at("owner").get<std::string>() << "): " << NexusText(attached) << "\n";
-  }
+CLI::App* AddCommand(CLI::App& app, Arguments& arguments, const char* name, const char* description,
+                     const char* examples) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer(std::string("Examples:\n") + examples);
+  command->add_option("--output", arguments.output, "human (the default) or json")
+      ->check(CLI::IsMember({"human", "json"}))
+      ->type_name("FORM");
+  return command;
 }
 
-int Fail(const Status& status) {
-  std::cerr << "scsi-pr: " << status.message() << "\n";
-  if (!status.hint().empty()) std::cerr << status.hint() << "\n";
-  return kExitFailure;
+CLI::App* AddStoreCommand(CLI::App& app, Arguments& arguments, const char* name,
+                          const char* description, const char* examples) {
+  CLI::App* command = AddCommand(app, arguments, name, description, examples);
+  command->add_option("STORE", arguments.uri, "Store URI: file:/PATH")->required();
+  return command;
 }
 
-int Info(const std::string& uri, bool as_json) {
-  std::shared_ptr<Store> store;
-  if (Status status = Store::Open(uri, Store::OpenMode::kExisting, &store); !status.ok()) {
-    return Fail(status);
-  }
-  Snapshot snapshot;
-  if (Status status = store->Read(&snapshot); !status.ok()) return Fail(status);
-  const json info = scsi_pr::DescribeStore(*store, Status(), snapshot);
-  if (as_json) {
-    std::cout << info.dump(2) << "\n";
-  } else {
-    PrintForPeople(info);
-  }
-  return 0;
+void AddTimeout(CLI::App* command, Arguments& arguments) {
+  command
+      ->add_option("--timeout", arguments.timeout,
+                   "How long to wait for the commands of those who lose their registration")
+      ->check(CLI::Range(0.001, 600.0))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+}
+
+void AddLookers(CLI::App& app, Arguments& a, int* result) {
+  AddStoreCommand(app, a, "info",
+                  "Show PRgeneration, reservation, registrations and attached I_T nexuses",
+                  "  scsi-pr info file:/var/lib/scsi-pr/quorum.pr\n"
+                  "  scsi-pr info --output=json file:/var/lib/scsi-pr/quorum.pr | jq .state")
+      ->callback([&a, result] { *result = tool::Info(a.uri, a.as_json()); });
+  CLI::App* list = AddCommand(app, a, "list", "Show the stores in directories, one line each",
+                              "  scsi-pr list /var/lib/scsi-pr");
+  a.directories = {"."};
+  list->add_option("DIR", a.directories, "Directories; the current one if none is named");
+  list->callback([&a, result] { *result = tool::List(a.directories, a.as_json()); });
+  CLI::App* check = AddStoreCommand(app, a, "check", "Find and explain damage, and repair it",
+                                    "  scsi-pr check file:/var/lib/scsi-pr/quorum.pr\n"
+                                    "  scsi-pr check --repair file:/var/lib/scsi-pr/quorum.pr");
+  check->add_flag("--repair", a.repair,
+                  "Build a sound store of what is left; the damaged one is kept as PATH.damaged-N");
+  check->callback([&a, result] { *result = tool::Check(a.uri, a.repair, a.as_json()); });
+  AddStoreCommand(app, a, "dump", "Print the state's canonical document, for load",
+                  "  scsi-pr dump file:/var/lib/scsi-pr/quorum.pr > saved.json")
+      ->callback([&a, result] { *result = tool::Dump(a.uri); });
+  AddStoreCommand(app, a, "watch",
+                  "Show who holds what and who is attached, and each change as it comes",
+                  "  scsi-pr watch file:/var/lib/scsi-pr/quorum.pr\n"
+                  "  scsi-pr watch --output=json file:/var/lib/scsi-pr/quorum.pr | jq -c .changes")
+      ->callback([&a, result] { *result = tool::Watch(a.uri, a.as_json()); });
+}
+
+void AddChangers(CLI::App& app, Arguments& a, int* result) {
+  CLI::App* load = AddStoreCommand(app, a, "load", "Put the state of a document into place",
+                                   "  scsi-pr load file:/var/lib/scsi-pr/quorum.pr saved.json\n"
+                                   "  scsi-pr dump file:/a.pr | scsi-pr load file:/b.pr -");
+  load->add_option("FILE", a.file, "What scsi-pr dump has printed; - is standard input")->required();
+  load->add_flag("--force", a.force,
+                 "Even if an attached I_T nexus loses its registration or reservation");
+  AddTimeout(load, a);
+  load->callback([&a, result] { *result = tool::Load(a.uri, a.file, a.force, a.change()); });
+  CLI::App* clear = AddStoreCommand(app, a, "clear", "Remove the reservation and all registrations",
+                                    "  scsi-pr clear file:/var/lib/scsi-pr/quorum.pr");
+  AddTimeout(clear, a);
+  clear->callback([&a, result] { *result = tool::Clear(a.uri, a.change()); });
+  CLI::App* preempt = AddStoreCommand(
+      app, a, "preempt",
+      "Remove the registrations with a key, as PREEMPT AND ABORT does",
+      "  scsi-pr preempt file:/var/lib/scsi-pr/quorum.pr 0xa");
+  preempt->add_option("KEY", a.key, "Reservation key: 0x and 1 to 16 hexadecimal digits")
+      ->required()
+      ->check(CLI::Validator(CheckKey, ""));
+  AddTimeout(preempt, a);
+  preempt->callback([&a, result] {
+    uint64_t key = 0;
+    ParseKey(a.key, &key);
+    *result = tool::Preempt(a.uri, key, a.change());
+  });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Looks at SCSI-3 persistent reservation stores.", "scsi-pr");
+  CLI::App app("Looks at SCSI-3 persistent reservation stores, and changes them.", "scsi-pr");
   app.require_subcommand(1);
   app.set_version_flag("--version", SCSI_PR_VERSION);
-  app.footer("Exit status: 0 done, 1 the store could not be used, above 100 wrong usage.");
-
-  std::string uri;
-  std::string output = "human";
-  CLI::App* info = app.add_subcommand(
-      "info", "Show PRgeneration, reservation, registrations and attached I_T nexuses");
-  info->add_option("STORE", uri, "Store URI: file:/PATH")->required();
-  info->add_option("--output", output, "human or json")
-      ->check(CLI::IsMember({"human", "json"}))
-      ->capture_default_str();
+  app.footer(kExitStatus);
+  Arguments arguments;
+  int result = 0;
+  AddLookers(app, arguments, &result);
+  AddChangers(app, arguments, &result);
   CLI11_PARSE(app, argc, argv);
-  return Info(uri, output == "json");
+  std::cout.flush();
+  return result;
 }

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/observer.h"
+
+#include <sys/stat.h>
+
+#include <ctime>
+
+#include "store/file_backing.h"
+
+namespace scsi_pr {
+
+namespace {
+
+std::array<int64_t, 4> MarkOf(const std::string& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return {};
+  return {static_cast<int64_t>(info.st_ino), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+Observer::Mark Observer::Take() const {
+  Mark mark;
+  const std::string& path = last_.path.empty() ? path_ : last_.path;
+  mark.files = {MarkOf(path), MarkOf(path + "-wal"), MarkOf(path + "-gate")};
+  if (!last_.gate) return mark;
+  const Gate& gate = last_.gate->gate();
+  mark.published = gate.published.load();
+  mark.fencing = gate.fencing.load();
+  std::unique_ptr<RangeLock> locks;
+  if (!RangeLock::OpenToLook(path, &locks).ok()) return mark;
+  for (size_t i = 0; i < Gate::kSlots; i++) {
+    if (gate.slots[i].attached() && FileBacking::IsTaken(*locks, i)) mark.attached.push_back(i);
+  }
+  return mark;
+}
+
+Inspection Observer::Look() {
+  // Marked before it is looked at: what changes meanwhile is seen next time. The
+  // gate may be another one, which has marks of its own.
+  const std::shared_ptr<const GateFile> gate = last_.gate;
+  rung_ = gate ? gate->gate().doorbell.count() : 0;
+  mark_ = Take();
+  last_ = Inspect(path_, false);
+  const bool same_gate = gate && last_.gate && gate->gate().nonce == std::string(last_.gate->gate().nonce);
+  if (!same_gate && last_.gate) {
+    rung_ = last_.gate->gate().doorbell.count();
+    mark_ = Take();
+    last_ = Inspect(path_, false);
+  }
+  return last_;
+}
+
+bool Observer::Changed() const { return !(Take() == mark_); }
+
+void Observer::Wait() const {
+  if (last_.gate) {
+    last_.gate->gate().doorbell.Wait(rung_, kInterval);
+    return;
+  }
+  const timespec pause = {0, std::chrono::nanoseconds(kInterval).count()};
+  nanosleep(&pause, nullptr);
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// info, list and dump.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/document.h"
+#include "tool/commands.h"
+#include "tool/common.h"
+
+namespace scsi_pr::tool {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kSuffixesOfOthers[] = {"-gate", "-wal", "-shm"};
+
+// Not what lies beside a store, nor what a repair has kept of it.
+bool IsBesideAStore(const fs::path& path) {
+  const std::string name = path.filename();
+  for (const char* suffix : kSuffixesOfOthers) {
+    if (name.ends_with(suffix)) return true;
+  }
+  return name.find(".damaged-") != std::string::npos || name.find(".new-") != std::string::npos;
+}
+
+// Databases of ours; of what is damaged, what has a gate.
+bool IsStore(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error) || IsBesideAStore(path)) return false;
+  constexpr size_t kApplicationId = 68;
+  std::string head(kApplicationId + 4, '\0');
+  std::ifstream file(path, std::ios::binary);
+  if (file.read(head.data(), static_cast<std::streamsize>(head.size())) &&
+      head.starts_with("SQLite format 3") && head.compare(kApplicationId, 4, "scPR") == 0) {
+    return true;
+  }
+  return fs::exists(path.string() + "-gate", error) || RepairInterruptedAt(path).has_value();
+}
+
+Status FindStores(const std::string& directory, std::vector<fs::path>* stores) {
+  std::error_code error;
+  fs::directory_iterator entries(directory, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    if (IsStore(entries->path())) stores->push_back(fs::weakly_canonical(entries->path(), error));
+  }
+  std::ranges::sort(*stores);
+  if (!error) return Status();
+  return Status::Error(Status::Code::kIo, "cannot list " + directory + ": " + error.message(),
+                       "Name directories that you may read.");
+}
+
+std::string Summary(const View& view) {
+  const State& state = view.state;
+  std::string held = state.information_lost ? "information lost" : "not reserved";
+  if (state.legacy_holder) held = "RESERVE (SPC-2)";
+  if (state.reservation) held = std::string(TypeName(state.reservation->type));
+  const auto count = [](size_t number, const char* of) { return std::to_string(number) + " " + of; };
+  return held + ", " + count(state.registrations.size(), "registered") + ", " +
+         count(view.attached.size(), "attached") + ", APTPL " + (state.aptpl ? "on" : "off");
+}
+
+// Adds one line, or one object.
+int ListStore(const fs::path& path, json* list) {
+  View view;
+  const Status status = MakeView(Inspect(path, false), &view);
+  if (list != nullptr) {
+    list->push_back(status.ok() ? ViewToJson(view)
+                                : json{{"store", "file:" + path.string()}, {"error", status.message()}});
+  } else {
+    std::cout << "file:" << path.string() << "  " << (status.ok() ? Summary(view) : status.message())
+              << "\n";
+  }
+  if (status.ok()) return kDone;
+  return status.code() == Status::Code::kCorrupt ? kDamaged : kUnusable;
+}
+
+}  // namespace
+
+int Info(const std::string& uri, bool as_json) {
+  View view;
+  if (Status status = ReadView(uri, &view); !status.ok()) return Fail(status);
+  if (as_json) {
+    std::cout << ViewToJson(view).dump(2) << "\n";
+  } else {
+    std::cout << ViewText(view);
+  }
+  return kDone;
+}
+
+int List(const std::vector<std::string>& directories, bool as_json) {
+  int result = kDone;
+  json list = json::array();
+  for (const std::string& directory : directories) {
+    std::vector<fs::path> stores;
+    if (Status status = FindStores(directory, &stores); !status.ok()) {
+      result = std::max(result, Fail(status));
+    }
+    for (const fs::path& store : stores) {
+      result = std::max(result, ListStore(store, as_json ? &list : nullptr));
+    }
+  }
+  if (as_json) std::cout << list.dump(2) << "\n";
+  return result;
+}
+
+int Dump(const std::string& uri) {
+  View view;
+  if (Status status = ReadView(uri, &view); !status.ok()) return Fail(status);
+  std::cout << EncodeDocument(view.state) << "\n";
+  return kDone;
+}
+
+}  // namespace scsi_pr::tool

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A disk that fails at every call of every change: the change is refused and
+// nothing has happened, for whoever looks and after whatever death; and when the
+// disk works again, so does the store.
+#include "../process/fixture.h"
+#include "aftermath.h"
+#include "changes.h"
+#include "core/document.h"
+#include "faults.h"
+#include "store/store.h"
+
+namespace scsi_pr {
+namespace {
+
+using namespace testing;
+
+// A and B are this process's, C another one's, whose disk does not fail.
+class FailingDiskTest : public ProcessTest {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store_).ok());
+    ASSERT_TRUE(store_->Attach(A(), "a", nullptr, &a_).ok());
+    ASSERT_TRUE(store_->Attach(B(), "b", nullptr, &b_).ok());
+    c_ = Attached(3);
+  }
+  void TearDown() override {
+    store_->Detach(a_);
+    store_->Detach(b_);
+    store_.reset();
+  }
+
+  Status Send(const Change::Function& change, ScsiStatus* status) {
+    Outcome outcome;
+    const Status result = store_->Update(change, &outcome);
+    *status = outcome.status;
+    return result;
+  }
+  void Good(const Change::Function& change) {
+    ScsiStatus status{};
+    const Status result = Send(change, &status);
+    ASSERT_TRUE(result.ok()) << result.message();
+    ASSERT_EQ(status, ScsiStatus::kGood);
+  }
+  void Prepare(const Change& change) {
+    Good(MakeEmpty);
+    for (const auto& each : change.before) Good(each);
+    while (a_->unit_attentions().Take() || b_->unit_attentions().Take() || c_->Ask("attention") != "none") {
+    }
+  }
+
+  // All that anybody can see.
+  std::string Seen() {
+    Snapshot snapshot;
+    const Status status = store_->Read(&snapshot);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return EncodeDocument(snapshot.state) + " A " + std::to_string(a_->admission().access()) + " B " +
+           std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") + " " +
+           c_->Ask("admits") + ", " + c_->Ask("attention");
+  }
+  State Read() {
+    Snapshot snapshot;
+    EXPECT_TRUE(store_->Read(&snapshot).ok());
+    return snapshot.state;
+  }
+  // The change under the fault at its `at`th call; false if it has fewer. If it
+  // is refused, nothing has happened.
+  bool Attempt(const Change& change, const Fault& fault, int at);
+
+  FaultyDisk disk_;
+  const Watching watching_{path_, &disk_};
+  std::shared_ptr<Store> store_;
+  GateSlot* a_ = nullptr;
+  GateSlot* b_ = nullptr;
+  std::unique_ptr<Child> c_;
+};
+
+bool FailingDiskTest::Attempt(const Change& change, const Fault& fault, int at) {
+  SCOPED_TRACE("call " + std::to_string(at));
+  const State before = Read();
+  const std::string seen = Seen();
+  disk_.Arm(fault, at);
+  ScsiStatus status{};
+  const Status result = Send(change.change, &status);
+  disk_.Disarm();
+  if (result.ok()) {
+    EXPECT_EQ(status, ScsiStatus::kGood);
+    EXPECT_EQ(FoundAfterDeathOfAll(path_).registrations, Read().registrations);
+    if (disk_.hit()) Prepare(change);
+    return disk_.hit();
+  }
+  EXPECT_EQ(result.code(), Status::Code::kIo) << result.message();
+  EXPECT_FALSE(result.hint().empty()) << result.message();
+  EXPECT_EQ(c_->Ask("state"), EncodeDocument(before)) << "another process sees the change";
+  EXPECT_EQ(Seen(), seen);
+  State found = FoundAfterDeathOfAll(path_);
+  found.legacy_holder = before.legacy_holder;  // died with its process
+  EXPECT_EQ(found, before) << "a refused change has come to life";
+  EXPECT_EQ(a_->unit_attentions().Take(), std::nullopt);
+  EXPECT_EQ(b_->unit_attentions().Take(), std::nullopt);
+  return true;
+}
+
+TEST_F(FailingDiskTest, NothingHasChanged) {
+  for (const Change& change : AllChanges()) {
+    SCOPED_TRACE(change.name);
+    Prepare(change);
+    for (const Fault& fault : kFaults) {
+      SCOPED_TRACE(fault.name);
+      for (int at = 1; Attempt(change, fault, at) && !HasFailure(); at++) {
+        ASSERT_LT(at, 1000);
+      }
+      if (HasFailure()) return;
+      Prepare(change);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace scsi_pr

@@ -7,6 +7,7 @@
 #include "qemu/module.h"
 /* moved between the series that we build with */
 #include "scsi-pr-bench.h"
+#include "scsi-pr-group.h"
 
 /* The tests share a QEMU: each has node names of its own. */
 static const char *medium;

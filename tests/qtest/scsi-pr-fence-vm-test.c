@@ -85,8 +85,13 @@ static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
     Vm *f = fencer_new(b);
+    QDict *info;
 
     g_assert_cmphex(fence_parked(b, f).response, ==, VIRTIO_SCSI_S_ABORTED);
+    info = query_device("b");
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "statistics"),
+                                  "aborted-tasks"), ==, 1);
+    qobject_unref(info);
     vm_free(f);
     bench_free(b);
 }

@@ -153,6 +153,23 @@ def test_killed_destination_gives_it_back(pair: Pair) -> None:
     assert sorted(Initiator(pair.victim).keys()) == [FENCER, VICTIM]
 
 
+def test_source_that_goes_on(pair: Pair) -> None:
+    """A second run of a guest that has left: refused, and its log says why."""
+    pair.register(VICTIM)
+    migration = Migration(pair.victim)
+    migration.begin()
+    migration.arrived()
+    pair.victim.qmp.execute("cont")
+    deadline = time.monotonic() + 30
+    while "I_T nexus is still another process's" not in pair.victim.qemu_log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    pair.victim.qmp.execute("stop")
+    pair.victim = migration.finish()
+    assert outcome(Initiator(pair.victim).write("there", FIRST_BLOCK)) == GOOD
+    assert sorted(Initiator(pair.victim).keys()) == [FENCER, VICTIM]
+
+
 def test_store_of_another_host(pair: Pair, tmp_path: Path) -> None:
     """Another host has another store behind the same URI: refused, and the guest runs on."""
     other = tmp_path / "other"

@@ -218,6 +218,7 @@ TEST_F(HandOverTest, FencedAtTheSource) {
   EXPECT_TRUE(Eventually([&] { return source().Ask("admits") == "no"; }));
   EXPECT_TRUE(Eventually([&] { return destination().Ask("heard") == "1 0 0"; }));
   EXPECT_TRUE(source().Ask("hand-over").starts_with("error 5 ")) << "it is still on its way";
+  EXPECT_EQ(destination().Ask("take-over"), kNotTaken);
   EXPECT_EQ(source().Ask(leave), "ok");
   EXPECT_EQ(other().ReadLine(), kGood);
   EXPECT_TRUE(Eventually([&] { return source().Ask("heard") == "1 1 1"; }));

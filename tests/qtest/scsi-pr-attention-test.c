@@ -157,17 +157,14 @@ static void register_scsi_pr_attention_test(void)
 {
     QOSGraphTestOptions pair = { .before = setup_pair };
 
-    qos_add_test("scsi-pr-request-sense", "virtio-scsi", test_request_sense,
-                 &pair);
-    qos_add_test("scsi-pr-request-sense-desc", "virtio-scsi",
-                 test_request_sense_desc, &pair);
-    qos_add_test("scsi-pr-request-sense-no-data", "virtio-scsi",
-                 test_request_sense_no_data, &pair);
-    qos_add_test("scsi-pr-attention-once", "virtio-scsi", test_each_once,
-                 &pair);
-    qos_add_test("scsi-pr-logical-unit-reset", "virtio-scsi",
-                 test_logical_unit_reset, &pair);
-    qos_add_test("scsi-pr-bus-reset", "virtio-scsi", test_bus_reset, &pair);
+    add_test_group("scsi-pr-attention-group");
+    add_test("scsi-pr-request-sense", test_request_sense, &pair);
+    add_test("scsi-pr-request-sense-desc", test_request_sense_desc, &pair);
+    add_test("scsi-pr-request-sense-no-data", test_request_sense_no_data,
+             &pair);
+    add_test("scsi-pr-attention-once", test_each_once, &pair);
+    add_test("scsi-pr-logical-unit-reset", test_logical_unit_reset, &pair);
+    add_test("scsi-pr-bus-reset", test_bus_reset, &pair);
 }
 
 libqos_init(register_scsi_pr_attention_test);

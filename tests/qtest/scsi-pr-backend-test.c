@@ -7,6 +7,7 @@
 #include "qemu/module.h"
 /* moved between the series that we build with */
 #include "scsi-pr-bench.h"
+#include "scsi-pr-group.h"
 
 /* The tests share a QEMU: each has node names of its own. */
 static const char *medium;
@@ -172,14 +173,11 @@ static void register_scsi_pr_backend_test(void)
 {
     QOSGraphTestOptions options = { .before = setup };
 
-    qos_add_test("scsi-pr-backend-threads", "virtio-scsi", test_threads,
-                 &options);
-    qos_add_test("scsi-pr-backend-io-uring", "virtio-scsi", test_io_uring,
-                 &options);
-    qos_add_test("scsi-pr-backend-io-uring-flag", "virtio-scsi",
-                 test_io_uring_flag, &options);
-    qos_add_test("scsi-pr-backend-read-only", "virtio-scsi", test_read_only,
-                 &options);
+    add_test_group("scsi-pr-backend-group");
+    add_test("scsi-pr-backend-threads", test_threads, &options);
+    add_test("scsi-pr-backend-io-uring", test_io_uring, &options);
+    add_test("scsi-pr-backend-io-uring-flag", test_io_uring_flag, &options);
+    add_test("scsi-pr-backend-read-only", test_read_only, &options);
 }
 
 libqos_init(register_scsi_pr_backend_test);

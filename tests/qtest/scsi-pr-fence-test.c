@@ -292,14 +292,12 @@ static void register_scsi_pr_fence_test(void)
     QOSGraphTestOptions impatient = { .before = setup_held_impatient };
     QOSGraphTestOptions removable = { .before = setup_removable };
 
-    qos_add_test("scsi-pr-fence-waits", "virtio-scsi", test_waits, &held);
-    qos_add_test("scsi-pr-fence-gives-up", "virtio-scsi", test_gives_up,
-                 &impatient);
-    qos_add_test("scsi-pr-fence-self", "virtio-scsi", test_self, &held);
-    qos_add_test("scsi-pr-fence-event", "virtio-scsi", test_preempted_event,
-                 &pair);
-    qos_add_test("scsi-pr-fence-prevent", "virtio-scsi", test_prevent,
-                 &removable);
+    add_test_group("scsi-pr-fence-group");
+    add_test("scsi-pr-fence-waits", test_waits, &held);
+    add_test("scsi-pr-fence-gives-up", test_gives_up, &impatient);
+    add_test("scsi-pr-fence-self", test_self, &held);
+    add_test("scsi-pr-fence-event", test_preempted_event, &pair);
+    add_test("scsi-pr-fence-prevent", test_prevent, &removable);
 }
 
 libqos_init(register_scsi_pr_fence_test);

@@ -85,8 +85,13 @@ static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
     Vm *f = fencer_new(b);
+    QDict *info;
 
     g_assert_cmphex(fence_parked(b, f).response, ==, VIRTIO_SCSI_S_ABORTED);
+    info = query_device("b");
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "statistics"),
+                                  "aborted-tasks"), ==, 1);
+    qobject_unref(info);
     vm_free(f);
     bench_free(b);
 }
@@ -288,13 +293,11 @@ static void register_scsi_pr_fence_vm_test(void)
     };
     QOSGraphTestOptions error_tas = { .before = setup_error_tas };
 
-    qos_add_test("scsi-pr-fence-parked", "virtio-scsi", test_parked, &error);
-    qos_add_test("scsi-pr-fence-parked-tas", "virtio-scsi", test_parked_tas,
-                 &error_tas);
-    qos_add_test("scsi-pr-fence-parked-goes-on", "virtio-scsi",
-                 test_parked_goes_on, &error);
-    qos_add_test("scsi-pr-fence-parked-late", "virtio-scsi", test_parked_late,
-                 &error);
+    add_test_group("scsi-pr-fence-vm-group");
+    add_test("scsi-pr-fence-parked", test_parked, &error);
+    add_test("scsi-pr-fence-parked-tas", test_parked_tas, &error_tas);
+    add_test("scsi-pr-fence-parked-goes-on", test_parked_goes_on, &error);
+    add_test("scsi-pr-fence-parked-late", test_parked_late, &error);
     qos_add_test("scsi-pr-fence-parked-iothread", "virtio-scsi-pci",
                  test_parked_iothread, &error_iothread);
     for (size_t i = 0; i < ARRAY_SIZE(interruptions); i++) {
@@ -312,7 +315,7 @@ static void register_scsi_pr_fence_vm_test(void)
                                                 interruptions[i].name);
         g_autofree char *iothread = g_strdup_printf("%s-iothread", name);
 
-        qos_add_test(name, "virtio-scsi", test_interruption, &slow);
+        add_test(name, test_interruption, &slow);
         /* A LOGICAL UNIT RESET in an iothread makes 7.2 itself abort(). */
         if (QEMU_VERSION_MAJOR > 7 ||
             interruptions[i].interrupt != interrupt_by_reset) {

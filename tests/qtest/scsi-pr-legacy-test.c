@@ -163,14 +163,12 @@ static void register_scsi_pr_legacy_test(void)
     QOSGraphTestOptions pair = { .before = setup_pair };
     QOSGraphTestOptions file_pair = { .before = setup_file_pair };
 
-    qos_add_test("scsi-pr-legacy", "virtio-scsi", test_legacy, &pair);
-    qos_add_test("scsi-pr-replace-lost", "virtio-scsi", test_replace_lost,
-                 &pair);
-    qos_add_test("scsi-pr-lun-reset", "virtio-scsi", test_lun_reset, &pair);
-    qos_add_test("scsi-pr-legacy-unplug", "virtio-scsi", test_legacy_unplug,
-                 &pair);
-    qos_add_test("scsi-pr-system-reset", "virtio-scsi", test_system_reset,
-                 &file_pair);
+    add_test_group("scsi-pr-legacy-group");
+    add_test("scsi-pr-legacy", test_legacy, &pair);
+    add_test("scsi-pr-replace-lost", test_replace_lost, &pair);
+    add_test("scsi-pr-lun-reset", test_lun_reset, &pair);
+    add_test("scsi-pr-legacy-unplug", test_legacy_unplug, &pair);
+    add_test("scsi-pr-system-reset", test_system_reset, &file_pair);
 }
 
 libqos_init(register_scsi_pr_legacy_test);

@@ -249,13 +249,13 @@ static void register_scsi_pr_mode_test(void)
         .edge.extra_device_opts = "virtqueue_size=1024",
     };
 
+    add_test_group("scsi-pr-mode-group");
     qos_add_test("scsi-pr-mode-sense-6", "virtio-scsi-pci", test_mode_sense_6,
                  &many_tas);
     qos_add_test("scsi-pr-mode-sense-10", "virtio-scsi-pci",
                  test_mode_sense_10, &many);
-    qos_add_test("scsi-pr-mode-select", "virtio-scsi", test_mode_select, &tas);
-    qos_add_test("scsi-pr-mode-conflict", "virtio-scsi", test_mode_conflict,
-                 &pair);
+    add_test("scsi-pr-mode-select", test_mode_select, &tas);
+    add_test("scsi-pr-mode-conflict", test_mode_conflict, &pair);
 }
 
 libqos_init(register_scsi_pr_mode_test);

@@ -237,14 +237,13 @@ static void register_scsi_pr_opcodes_test(void)
         .edge.extra_device_opts = "virtqueue_size=1024",
     };
 
+    add_test_group("scsi-pr-opcodes-group");
     qos_add_test("scsi-pr-opcodes", "virtio-scsi-pci", test_opcodes, &many);
     qos_add_test("scsi-pr-service-actions", "virtio-scsi-pci",
                  test_service_actions, &many);
-    qos_add_test("scsi-pr-report-opcodes", "virtio-scsi", test_report, &pair);
-    qos_add_test("scsi-pr-report-opcodes-conflict", "virtio-scsi",
-                 test_report_conflict, &pair);
-    qos_add_test("scsi-pr-report-opcodes-plain", "virtio-scsi",
-                 test_report_plain, &plain);
+    add_test("scsi-pr-report-opcodes", test_report, &pair);
+    add_test("scsi-pr-report-opcodes-conflict", test_report_conflict, &pair);
+    add_test("scsi-pr-report-opcodes-plain", test_report_plain, &plain);
 }
 
 libqos_init(register_scsi_pr_opcodes_test);

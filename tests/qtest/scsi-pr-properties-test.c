@@ -76,7 +76,8 @@ static void register_scsi_pr_properties_test(void)
 {
     QOSGraphTestOptions global = { .before = setup_global };
 
-    qos_add_test("scsi-pr-properties", "virtio-scsi", test_properties, &global);
+    add_test_group("scsi-pr-properties-group");
+    add_test("scsi-pr-properties", test_properties, &global);
 }
 
 libqos_init(register_scsi_pr_properties_test);

@@ -1,44 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * QTest testcases for SCSI persistent reservations: what an administrator sees
- * and does, by QMP and HMP, and the events
+ * and does, by QMP and HMP
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "scsi-pr-setup.h"
-
-/* Runs an administrator's command on a device; its answer, unref it. */
-static QDict *administer_with(const char *name, const char *device,
-                              QDict *arguments)
-{
-    qdict_put_str(arguments, "device", device);
-    return qtest_qmp(global_qtest, "{'execute': %s, 'arguments': %p}", name,
-                     arguments);
-}
-
-static QDict *administer(const char *name, const char *device)
-{
-    return administer_with(name, device, qdict_new());
-}
-
-static void assert_done(QDict *answer)
-{
-    g_assert_cmpstr(qdict_haskey(answer, "error")
-                    ? qdict_get_str(qdict_get_qdict(answer, "error"), "desc")
-                    : "", ==, "");
-    qobject_unref(answer);
-}
-
-/* Refused, with a message that has @text in it */
-static void assert_refused(QDict *answer, const char *class, const char *text)
-{
-    QDict *error = qdict_get_qdict(answer, "error");
-
-    g_assert_nonnull(error);
-    g_assert_cmpstr(qdict_get_str(error, "class"), ==, class);
-    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), text));
-    qobject_unref(answer);
-}
+#include "scsi-pr-admin.h"
 
 static QDict *save(const char *device)
 {
@@ -65,23 +32,6 @@ static QDict *preempt(const char *device, const char *key)
 
     qdict_put_str(arguments, "key", key);
     return administer_with("scsi-pr-preempt", device, arguments);
-}
-
-static size_t registrations(const char *device)
-{
-    QDict *info = query_device(device);
-    QDict *state = qdict_get_qdict(info, "state");
-    size_t count = qlist_size(qdict_get_qlist(state, "registrations"));
-
-    qobject_unref(info);
-    return count;
-}
-
-/* A and B are registered, A has reserved for registrants */
-static void reserve_for_both(Bench *b)
-{
-    reserve_for_a(b);
-    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
 }
 
 static const QDict *entry_with(const QList *list, const char *member,
@@ -315,157 +265,6 @@ static void test_clear(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-static int64_t event_time_us(QDict *event)
-{
-    QDict *time = qdict_get_qdict(event, "timestamp");
-
-    return qdict_get_int(time, "seconds") * 1000000 +
-        qdict_get_int(time, "microseconds");
-}
-
-/*
- * Waits until events of this name have told @of_a occurrences for device a and
- * @of_b for b, neither more nor less, and no device more often than once a
- * second.
- */
-static void await_events(const char *name, int64_t of_a, int64_t of_b)
-{
-    int64_t left[] = { of_a, of_b };
-    int64_t last[] = { 0, 0 };
-
-    while (left[0] || left[1]) {
-        QDict *event = qtest_qmp_eventwait_ref(global_qtest, name);
-        QDict *of = qdict_get_qdict(event, "data");
-        int i = qdict_get_str(of, "device")[0] - 'a';
-        int64_t now = event_time_us(event);
-
-        g_assert(i == 0 || i == 1);
-        g_assert_true(g_str_has_suffix(qdict_get_str(of, "path"),
-                                       i ? "/b" : "/a"));
-        left[i] -= qdict_get_int(of, "count");
-        g_assert_cmpint(left[i], >=, 0);
-        /* the clock of the timer has milliseconds */
-        g_assert(!last[i] || now - last[i] >= 990 * 1000);
-        last[i] = now;
-        qobject_unref(event);
-    }
-}
-
-/* Every change is told, to each device that shares the store */
-static void test_changed(void *obj, void *data, QGuestAllocator *alloc)
-{
-    Bench *b = bench_new_pair(obj, alloc);
-
-    reserve_for_both(b);
-    assert_conflict(pr_out(b, B, PR_RESERVE, WRITE_EXCLUSIVE, KEY_B, 0));
-    await_events("SCSI_PR_CHANGED", 3, 3);
-    assert_good(pr_out(b, A, PR_RELEASE, WRITE_EXCLUSIVE_RO, KEY_A, 0));
-    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x04);
-    await_events("SCSI_PR_CHANGED", 1, 1);
-    assert_done(administer("scsi-pr-clear", "a"));
-    await_events("SCSI_PR_CHANGED", 1, 1);
-    bench_free(b);
-}
-
-/* Of two disks, one that changes all the time does not hide the other */
-static void test_changed_apart(void *obj, void *data, QGuestAllocator *alloc)
-{
-    Bench *b = bench_new_pair(obj, alloc);
-    const int times = 20;
-
-    for (int i = 0; i < times; i++) {
-        assert_good(pr_out(b, A, REGISTER_AND_IGNORE, 0, 0, KEY_A + i));
-    }
-    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
-    await_events("SCSI_PR_CHANGED", times, 1);
-    bench_free(b);
-}
-
-/* What happens within the second after an event is told, also at the end */
-static void test_told_before_unplug(void *obj, void *data,
-                                    QGuestAllocator *alloc)
-{
-    Bench *b = bench_new_pair(obj, alloc);
-
-    assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
-    await_events("SCSI_PR_CHANGED", 1, 1);
-    assert_good(pr_out(b, B, REGISTER, 0, KEY_B, KEY_A));
-    await_events("SCSI_PR_CHANGED", 1, 1);
-    assert_good(pr_out(b, B, REGISTER, 0, KEY_A, KEY_B));
-    qtest_qmp_send(global_qtest, "{'execute': 'device_del',"
-                   " 'arguments': {'id': 'b'}}");
-    await_events("SCSI_PR_CHANGED", 1, 1);
-    bench_free(b);
-}
-
-/* The store's file, without "file:" */
-static const char *store_path(void)
-{
-    return file_store + strlen("file:");
-}
-
-static void take_store_away(void)
-{
-    g_autofree char *aside = g_strdup_printf("%s-shm", store_path());
-
-    /* a name that the test's end removes */
-    g_assert_cmpint(rename(store_path(), aside), ==, 0);
-}
-
-static void bring_store_back(void)
-{
-    g_autofree char *aside = g_strdup_printf("%s-shm", store_path());
-
-    g_assert_cmpint(rename(aside, store_path()), ==, 0);
-}
-
-/*
- * Told once, to all devices that share the store, until it works again; what
- * was in force stays in force, and no restart is needed
- */
-static void test_store_error(void *obj, void *data, QGuestAllocator *alloc)
-{
-    Bench *b = bench_new_pair(obj, alloc);
-
-    reserve_for_a(b);
-    for (int i = 0; i < 2; i++) {
-        take_store_away();
-        for (int j = 0; j < 3; j++) {
-            assert_check(pr_out(b, A, CLEAR, 0, KEY_A, 0), HARDWARE_ERROR,
-                         0x44, 0x00);
-            assert_refused(administer("scsi-pr-save", "b"), "GenericError",
-                           store_path());
-            assert_refused(administer("scsi-pr-clear", "b"), "GenericError",
-                           store_path());
-            assert_good(write_block(b, A, 0, 0xa0));
-            assert_conflict(write_block(b, B, 0, 0xb0));
-        }
-        await_events("SCSI_PR_STORE_ERROR", 1, 1);
-        bring_store_back();
-        g_assert_cmpuint(registrations("b"), ==, 1);
-    }
-    bench_free(b);
-}
-
-/* A failure that no command of a guest has met */
-static void test_store_error_of_reset(void *obj, void *data,
-                                      QGuestAllocator *alloc)
-{
-    const uint8_t reserve[VIRTIO_SCSI_CDB_SIZE] = { RESERVE };
-    Bench *b = bench_new_pair(obj, alloc);
-    QDict *event;
-
-    assert_good(command(b, A, reserve, NULL, 0, 0));
-    take_store_away();
-    reset_logical_unit(b, A);
-    event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_STORE_ERROR");
-    g_assert_nonnull(strstr(qdict_get_str(qdict_get_qdict(event, "data"),
-                                          "message"), store_path()));
-    qobject_unref(event);
-    bring_store_back();
-    bench_free(b);
-}
-
 static void assert_in_schema(const QList *schema, const char *name,
                              const char *type)
 {
@@ -548,22 +347,6 @@ static void test_hmp_without_store(void *obj, void *data,
     assert_shown("No SCSI device has pr-store set");
 }
 
-static void *setup_apart(GString *cmd_line, void *arg)
-{
-    setup_medium(cmd_line, arg);
-    add_nexus(cmd_line, A, "medium", "memory:one");
-    add_nexus(cmd_line, B, "medium", "memory:other");
-    return arg;
-}
-
-static void *setup_file_pair(GString *cmd_line, void *arg)
-{
-    make_file_store();
-    setup_medium(cmd_line, arg);
-    add_pair(cmd_line, file_store);
-    return arg;
-}
-
 static void *setup_held(GString *cmd_line, void *arg)
 {
     setup_medium(cmd_line, arg);
@@ -578,35 +361,19 @@ static void register_scsi_pr_qmp_test(void)
 {
     QOSGraphTestOptions pair = { .before = setup_pair };
     QOSGraphTestOptions plain = { .before = setup_plain };
-    QOSGraphTestOptions apart = { .before = setup_apart };
-    QOSGraphTestOptions file_pair = { .before = setup_file_pair };
     QOSGraphTestOptions held = { .before = setup_held };
 
-    qos_add_test("scsi-pr-qmp-counters", "virtio-scsi", test_counters, &pair);
-    qos_add_test("scsi-pr-qmp-save-load", "virtio-scsi", test_save_load, &pair);
-    qos_add_test("scsi-pr-qmp-load-errors", "virtio-scsi", test_load_errors,
-                 &pair);
-    qos_add_test("scsi-pr-qmp-no-device", "virtio-scsi", test_no_device,
-                 &pair);
-    qos_add_test("scsi-pr-qmp-preempt-errors", "virtio-scsi",
-                 test_preempt_errors, &pair);
-    qos_add_test("scsi-pr-qmp-preempt-waits", "virtio-scsi",
-                 test_preempt_waits, &held);
-    qos_add_test("scsi-pr-qmp-clear", "virtio-scsi", test_clear, &pair);
-    qos_add_test("scsi-pr-qmp-changed", "virtio-scsi", test_changed, &pair);
-    qos_add_test("scsi-pr-qmp-changed-apart", "virtio-scsi",
-                 test_changed_apart, &apart);
-    qos_add_test("scsi-pr-qmp-told-before-unplug", "virtio-scsi",
-                 test_told_before_unplug, &pair);
-    qos_add_test("scsi-pr-qmp-store-error", "virtio-scsi", test_store_error,
-                 &file_pair);
-    qos_add_test("scsi-pr-qmp-store-error-of-reset", "virtio-scsi",
-                 test_store_error_of_reset, &file_pair);
-    qos_add_test("scsi-pr-qmp-introspection", "virtio-scsi",
-                 test_introspection, &pair);
-    qos_add_test("scsi-pr-qmp-hmp", "virtio-scsi", test_hmp, &pair);
-    qos_add_test("scsi-pr-qmp-hmp-without-store", "virtio-scsi",
-                 test_hmp_without_store, &plain);
+    add_test_group("scsi-pr-qmp-group");
+    add_test("scsi-pr-qmp-counters", test_counters, &pair);
+    add_test("scsi-pr-qmp-save-load", test_save_load, &pair);
+    add_test("scsi-pr-qmp-load-errors", test_load_errors, &pair);
+    add_test("scsi-pr-qmp-no-device", test_no_device, &pair);
+    add_test("scsi-pr-qmp-preempt-errors", test_preempt_errors, &pair);
+    add_test("scsi-pr-qmp-preempt-waits", test_preempt_waits, &held);
+    add_test("scsi-pr-qmp-clear", test_clear, &pair);
+    add_test("scsi-pr-qmp-introspection", test_introspection, &pair);
+    add_test("scsi-pr-qmp-hmp", test_hmp, &pair);
+    add_test("scsi-pr-qmp-hmp-without-store", test_hmp_without_store, &plain);
 }
 
 libqos_init(register_scsi_pr_qmp_test);

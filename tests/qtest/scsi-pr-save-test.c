@@ -281,6 +281,66 @@ static void test_snapshot_file(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/*
+ * A reservation by RESERVE belongs to a living initiator: with a file: store it
+ * ends when a VM that was saved is gone, and when its guest goes back in time.
+ */
+typedef void Absence(Vm *vm, const char *args);
+
+static void saved(Vm *vm, const char *args)
+{
+    save_and_restore(vm, args);
+}
+
+static void back_in_time(Vm *vm, const char *args)
+{
+    load_snapshot(vm, save_snapshot(vm));
+}
+
+static void check_legacy(Bench *b, const char *store, Absence *absence,
+                         bool stays)
+{
+    const uint8_t reserve[VIRTIO_SCSI_CDB_SIZE] = { RESERVE };
+    g_autofree char *args = args_with_snapshots(store);
+    Vm *vm;
+    Result r;
+
+    if (!args) {
+        return;
+    }
+    vm = vm_new(args);
+    settle(b, B);
+    settle(vm->bench, A);
+    assert_good(command(vm->bench, A, reserve, NULL, 0, 0));
+    absence(vm, args);
+    assert_good(write_block(vm->bench, A, 1, 0xa1));
+    /* Who has it can do nothing by PERSISTENT RESERVE (SPC-2 5.5.1). */
+    r = pr_in(vm->bench, A, READ_KEYS, 64);
+    g_assert_cmphex(r.status, ==, stays ? RESERVATION_CONFLICT : GOOD);
+    if (!stays) {
+        assert_good(write_block(b, B, 1, 0xb1));
+    }
+    vm_free(vm);
+}
+
+static void test_legacy_saved(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_b(obj, alloc);
+
+    check_legacy(b, file_store, saved, false);
+    check_legacy(b, "memory:", saved, true);
+    bench_free(b);
+}
+
+static void test_legacy_snapshot(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_b(obj, alloc);
+
+    check_legacy(b, file_store, back_in_time, false);
+    check_legacy(b, "memory:", back_in_time, true);
+    bench_free(b);
+}
+
 static void register_scsi_pr_save_test(void)
 {
     add_alone_test("save-memory", test_memory, NULL);
@@ -293,6 +353,8 @@ static void register_scsi_pr_save_test(void)
 #endif
     add_alone_test("snapshot-memory", test_snapshot_memory, NULL);
     add_travel_test("snapshot-file", test_snapshot_file, 0);
+    add_travel_test("save-legacy", test_legacy_saved, 0);
+    add_travel_test("snapshot-legacy", test_legacy_snapshot, 0);
 }
 
 libqos_init(register_scsi_pr_save_test);

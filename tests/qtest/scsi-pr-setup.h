@@ -7,6 +7,7 @@
 #define TESTS_QTEST_SCSI_PR_SETUP_H
 
 #include "scsi-pr-bench.h"
+#include "scsi-pr-group.h"
 
 /* A file of the test's own, which the test's end removes */
 static inline char *make_medium(void)

@@ -205,12 +205,13 @@ static void register_scsi_pr_test(void)
         .edge.extra_device_opts = "virtqueue_size=1024",
     };
 
-    qos_add_test("scsi-pr-conflict", "virtio-scsi", test_conflict, &pair);
-    qos_add_test("scsi-pr-preempt", "virtio-scsi", test_preempt, &pair);
-    qos_add_test("scsi-pr-data-in", "virtio-scsi", test_data_in, &pair);
-    qos_add_test("scsi-pr-bad-input", "virtio-scsi", test_bad_input, &pair);
-    qos_add_test("scsi-pr-query", "virtio-scsi", test_query, &pair);
-    qos_add_test("scsi-pr-unplug", "virtio-scsi", test_unplug, &pair);
+    add_test_group("scsi-pr-group");
+    add_test("scsi-pr-conflict", test_conflict, &pair);
+    add_test("scsi-pr-preempt", test_preempt, &pair);
+    add_test("scsi-pr-data-in", test_data_in, &pair);
+    add_test("scsi-pr-bad-input", test_bad_input, &pair);
+    add_test("scsi-pr-query", test_query, &pair);
+    add_test("scsi-pr-unplug", test_unplug, &pair);
     qos_add_test("scsi-pr-transcript", "virtio-scsi-pci", test_transcript,
                  &plain);
 }

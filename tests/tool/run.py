@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -117,8 +118,9 @@ class Watch:
 
     def __init__(self, *arguments: object) -> None:
         self.process = subprocess.Popen(
-            [program(), "watch", *map(str, arguments)], stdout=subprocess.PIPE, text=True
+            [program(), "watch", *map(str, arguments)], stdout=subprocess.PIPE, bufsize=0
         )
+        self._read = b""
 
     def __enter__(self) -> Watch:
         return self
@@ -127,11 +129,15 @@ class Watch:
         self.process.kill()
         self.process.wait()
 
-    def line(self) -> str:
+    def line(self, patience: float = 20) -> str:
         assert self.process.stdout
-        text = self.process.stdout.readline()
-        assert text, "it has ended"
-        return text.rstrip("\n")
+        while b"\n" not in self._read:
+            assert select.select([self.process.stdout], [], [], patience)[0], "nothing comes"
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, "it has ended"
+            self._read += more
+        line, self._read = self._read.split(b"\n", 1)
+        return line.decode()
 
     def json(self) -> Any:
         return json.loads(self.line())

@@ -56,7 +56,7 @@ DAMAGES: dict[str, tuple[Damage, str, bool]] = {
     "table": (lambda p: store.execute(p, f"DROP TABLE {store.newest(p)}"), "newest-record-damaged", True),
     "header": (lambda p: overwrite(p, 0, bytes(100)), "file-damaged", True),
     "empty": (lambda p: p.write_bytes(b"") and None, "file-damaged", True),
-    "half": (lambda p: p.write_bytes(p.read_bytes()[:4096]) and None, "structure-damaged", True),
+    "half": (lambda p: p.write_bytes(p.read_bytes()[:4096]) and None, "file-damaged", True),
 }
 
 

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -119,6 +122,7 @@ def test_does_not_poll_busily(uri: str, vm: VM) -> None:
 def test_terminal(uri: str, vm: VM) -> None:
     """The whole state, up to date, with the changes below it; the terminal is left as it was."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 300, 0, 0))
     process = subprocess.Popen([program(), "watch", uri], stdout=theirs)
     os.close(theirs)
     screen = ""

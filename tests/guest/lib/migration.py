@@ -37,12 +37,16 @@ class Migration:
         self.destination.qmp.execute("migrate-incoming", {"uri": self._uri})
         self.source.qmp.execute("migrate", {"uri": self._uri})
 
-    def finish(self) -> VM:
-        """Wait for its end, then end the source's process."""
+    def arrived(self) -> None:
+        """Wait until the guest runs in the destination; the source is stopped."""
         status = await_outcome(self.source.qmp)
         if status["status"] != "completed":
             raise AssertionError(self.destination.report(f"did not take the guest: {status}"))
         await_outcome(self.destination.qmp)
+
+    def finish(self) -> VM:
+        """Wait for its end, then end the source's process."""
+        self.arrived()
         self.destination.take_guest(self.source)
         self._directory.cleanup()
         return self.destination

@@ -66,8 +66,8 @@ struct State {
   // registrations and the reservation above (SPC-2 5.5.1).
   std::optional<Nexus> legacy_holder;
   // PERSISTENT RESERVATION INFORMATION LOST (SPC-4 5.13.5.3): the above cannot
-  // be relied on, until REPLACE LOST RESERVATION. Nothing sets it yet: that is
-  // for a store that learns to repair what it has lost.
+  // be relied on, until REPLACE LOST RESERVATION. Set by the repair of a store that
+  // has lost its last committed state (store/repair.h).
   bool information_lost = false;
 
   const Registration* Find(const Nexus& nexus) const;

@@ -102,6 +102,7 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
     uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
+    ScsiPrTask before = {};
     ScsiPrAdmission admission;
 
     switch (io->fate) {
@@ -113,16 +114,22 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
         return false;
     }
     if (io->epoch != epoch) {
+        before = io->task;
         scsi_pr_io_leave(io);
         io->epoch = epoch;
     }
     admission = scsi_pr_enter(io->pr->handle, req->cmd.buf, req->cmd.len,
                               &io->task);
-    if (admission == SCSI_PR_ADMITTED) {
-        return true;
+    if (admission != SCSI_PR_ADMITTED) {
+        scsi_pr_complete_refused(req, admission);
+        return false;
     }
-    scsi_pr_complete_refused(req, admission);
-    return false;
+    /* A fencing that began while it was out of the gate did not wait for it. */
+    if (before.entered && scsi_pr_fenced_since(io->pr->handle, &before)) {
+        scsi_pr_io_end_aborted(req);
+        return false;
+    }
+    return true;
 }
 
 static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf)
@@ -188,6 +195,21 @@ void scsi_pr_io_hand_over(SCSIRequest *req, void *opaque)
 {
     if (scsi_pr_is_io(req)) {
         scsi_pr_io_leave(scsi_pr_io(req));
+    }
+}
+
+void scsi_pr_io_handed_over(SCSIRequest *req, void *opaque)
+{
+    SCSIPRIORequest *io;
+
+    if (!scsi_pr_is_io(req)) {
+        return;
+    }
+    io = scsi_pr_io(req);
+    /* What has arrived and did not go on yet has never entered here. */
+    if (io->epoch && io->fate == SCSI_PR_GOES_ON &&
+        scsi_pr_fenced_since(io->pr->handle, &io->task)) {
+        io->fate = SCSI_PR_ABORTED;
     }
 }
 

@@ -153,6 +153,7 @@ static int scsi_pr_pre_save(void *opaque)
     if (!text) {
         return scsi_pr_fail(s, &error);
     }
+    pr_compat_for_each_request(s->dev, scsi_pr_io_handed_over, NULL);
     /* The library has given all results back. */
     pr_compat_for_each_request(s->dev, scsi_pr_command_hand_over, NULL);
     s->travelling = g_strdup(text);

@@ -2,11 +2,11 @@
 //
 // How a device server gives its nexus to another process, and gets it:
 // docs/design.md, "Handing a nexus over".
-#include "server/hand_over_text.h"
+#include "server/device_server.h"
 
 #include <future>
 
-#include "server/device_server.h"
+#include "server/hand_over_text.h"
 
 namespace scsi_pr {
 

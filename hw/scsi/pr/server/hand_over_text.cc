@@ -88,7 +88,8 @@ Status Decode(std::string_view text, HandedOver* handed) {
     return kNexusEnvelope.Corrupt("only a memory: store has a state that travels");
   }
   if (with_state) {
-    Status status = DecodeDocument(body.at("document").get<std::string>(), &decoded.state.emplace());
+    const auto document = body.at("document").get<std::string>();
+    Status status = DecodeDocument(document, &decoded.state.emplace());
     if (!status.ok()) return status;
   }
   *handed = std::move(decoded);

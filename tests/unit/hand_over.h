@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Device servers that hand a nexus over, for the tests.
+#pragma once
+
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "execute.h"
+#include "testing.h"
+
+namespace scsi_pr::testing {
+
+inline std::unique_ptr<DeviceServer> Open(const std::string& uri, const Nexus& nexus,
+                                          bool incoming = false,
+                                          NexusListener* listener = nullptr) {
+  std::shared_ptr<Store> store;
+  const auto mode = incoming ? Store::OpenMode::kIncoming : Store::OpenMode::kCreate;
+  EXPECT_TRUE(Store::Open(uri, mode, &store).ok());
+  DeviceServer::Options options;
+  options.incoming = incoming;
+  options.listener = listener;
+  std::unique_ptr<DeviceServer> server;
+  const Status status = DeviceServer::Open(store, nexus, "test", std::move(options), &server);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return server;
+}
+
+inline ScsiStatus Send(DeviceServer& server, const PersistentReserveOut& command) {
+  return Execute(server, OutCdb(command), OutData(command)).status;
+}
+
+inline std::string HandOver(DeviceServer& server) {
+  std::string text;
+  const Status status = server.HandOver(&text);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return text;
+}
+
+inline bool Writes(DeviceServer& server) {
+  const auto epoch = server.Enter(AccessClass::kWrite);
+  if (epoch) server.Leave(*epoch);
+  return epoch.has_value();
+}
+
+inline nlohmann::json StateOf(DeviceServer& server) {
+  std::promise<nlohmann::json> promise;
+  server.Inspect([&](const nlohmann::json& info) { promise.set_value(info.at("state")); });
+  return promise.get_future().get();
+}
+
+}  // namespace scsi_pr::testing

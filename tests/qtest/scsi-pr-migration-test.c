@@ -266,35 +266,60 @@ static void test_waiting_ends_in_busy(void *obj, void *data,
 }
 
 /* Post-copy: the destination runs while the source still has most of memory. */
-static void test_postcopy(void *obj, void *data, QGuestAllocator *alloc)
+/* False, and skipped, where there is no userfaultfd */
+static bool vm_migrate_postcopy(Vm *vm, const char *args)
 {
-    Bench *b = bench_b(obj, alloc);
-    g_autofree char *args = args_a(file_store);
     g_autofree char *uri = make_socket_uri();
-    Vm *vm = vm_registered(args, b);
     QTestState *destination = vm_destination(args);
 
     if (!set_capability(destination, "postcopy-ram") ||
         !set_capability(vm->qts, "postcopy-ram")) {
         g_test_skip("QEMU has no post-copy here (userfaultfd)");
         qtest_quit(destination);
-    } else {
-        qtest_qmp_assert_success(
-            vm->qts, "{'execute': 'migrate-set-parameters',"
-            " 'arguments': {'max-bandwidth': 100000}}");
-        migrate_from(destination, uri);
-        migrate_to(vm->qts, uri);
-        await_migration(vm->qts, "active");
-        qmp_run(vm->qts, "migrate-start-postcopy");
-        qtest_qmp_eventwait(destination, "RESUME");
-        await_migration(vm->qts, "completed");
-        qtest_quit(vm_move(vm, destination));
+        return false;
+    }
+    qtest_qmp_assert_success(
+        vm->qts, "{'execute': 'migrate-set-parameters',"
+        " 'arguments': {'max-bandwidth': 100000}}");
+    migrate_from(destination, uri);
+    migrate_to(vm->qts, uri);
+    await_migration(vm->qts, "active");
+    qmp_run(vm->qts, "migrate-start-postcopy");
+    qtest_qmp_eventwait(destination, "RESUME");
+    await_migration(vm->qts, "completed");
+    qtest_quit(vm_move(vm, destination));
+    return true;
+}
+
+static void test_postcopy(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_b(obj, alloc);
+    g_autofree char *args = args_a(file_store);
+    Vm *vm = vm_registered(args, b);
+
+    if (vm_migrate_postcopy(vm, args)) {
         assert_goes_on(vm, b);
         fence(b);
         assert_fenced(vm->bench);
     }
     vm_free(vm);
     bench_free(b);
+}
+
+static void test_postcopy_memory(void *obj, void *data, QGuestAllocator *alloc)
+{
+    g_autofree char *args = args_pair("memory:quorum");
+    Vm *vm = vm_new(args);
+
+    settle(vm->bench, A);
+    settle(vm->bench, B);
+    reserve_for_a(vm->bench);
+    if (vm_migrate_postcopy(vm, args)) {
+        assert_keys(vm->bench, A, 1);
+        assert_conflict(write_block(vm->bench, B, 1, 0xb1));
+        assert_good(write_block(vm->bench, A, 1, 0xa1));
+    }
+    vm_free(vm);
 }
 
 static void register_scsi_pr_migration_test(void)
@@ -316,6 +341,7 @@ static void register_scsi_pr_migration_test(void)
     add_request_test("migration-result-travels", test_result_waits, true);
     add_request_test("migration-waiting-ends-in-busy", test_waiting_ends_in_busy, 0);
     add_travel_test("migration-postcopy", test_postcopy, 0);
+    add_alone_test("migration-postcopy-memory", test_postcopy_memory, NULL);
 }
 
 libqos_init(register_scsi_pr_migration_test);

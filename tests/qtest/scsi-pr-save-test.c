@@ -73,7 +73,7 @@ static void test_memory(void *obj, void *data, QGuestAllocator *alloc)
 /*
  * That of a file: store is in the store: without APTPL the logical unit loses it
  * when the last nexus goes, and the restored guest is told.
- * Clause: 5.6.3: activate persist through power loss
+ * Clause: 5.6.3: power cycle without APTPL
  */
 static void test_alone(void *obj, void *data, QGuestAllocator *alloc)
 {

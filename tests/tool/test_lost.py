@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a damaged store to a disk that a guest uses again, and no unguarded disk in between."""
+"""From a damaged store to a disk that a guest uses again, never unguarded (SPC-4 5.13.5.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tool import run
 KEY = 0xABC0001
 
 
-# Clause: SPC-4 5.13.5.3
 def test_damaged_repaired_replaced(qemu: Path, tmp_path: Path) -> None:
     path = tmp_path / "quorum.pr"
     shared = Disk(disk.create(tmp_path / "disk.img"), pr_store=f"file:{path}")

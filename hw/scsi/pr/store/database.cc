@@ -190,8 +190,10 @@ Status Database::Open(const std::string& path, std::unique_ptr<Database>* databa
     return opened->Failure();
   }
   sqlite3_busy_timeout(opened->db_, static_cast<int>(Store::kPatience.count()));
-  // What is refused stays as it is, its log included.
-  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // What is refused stays as it is, its log included; an empty one is SQLite's own.
+  struct stat log = {};
+  const bool log_left = stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
+  sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left ? 1 : 0, nullptr);
   if (Status status = opened->Verify(); !status.ok()) return status;
   sqlite3_db_config(opened->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   *database = std::move(opened);

@@ -33,8 +33,9 @@ void FindInRecords(const Evidence& e, const Verdict& verdict, Findings& findings
   };
   if (!verdict.record) {
     findings.Add(Kind::kNewestRecordDamaged,
-                 s.schema == 1 ? damaged("only", s.even.status)
-                               : damaged("even", s.even.status) + "; " + damaged("odd", s.odd.status),
+                 s.schema == 1
+                     ? damaged("only", s.even.status)
+                     : damaged("even", s.even.status) + "; " + damaged("odd", s.odd.status),
                  "No record is left. A repair makes an empty state of which every initiator is "
                  "told that reservation information was lost.",
                  kRepair);
@@ -84,7 +85,8 @@ void FindInDatabase(const Evidence& e, const Verdict& verdict, Findings& finding
   FindInRecords(e, verdict, findings);
   if (!s.identity) {
     findings.Add(Kind::kIdentityMissing, "the store's identity is missing",
-                 "A migration would not know the store again. A repair gives it a new one.", kRepair);
+                 "A migration would not know the store again. A repair gives it a new one.",
+                 kRepair);
   }
   if (!s.gate_nonce) {
     findings.Add(Kind::kGateNameMissing, "the name of its gate is missing",
@@ -96,10 +98,11 @@ void FindInDatabase(const Evidence& e, const Verdict& verdict, Findings& finding
                  "It is upgraded when it is next opened while nothing is attached to it.");
   }
   if (verdict.record && verdict.record->state.information_lost) {
-    findings.Add(Kind::kInformationLost, "reservation information was lost and has not been replaced",
-                 "Nearly every command ends in PERSISTENT RESERVATION INFORMATION LOST.",
-                 "Let an initiator send REPLACE LOST RESERVATION; or scsi-pr load what was saved, or "
-                 "scsi-pr clear.");
+    findings.Add(
+        Kind::kInformationLost, "reservation information was lost and has not been replaced",
+        "Nearly every command ends in PERSISTENT RESERVATION INFORMATION LOST.",
+        "Let an initiator send REPLACE LOST RESERVATION; or scsi-pr load what was saved, or "
+        "scsi-pr clear.");
   }
 }
 
@@ -110,25 +113,30 @@ void FindInGate(const Evidence& e, const Verdict& verdict, const Gate* gate, Fin
     const uint64_t newest = std::max(e.salvage.even.version, e.salvage.odd.version);
     if (verdict.record && published > newest) {
       findings.Add(Kind::kCommitsMissing,
-                   "version " + std::to_string(published) + " was in force, but the newest record is "
-                   "version " + std::to_string(newest),
-                   "Committed changes are gone. The write-ahead log " + e.path + "-wal was removed or "
-                   "damaged, or an old copy was put in place.",
+                   "version " + std::to_string(published) +
+                       " was in force, but the newest record is "
+                       "version " +
+                       std::to_string(newest),
+                   "Committed changes are gone. The write-ahead log " + e.path +
+                       "-wal was removed or "
+                       "damaged, or an old copy was put in place.",
                    kRepair);
     } else if (verdict.record && published < newest && !verdict.newer_is_lost && !e.used) {
-      findings.Add(Kind::kUnfinishedChange, "a process died before its change was in force everywhere",
+      findings.Add(Kind::kUnfinishedChange,
+                   "a process died before its change was in force everywhere",
                    std::string(kNoDamage) + " Whoever uses the store next completes it.");
     }
     return;
   }
   const std::string path = e.path + "-gate";
   if (e.taken) {
-    findings.Add(Kind::kGateRemoved,
-                 path + " is not the gate of the processes that use the store" +
-                     (e.gate_condition == Condition::kMissing ? ": there is none" : ""),
-                 "It was removed or replaced while VMs ran, or they are of another version. These go "
-                 "on, but no other can start.",
-                 "Stop the VMs that use the store, then start them again.");
+    findings.Add(
+        Kind::kGateRemoved,
+        path + " is not the gate of the processes that use the store" +
+            (e.gate_condition == Condition::kMissing ? ": there is none" : ""),
+        "It was removed or replaced while VMs ran, or they are of another version. These go "
+        "on, but no other can start.",
+        "Stop the VMs that use the store, then start them again.");
     return;
   }
   switch (e.gate_condition) {
@@ -137,18 +145,20 @@ void FindInGate(const Evidence& e, const Verdict& verdict, const Gate* gate, Fin
                    "Who is attached cannot be told.", "Run this as root.");
       break;
     case Condition::kMissing:
-      findings.Add(Kind::kNoGate, "there is no gate", std::string(kNoDamage) + " The next VM makes one.");
+      findings.Add(Kind::kNoGate, "there is no gate",
+                   std::string(kNoDamage) + " The next VM makes one.");
       break;
     default:
-      findings.Add(Kind::kGateVoid,
-                   path + (e.gate_condition == Condition::kOtherBoot ? " is from before the host's start"
-                           : e.gate_condition == Condition::kOtherStore
-                               ? " belongs to another store, or another copy of this one"
-                               : " is of another version, or none at all"),
-                   std::string(kNoDamage) + " The next VM makes a new one.",
-                   GateFile::IsInUse(path) ? "But processes use it: first stop the VMs that use the "
-                                             "store to which it belongs."
-                                           : "");
+      findings.Add(
+          Kind::kGateVoid,
+          path + (e.gate_condition == Condition::kOtherBoot ? " is from before the host's start"
+                  : e.gate_condition == Condition::kOtherStore
+                      ? " belongs to another store, or another copy of this one"
+                      : " is of another version, or none at all"),
+          std::string(kNoDamage) + " The next VM makes a new one.",
+          GateFile::IsInUse(path) ? "But processes use it: first stop the VMs that use the "
+                                    "store to which it belongs."
+                                  : "");
   }
 }
 

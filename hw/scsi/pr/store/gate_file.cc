@@ -44,14 +44,16 @@ Condition Compare(const Gate& gate, const GateFile::Identity& identity) {
 
 // The gate under that name, mapped; null with `*condition` or errno.
 Gate* MapFile(const std::string& path, bool to_look, Condition* condition) {
-  const int fd = open(path.c_str(), (to_look ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  const int fd =
+      open(path.c_str(), (to_look ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   *condition = errno == ENOENT ? Condition::kMissing : Condition::kUnreadable;
   if (fd < 0) return nullptr;
   struct stat info = {};
   void* memory = MAP_FAILED;
   if (fstat(fd, &info) == 0 && info.st_size != static_cast<off_t>(sizeof(Gate))) {
-    *condition = info.st_size < static_cast<off_t>(offsetof(Gate, nonce)) ? Condition::kNoGate
-                                                                           : Condition::kOtherVersion;
+    *condition = info.st_size < static_cast<off_t>(offsetof(Gate, nonce))
+                     ? Condition::kNoGate
+                     : Condition::kOtherVersion;
   } else {
     const int protection = to_look ? PROT_READ : PROT_READ | PROT_WRITE;
     memory = mmap(nullptr, sizeof(Gate), protection, MAP_SHARED, fd, 0);
@@ -109,7 +111,8 @@ Status GateFile::Map(const std::string& path, const Identity& identity,
   std::unique_ptr<RangeLock> use;
   const Status status = RangeLock::Open(path, &use);
   struct stat info = {};
-  const bool same_file = status.ok() && stat(path.c_str(), &info) == 0 && use->inode() == info.st_ino;
+  const bool same_file =
+      status.ok() && stat(path.c_str(), &info) == 0 && use->inode() == info.st_ino;
   if (!same_file || Compare(*mapped, identity) != Condition::kSound) {
     munmap(mapped, sizeof(Gate));
     return status;

@@ -40,14 +40,16 @@ Status Refusal(const Evidence& e) {
   if (file.ok()) return file;
   // A file that we cannot recognise may be anything, a disk's image for example.
   const bool ours = e.gate_condition == Condition::kSound || e.info.st_size == 0 ||
-                    e.gate_condition == Condition::kOtherStore || e.gate_condition == Condition::kOtherBoot;
+                    e.gate_condition == Condition::kOtherStore ||
+                    e.gate_condition == Condition::kOtherBoot;
   if (file.code() == Status::Code::kCorrupt && (ours || LooksLikeStore(e.path))) return Status();
   std::string hint = file.hint();
   if (file.code() == Status::Code::kCorrupt || file.code() == Status::Code::kInvalid) {
     hint = "Name another file.";
   }
-  const char* is = file.code() == Status::Code::kCorrupt ? " is no scsi-pr store, or not to be recognised as one: "
-                                                         : " cannot be used: ";
+  const char* is = file.code() == Status::Code::kCorrupt
+                       ? " is no scsi-pr store, or not to be recognised as one: "
+                       : " cannot be used: ";
   return Status::Error(file.code() == Status::Code::kCorrupt ? Status::Code::kInvalid : file.code(),
                        e.path + is + file.message(), hint);
 }
@@ -70,7 +72,8 @@ void InspectMark(const RepairMark& mark, Inspection* inspection) {
 void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection) {
   Evidence e{.path = inspection->path};
   if (stat(e.path.c_str(), &e.info) != 0) {
-    inspection->status = Status::Error(Status::Code::kIo, "cannot use " + e.path + ": " + strerror(errno));
+    inspection->status =
+        Status::Error(Status::Code::kIo, "cannot use " + e.path + ": " + strerror(errno));
     return;
   }
   e.salvage = ReadWhatIsLeft(e.path, locks, thorough);
@@ -82,7 +85,8 @@ void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection)
   // this file will do to tell who is attached.
   std::string nonce = e.salvage.gate_nonce.value_or("");
   if (e.salvage.gate_nonce && nonce.empty()) nonce = "none";
-  const GateFile::Identity identity{nonce, GateFile::BootId(), e.info.st_dev, e.info.st_ino, e.info};
+  const GateFile::Identity identity{nonce, GateFile::BootId(), e.info.st_dev, e.info.st_ino,
+                                    e.info};
   std::unique_ptr<const GateFile> gate;
   e.gate_condition = GateFile::Look(e.path + "-gate", identity, &gate);
   inspection->gate = std::move(gate);
@@ -90,7 +94,8 @@ void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection)
   if (!inspection->status.ok()) return;
   if (inspection->gate) inspection->attached = ListLive(inspection->gate->gate(), locks);
   std::optional<uint64_t> published;
-  if (inspection->gate && e.salvage.gate_nonce) published = inspection->gate->gate().published.load();
+  if (inspection->gate && e.salvage.gate_nonce)
+    published = inspection->gate->gate().published.load();
   // A gate that is new shows nothing yet.
   if (published == 0) published.reset();
   inspection->schema = e.salvage.schema;

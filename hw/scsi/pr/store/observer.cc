@@ -14,7 +14,8 @@ namespace {
 std::array<int64_t, 4> MarkOf(const std::string& path) {
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) return {};
-  return {static_cast<int64_t>(info.st_ino), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+  return {static_cast<int64_t>(info.st_ino), info.st_size, info.st_mtim.tv_sec,
+          info.st_mtim.tv_nsec};
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ Inspection Observer::Look() {
   rung_ = gate ? gate->gate().doorbell.count() : 0;
   mark_ = Take();
   last_ = Inspect(path_, false);
-  const bool same_gate = gate && last_.gate && gate->gate().nonce == std::string(last_.gate->gate().nonce);
+  const bool same_gate =
+      gate && last_.gate && gate->gate().nonce == std::string(last_.gate->gate().nonce);
   if (!same_gate && last_.gate) {
     rung_ = last_.gate->gate().doorbell.count();
     mark_ = Take();

@@ -43,7 +43,8 @@ class Connection {
   sqlite3* get() const { return db_; }
   Status Error() const {
     const int code = sqlite3_errcode(db_) & 0xFF;
-    if (code == SQLITE_BUSY) return Status::Error(Status::Code::kBusy, "it is locked by another program");
+    if (code == SQLITE_BUSY)
+      return Status::Error(Status::Code::kBusy, "it is locked by another program");
     const bool damage = code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR;
     return Status::Error(damage ? Status::Code::kCorrupt : Status::Code::kIo, sqlite3_errmsg(db_));
   }
@@ -85,7 +86,8 @@ void ReadRecords(const Connection& connection, Salvage* salvage) {
     salvage->odd = salvage->even;
     return;
   }
-  salvage->even = ReadPart(connection, "SELECT version, document, unit_attentions FROM record_even");
+  salvage->even =
+      ReadPart(connection, "SELECT version, document, unit_attentions FROM record_even");
   salvage->odd = ReadPart(connection, "SELECT version, document, unit_attentions FROM record_odd");
   if (salvage->even.version % 2 != 0) salvage->even.status = Corrupt("its version is impossible");
   if (salvage->odd.status.ok() && salvage->odd.version % 2 == 0) {
@@ -127,7 +129,8 @@ Salvage Read(const std::string& path, int flags, bool thorough) {
   }
   ReadRecords(connection, &salvage);
   salvage.gate_nonce = connection.Text("SELECT nonce FROM gate WHERE id = 1");
-  salvage.identity = salvage.schema == 1 ? "" : connection.Text("SELECT uuid FROM identity WHERE id = 1");
+  salvage.identity =
+      salvage.schema == 1 ? "" : connection.Text("SELECT uuid FROM identity WHERE id = 1");
   if (salvage.schema > 1 && !g_uuid_string_is_valid(salvage.identity.value_or("").c_str())) {
     salvage.identity.reset();
   }
@@ -196,10 +199,11 @@ Salvage ReadCopy(const std::string& path, bool thorough) {
   Salvage salvage;
   const PrivateDirectory directory;
   const std::string copy = directory.path() + "/store";
-  salvage.file = directory.path().empty()
-                     ? Status::Error(Status::Code::kIo, std::string("no temporary directory can be made: ") +
-                                                            strerror(errno))
-                     : CopyWhole(path, copy);
+  salvage.file =
+      directory.path().empty()
+          ? Status::Error(Status::Code::kIo,
+                          std::string("no temporary directory can be made: ") + strerror(errno))
+          : CopyWhole(path, copy);
   return salvage.file.ok() ? Read(copy, SQLITE_OPEN_READWRITE, thorough) : salvage;
 }
 

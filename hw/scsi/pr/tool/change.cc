@@ -39,7 +39,8 @@ Store::Waiting MakeWaiting(const ChangeOptions& options) {
   waiting.cancelled = Interrupted;
   waiting.late = [](const std::vector<Attachment>& pending) {
     std::cerr << "scsi-pr: waiting for the commands of\n";
-    for (const Attachment& attachment : pending) std::cerr << "  " << AttachmentText(attachment) << "\n";
+    for (const Attachment& attachment : pending)
+      std::cerr << "  " << AttachmentText(attachment) << "\n";
   };
   return waiting;
 }
@@ -57,12 +58,15 @@ void Report(const char* name, const View& before, const View& after, bool as_jso
               << "\n";
     return;
   }
-  std::cout << name << " " << after.uri << (changes.empty() ? ": nothing was to be changed\n" : "\n");
+  std::cout << name << " " << after.uri
+            << (changes.empty() ? ": nothing was to be changed\n" : "\n");
   for (const Change& change : changes) std::cout << "  " << change.text << "\n";
-  const bool fleeting = after.attached.empty() && !after.state.aptpl && !after.state.registrations.empty();
+  const bool fleeting =
+      after.attached.empty() && !after.state.aptpl && !after.state.registrations.empty();
   if (fleeting) {
-    std::cout << "No device is attached, and APTPL is off: the next one to attach powers the logical "
-                 "unit on,\nwhich ends these registrations.\n";
+    std::cout
+        << "No device is attached, and APTPL is off: the next one to attach powers the logical "
+           "unit on,\nwhich ends these registrations.\n";
   }
 }
 
@@ -96,7 +100,8 @@ Status ReadDocument(const std::string& file, std::string* text) {
   in.read(text->data(), static_cast<std::streamsize>(text->size()));
   text->resize(static_cast<size_t>(in.gcount()));
   if (in.bad() || (file != "-" && !opened.is_open())) {
-    return Status::Error(Status::Code::kIo, "cannot read " + file, "Name a file that scsi-pr dump has made.");
+    return Status::Error(Status::Code::kIo, "cannot read " + file,
+                         "Name a file that scsi-pr dump has made.");
   }
   if (text->size() <= kMost) return Status();
   return Status::Error(Status::Code::kIo, file + " is too large for a reservation state document");
@@ -104,7 +109,8 @@ Status ReadDocument(const std::string& file, std::string* text) {
 
 }  // namespace
 
-int Load(const std::string& uri, const std::string& file, bool force, const ChangeOptions& options) {
+int Load(const std::string& uri, const std::string& file, bool force,
+         const ChangeOptions& options) {
   std::string document;
   if (Status status = ReadDocument(file, &document); !status.ok()) return Fail(status);
   return Run("load", uri, options, [&](Store& store, const Store::Waiting& waiting) {

@@ -91,7 +91,8 @@ void CompareAttached(const View& before, const View& after, std::vector<Change>*
     });
   };
   const auto add = [&](const char* name, const std::string& text, const Attachment& attachment) {
-    changes->push_back({name, AttachmentsToJson({attachment}).at(0), text + AttachmentText(attachment)});
+    changes->push_back(
+        {name, AttachmentsToJson({attachment}).at(0), text + AttachmentText(attachment)});
   };
   for (const Attachment& old : before.attached) {
     if (find(after, old) == after.attached.end()) add("detached", "detached ", old);
@@ -101,7 +102,8 @@ void CompareAttached(const View& before, const View& after, std::vector<Change>*
     const bool was_being_fenced = old != before.attached.end() && old->being_fenced;
     if (old == before.attached.end()) add("attached", "attached ", now);
     if (now.being_fenced && !was_being_fenced) add("fencing", "is being fenced ", now);
-    if (!now.being_fenced && was_being_fenced) add("fencing-ended", "is not being fenced any more ", now);
+    if (!now.being_fenced && was_being_fenced)
+      add("fencing-ended", "is not being fenced any more ", now);
   }
 }
 

@@ -56,10 +56,11 @@ void Print(const Repair& repair) {
     std::cout << "The last committed state was intact: nothing is lost.\n";
     return;
   }
-  std::cout << "Reservation information is lost: nearly every command of every VM ends in "
-               "PERSISTENT\nRESERVATION INFORMATION LOST until an initiator sends REPLACE LOST "
-               "RESERVATION\n(sg_persist --out --replace-lost --param-sark=KEY --prout-type=TYPE), or "
-               "until\nscsi-pr load or scsi-pr clear.\n";
+  std::cout
+      << "Reservation information is lost: nearly every command of every VM ends in "
+         "PERSISTENT\nRESERVATION INFORMATION LOST until an initiator sends REPLACE LOST "
+         "RESERVATION\n(sg_persist --out --replace-lost --param-sark=KEY --prout-type=TYPE), or "
+         "until\nscsi-pr load or scsi-pr clear.\n";
 }
 
 }  // namespace

@@ -61,7 +61,9 @@ std::string Summary(const View& view) {
   std::string held = state.information_lost ? "information lost" : "not reserved";
   if (state.legacy_holder) held = "RESERVE (SPC-2)";
   if (state.reservation) held = std::string(TypeName(state.reservation->type));
-  const auto count = [](size_t number, const char* of) { return std::to_string(number) + " " + of; };
+  const auto count = [](size_t number, const char* of) {
+    return std::to_string(number) + " " + of;
+  };
   return held + ", " + count(state.registrations.size(), "registered") + ", " +
          count(view.attached.size(), "attached") + ", APTPL " + (state.aptpl ? "on" : "off");
 }
@@ -71,11 +73,12 @@ int ListStore(const fs::path& path, json* list) {
   View view;
   const Status status = MakeView(Inspect(path, false), &view);
   if (list != nullptr) {
-    list->push_back(status.ok() ? ViewToJson(view)
-                                : json{{"store", "file:" + path.string()}, {"error", status.message()}});
+    list->push_back(status.ok()
+                        ? ViewToJson(view)
+                        : json{{"store", "file:" + path.string()}, {"error", status.message()}});
   } else {
-    std::cout << "file:" << path.string() << "  " << (status.ok() ? Summary(view) : status.message())
-              << "\n";
+    std::cout << "file:" << path.string() << "  "
+              << (status.ok() ? Summary(view) : status.message()) << "\n";
   }
   if (status.ok()) return kDone;
   return status.code() == Status::Code::kCorrupt ? kDamaged : kUnusable;

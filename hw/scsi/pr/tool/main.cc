@@ -103,7 +103,8 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   CLI::App* load = AddStoreCommand(app, a, "load", "Put the state of a document into place",
                                    "  scsi-pr load file:/var/lib/scsi-pr/quorum.pr saved.json\n"
                                    "  scsi-pr dump file:/a.pr | scsi-pr load file:/b.pr -");
-  load->add_option("FILE", a.file, "What scsi-pr dump has printed; - is standard input")->required();
+  load->add_option("FILE", a.file, "What scsi-pr dump has printed; - is standard input")
+      ->required();
   load->add_flag("--force", a.force,
                  "Even if an attached I_T nexus loses its registration or reservation");
   AddTimeout(load, a);

@@ -68,7 +68,9 @@ class PlainLines : public Audience {
   void Fail(const Status& status) override { Print("cannot read it: " + status.message()); }
 
  private:
-  static void Print(const std::string& text) { std::cout << TimeText() << "  " << text << std::endl; }
+  static void Print(const std::string& text) {
+    std::cout << TimeText() << "  " << text << std::endl;
+  }
 };
 
 volatile std::sig_atomic_t resized = 0;
@@ -112,7 +114,8 @@ class Screen : public Audience {
   void Show(const std::string& text) {
     text_ = text;
     winsize size = {};
-    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 && size.ws_col > 2;
+    const bool known =
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 && size.ws_col > 2;
     const size_t rows = known ? size.ws_row : 24;
     const size_t columns = known ? size.ws_col : 80;
     std::vector<std::string> lines;
@@ -124,7 +127,8 @@ class Screen : public Audience {
     }
     const size_t room = rows > lines.size() ? rows - lines.size() : 0;
     const size_t skipped = history_.size() > room ? history_.size() - room : 0;
-    lines.insert(lines.end(), history_.begin() + static_cast<std::ptrdiff_t>(skipped), history_.end());
+    lines.insert(lines.end(), history_.begin() + static_cast<std::ptrdiff_t>(skipped),
+                 history_.end());
     std::cout << "\x1b[H";
     for (size_t i = 0; i < lines.size() && i < rows; i++) {
       std::cout << (i == 0 ? "" : "\r\n") << lines[i].substr(0, columns) << "\x1b[K";
@@ -144,7 +148,8 @@ std::unique_ptr<Audience> MakeAudience(bool as_json) {
 
 bool ReaderIsGone() {
   pollfd out = {STDOUT_FILENO, 0, 0};
-  return !std::cout || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0);
+  return !std::cout ||
+         (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0);
 }
 
 // Tells of each change until it is interrupted, or nobody listens.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QTest testcases for SCSI persistent reservations: migrations that fail, or should
+ * QTest testcases for SCSI persistent reservations: migrations that fail, or
+ * should
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
@@ -22,7 +23,7 @@ static Result write_in(QTestState *qts, Vm *vm)
 /* A source that goes on although it was migrated, until the destination ends */
 static void test_one_owner(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     QTestState *destination = vm_destination(args);
@@ -59,7 +60,7 @@ static QTestState *start_slow_migration(Vm *vm, const char *args)
 
 static void test_cancelled(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     QTestState *destination = start_slow_migration(vm, args);
@@ -76,7 +77,7 @@ static void test_cancelled(void *obj, void *data, QGuestAllocator *alloc)
 static void test_destination_ends(void *obj, void *data,
                                   QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
 
@@ -89,7 +90,7 @@ static void test_destination_ends(void *obj, void *data,
 
 static void test_refused_late(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     g_autofree char *more = g_strconcat(args, " -device virtio-rng-pci", NULL);
     Vm *vm = vm_registered(more, b);
@@ -127,7 +128,7 @@ static void test_other_store(void *obj, void *data, QGuestAllocator *alloc)
     g_autofree char *args = args_a(file_store);
     g_autofree char *other = args_a(other_store);
 
-    assert_refused_early(bench_b(obj, alloc), args, other);
+    assert_refused_early(bench_new(obj, alloc), args, other);
 }
 
 static void test_other_kind_of_store(void *obj, void *data,
@@ -136,7 +137,7 @@ static void test_other_kind_of_store(void *obj, void *data,
     g_autofree char *args = args_a(file_store);
     g_autofree char *other = args_a("memory:");
 
-    assert_refused_early(bench_b(obj, alloc), args, other);
+    assert_refused_early(bench_new(obj, alloc), args, other);
 }
 
 /* As upstream's QEMU has it */
@@ -155,13 +156,13 @@ static void test_to_without_store(void *obj, void *data,
     g_autofree char *args = args_a(file_store);
     g_autofree char *without = args_without_store();
 
-    assert_refused_early(bench_b(obj, alloc), args, without);
+    assert_refused_early(bench_new(obj, alloc), args, without);
 }
 
 static void test_from_without_store(void *obj, void *data,
                                     QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *without = args_without_store();
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_new(without);
@@ -178,12 +179,14 @@ static void test_from_without_store(void *obj, void *data,
 
 static void register_scsi_pr_migration_fail_test(void)
 {
+    add_test_group("scsi-pr-migration-fail");
     add_travel_test("migration-one-owner", test_one_owner, 0);
     add_travel_test("migration-cancelled", test_cancelled, 0);
     add_travel_test("migration-destination-ends", test_destination_ends, 0);
     add_travel_test("migration-refused-late", test_refused_late, 0);
     add_travel_test("migration-other-store", test_other_store, 0);
-    add_travel_test("migration-other-kind-of-store", test_other_kind_of_store, 0);
+    add_travel_test("migration-other-kind-of-store", test_other_kind_of_store,
+                    0);
     add_travel_test("migration-to-without-store", test_to_without_store, 0);
     add_travel_test("migration-from-without-store", test_from_without_store, 0);
 }

@@ -65,12 +65,12 @@ static void test_legacy(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /*
- * A write that an error of the host's disk has parked travels, and is carried out
- * at the destination.
+ * A write that an error of the host's disk has parked travels, and is carried
+ * out at the destination.
  */
 static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(parking, b);
@@ -87,8 +87,8 @@ static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /*
- * It is never carried out when A was fenced: before it left, while it was nobody's,
- * or before the source goes on that did not get rid of it.
+ * It is never carried out when A was fenced: before it left, while it was
+ * nobody's, or before the source goes on that did not get rid of it.
  * Clause: 5.6.8.5: ending them
  */
 typedef enum Moment { BEFORE, MEANWHILE, TAKEN_BACK } Moment;
@@ -96,7 +96,7 @@ typedef enum Moment { BEFORE, MEANWHILE, TAKEN_BACK } Moment;
 static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
     Moment moment = GPOINTER_TO_INT(data);
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *more = g_strconcat(parking, " -device virtio-rng-pci",
                                         NULL);
@@ -132,7 +132,7 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 static void test_parked_fenced_tas(void *obj, void *data,
                                    QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
     g_autofree char *tas = g_strconcat(args, " -global scsi-hd.pr-tas=on",
@@ -154,7 +154,7 @@ static void test_parked_fenced_tas(void *obj, void *data,
 static void test_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
     Moment moment = GPOINTER_TO_INT(data);
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     g_autofree char *paused = g_strconcat(args, " -S", NULL);
     Vm *vm = vm_registered(args, b);
@@ -183,13 +183,13 @@ static Sent send_waiting(Vm *vm, Bench *b, Sent *write)
 }
 
 /*
- * The library carries a command out while the VM is stopped: guest memory does not
- * change, and the status is told when the VM goes on, wherever that is.
+ * The library carries a command out while the VM is stopped: guest memory does
+ * not change, and the status is told when the VM goes on, wherever that is.
  */
 static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
 {
     bool migrate = GPOINTER_TO_INT(data);
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     Sent write, fencing = send_waiting(vm, b, &write);
@@ -213,12 +213,12 @@ static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /*
- * Whether its result comes before the VM stops, while it does, or in the middle of
- * the hand-over: each command takes effect once, and ends once.
+ * Whether its result comes before the VM stops, while it does, or in the middle
+ * of the hand-over: each command takes effect once, and ends once.
  */
 static void test_results_race(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     uint32_t generation;
@@ -247,7 +247,7 @@ static void test_results_race(void *obj, void *data, QGuestAllocator *alloc)
 static void test_waiting_ends_in_busy(void *obj, void *data,
                                       QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     /* Nobody attaches while a fencing waits. */
@@ -293,7 +293,7 @@ static bool vm_migrate_postcopy(Vm *vm, const char *args)
 
 static void test_postcopy(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
 
@@ -324,14 +324,18 @@ static void test_postcopy_memory(void *obj, void *data, QGuestAllocator *alloc)
 
 static void register_scsi_pr_migration_test(void)
 {
+    add_test_group("scsi-pr-migration");
     add_alone_test("migration-state-file", test_state, (void *)"file");
     add_alone_test("migration-state-memory", test_state, (void *)"memory");
     add_alone_test("migration-legacy-file", test_legacy, (void *)"file");
     add_alone_test("migration-legacy-memory", test_legacy, (void *)"memory");
     add_request_test("migration-parked", test_parked, 0);
-    add_request_test("migration-parked-fenced-before", test_parked_fenced, BEFORE);
-    add_request_test("migration-parked-fenced-meanwhile", test_parked_fenced, MEANWHILE);
-    add_request_test("migration-parked-fenced-taken-back", test_parked_fenced, TAKEN_BACK);
+    add_request_test("migration-parked-fenced-before", test_parked_fenced,
+                     BEFORE);
+    add_request_test("migration-parked-fenced-meanwhile", test_parked_fenced,
+                     MEANWHILE);
+    add_request_test("migration-parked-fenced-taken-back", test_parked_fenced,
+                     TAKEN_BACK);
     add_travel_test("migration-parked-fenced-tas", test_parked_fenced_tas, 0);
     add_request_test("migration-results-race", test_results_race, 0);
     add_travel_test("migration-fenced-before", test_fenced, BEFORE);
@@ -339,7 +343,8 @@ static void register_scsi_pr_migration_test(void)
     add_travel_test("migration-fenced-after", test_fenced, TAKEN_BACK);
     add_request_test("migration-result-waits", test_result_waits, false);
     add_request_test("migration-result-travels", test_result_waits, true);
-    add_request_test("migration-waiting-ends-in-busy", test_waiting_ends_in_busy, 0);
+    add_request_test("migration-waiting-ends-in-busy",
+                     test_waiting_ends_in_busy, 0);
     add_travel_test("migration-postcopy", test_postcopy, 0);
     add_alone_test("migration-postcopy-memory", test_postcopy_memory, NULL);
 }

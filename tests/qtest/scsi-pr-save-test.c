@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QTest testcases for SCSI persistent reservations: VMs that are saved to a file
- * and restored, and snapshots
+ * QTest testcases for SCSI persistent reservations: VMs that are saved to a
+ * file and restored, and snapshots
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
@@ -71,8 +71,8 @@ static void test_memory(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /*
- * That of a file: store is in the store: without APTPL the logical unit loses it
- * when the last nexus goes, and the restored guest is told.
+ * That of a file: store is in the store: without APTPL the logical unit loses
+ * it when the last nexus goes, and the restored guest is told.
  * Clause: 5.6.3: power cycle without APTPL
  */
 static void test_alone(void *obj, void *data, QGuestAllocator *alloc)
@@ -96,7 +96,7 @@ static void test_alone(void *obj, void *data, QGuestAllocator *alloc)
 /* As long as another nexus is attached nothing is lost. */
 static void test_among_others(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
 
@@ -110,7 +110,7 @@ static void test_among_others(void *obj, void *data, QGuestAllocator *alloc)
 /* A parked write in a file, whose nexus was fenced since */
 static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *directory = make_directory();
     g_autofree char *file = g_strdup_printf("%s/vm", directory);
     g_autofree char *parking = args_parking();
@@ -257,7 +257,7 @@ static void test_snapshot_memory(void *obj, void *data, QGuestAllocator *alloc)
  */
 static void test_snapshot_file(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_with_snapshots(file_store);
     uint16_t then;
     Vm *vm;
@@ -325,7 +325,7 @@ static void check_legacy(Bench *b, const char *store, Absence *absence,
 
 static void test_legacy_saved(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
 
     check_legacy(b, file_store, saved, false);
     check_legacy(b, "memory:", saved, true);
@@ -334,7 +334,7 @@ static void test_legacy_saved(void *obj, void *data, QGuestAllocator *alloc)
 
 static void test_legacy_snapshot(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
 
     check_legacy(b, file_store, back_in_time, false);
     check_legacy(b, "memory:", back_in_time, true);
@@ -343,6 +343,7 @@ static void test_legacy_snapshot(void *obj, void *data, QGuestAllocator *alloc)
 
 static void register_scsi_pr_save_test(void)
 {
+    add_test_group("scsi-pr-save");
     add_alone_test("save-memory", test_memory, NULL);
     add_alone_test("save-alone", test_alone, NULL);
     add_alone_test("save-aptpl", test_alone, (void *)(intptr_t)APTPL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QTest testcases for SCSI persistent reservations: streams that are damaged, or
- * made to do damage
+ * QTest testcases for SCSI persistent reservations: streams that are damaged,
+ * or made to do damage
  *
  * Wherever something of ours is wrong the destination refuses the whole, by an
  * orderly end with an error.
@@ -81,7 +81,7 @@ static void refuse(const Stream *s, const char *args, char *place,
     memcpy(place, before, len);
 }
 
-/* A text of ours in the section of that name, @len bytes with what follows it */
+/* A text of ours in the section of that name, @len with what follows it */
 static void refuse_texts(const Stream *s, const char *args, const char *name,
                          size_t len)
 {
@@ -124,7 +124,7 @@ static void test_io_request(void *obj, void *data, QGuestAllocator *alloc)
     static const uint8_t saved[] = {
         0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0
     };
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(parking, b);
@@ -141,8 +141,8 @@ static void test_io_request(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /*
- * A PREEMPT AND ABORT that has its result: phase 4, GOOD, no sense data, no data;
- * behind it the end of requests.
+ * A PREEMPT AND ABORT that has its result: phase 4, GOOD, no sense data, no
+ * data; behind it the end of requests.
  */
 static void test_command(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -160,7 +160,7 @@ static void test_command(void *obj, void *data, QGuestAllocator *alloc)
         { 4, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff },
         { 5 },
     };
-    Bench *b = bench_b(obj, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autofree char *args = args_a(file_store);
     Vm *vm = vm_registered(args, b);
     Sent write = hold_write(b, 1, 0xb1, "w");
@@ -188,6 +188,7 @@ static void test_command(void *obj, void *data, QGuestAllocator *alloc)
 
 static void register_scsi_pr_stream_test(void)
 {
+    add_test_group("scsi-pr-stream");
     add_alone_test("stream-texts-file", test_texts, NULL);
     add_alone_test("stream-texts-memory", test_texts, (void *)"memory");
     add_travel_test("stream-io-request", test_io_request, 0);

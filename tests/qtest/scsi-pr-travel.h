@@ -2,9 +2,9 @@
 /*
  * QTest bench for SCSI persistent reservations: a VM that travels
  *
- * The VM with nexus A migrates on one host, or is saved. The test's own VM stays
- * where it is; it has nexus B at the same file: store, and a medium where writes
- * can be held.
+ * The VM with nexus A migrates on one host, or is saved. The test's own VM
+ * stays where it is; it has nexus B at the same file: store, and a medium where
+ * writes can be held.
  */
 #ifndef TESTS_QTEST_SCSI_PR_TRAVEL_H
 #define TESTS_QTEST_SCSI_PR_TRAVEL_H
@@ -165,29 +165,20 @@ static inline void *setup_alone(GString *cmd_line, void *arg)
     return arg;
 }
 
-/*
- * Below this adapter, not below any "virtio-scsi", and the tests that do without
- * the VM of qgraph below another device: in QEMU 7.2 qgraph has no room for more
- * than some fifty below one node.
- */
-#define TRAVEL_NODE "virtio-scsi-pci"
-#define ALONE_NODE "virtio-rng-pci"
-
-static inline void add_test_below(const char *node, const char *name,
-                                  QOSTestFunc test,
-                                  void *(*before)(GString *, void *),
-                                  void *arg)
+static inline void add_test_with(const char *name, QOSTestFunc test,
+                                 void *(*before)(GString *, void *),
+                                 void *arg)
 {
     QOSGraphTestOptions options = { .before = before, .arg = arg };
     g_autofree char *full = g_strdup_printf("scsi-pr-%s", name);
 
-    qos_add_test(full, node, test, &options);
+    add_test(full, test, &options);
 }
 
 static inline void add_travel_test(const char *name, QOSTestFunc test,
                                    intptr_t arg)
 {
-    add_test_below(TRAVEL_NODE, name, test, setup, (void *)arg);
+    add_test_with(name, test, setup, (void *)arg);
 }
 
 /* Twice: requests of main loop and iothread */
@@ -197,19 +188,13 @@ static inline void add_request_test(const char *name, QOSTestFunc test,
     g_autofree char *iothread = g_strconcat(name, "-iothread", NULL);
 
     add_travel_test(name, test, arg);
-    add_test_below(TRAVEL_NODE, iothread, test, setup_iothread, (void *)arg);
+    add_test_with(iothread, test, setup_iothread, (void *)arg);
 }
 
 static inline void add_alone_test(const char *name, QOSTestFunc test,
                                   void *arg)
 {
-    add_test_below(ALONE_NODE, name, test, setup_alone, arg);
-}
-
-/* The test's own VM */
-static inline Bench *bench_b(void *obj, QGuestAllocator *alloc)
-{
-    return bench_new(&((QVirtioSCSIPCI *)obj)->scsi, alloc);
+    add_test_with(name, test, setup_alone, arg);
 }
 
 #endif /* TESTS_QTEST_SCSI_PR_TRAVEL_H */

@@ -3,8 +3,8 @@
  * Persistent reservations for SCSI disks: reservation commands.
  *
  * They never reach the device model: the library carries them out, and REPORT
- * SUPPORTED OPERATION CODES as well. It does not stop with the VM; a result that
- * comes then waits until the VM goes on, here or where it has migrated to.
+ * SUPPORTED OPERATION CODES as well. It does not stop with the VM; a result
+ * that comes then waits until the VM goes on, here or where it has migrated to.
  */
 #include "qemu/osdep.h"
 #include "scsi/constants.h"

@@ -146,9 +146,9 @@ typedef enum SCSIPRFate {
 
 /*
  * For pr_compat_for_each_request(), while the VM is stopped; no effect on
- * others than I/O requests. They leave the gate before the nexus is handed over;
- * then those are aborted that a fencing has missed meanwhile. The last one
- * decides on what is parked; @opaque: SCSIPRFate.
+ * others than I/O requests. They leave the gate before the nexus is handed
+ * over; then those are aborted that a fencing has missed meanwhile. The last
+ * one decides on what is parked; @opaque: SCSIPRFate.
  */
 void scsi_pr_io_hand_over(SCSIRequest *req, void *opaque);
 void scsi_pr_io_handed_over(SCSIRequest *req, void *opaque);

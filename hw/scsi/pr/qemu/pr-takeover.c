@@ -3,8 +3,8 @@
  * Persistent reservations for SCSI disks: who owns the I_T nexus.
  *
  * Of the processes that have a nexus one at most is admitted. A VM that stops
- * for a migration or a snapshot hands it over (pr-migration.c); one that goes on
- * takes it, wherever it is.
+ * for a migration or a snapshot hands it over (pr-migration.c); one that goes
+ * on takes it, wherever it is.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"

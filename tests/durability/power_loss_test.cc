@@ -90,14 +90,19 @@ class Expectation {
     if (!made()) return found == State{};
     // The last durable one, those after it, and the one under way.
     for (size_t i = oldest_; i < states_.size() && i <= ended_; i++) {
-      State state = states_[i];
-      state.legacy_holder.reset();  // its process is gone
-      if (found == state) return true;
+      if (IsWhatIsLeftOf(states_[i], found)) return true;
     }
     return false;
   }
 
  private:
+  // The process of a legacy reservation's holder is gone.
+  static bool IsWhatIsLeftOf(const State& state, const State& found) {
+    return found.generation == state.generation && found.aptpl == state.aptpl &&
+           found.registrations == state.registrations && found.reservation == state.reservation &&
+           !found.legacy_holder && found.information_lost == state.information_lost;
+  }
+
   const std::vector<State>& states_;
   size_t ended_ = 0;
   size_t oldest_ = 0;

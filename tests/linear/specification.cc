@@ -96,6 +96,8 @@ std::string LogicalUnit::Fingerprint() const {
     text += "!" + std::to_string(static_cast<int>(state.reservation->type));
     if (state.reservation->holder) text += Text(*state.reservation->holder);
   }
+  if (state.legacy_holder) text += "r" + Text(*state.legacy_holder);
+  if (state.information_lost) text += "l";
   // Who came first matters to nobody.
   std::vector<std::string> others;
   for (const Nexus& nexus : attached) others.push_back("+" + Text(nexus));

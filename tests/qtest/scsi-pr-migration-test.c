@@ -194,13 +194,7 @@ static void test_result_waits(void *obj, void *data, QGuestAllocator *alloc)
     Vm *vm = vm_registered(args, b);
     Sent write, fencing = send_waiting(vm, b, &write);
 
-    qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
-    vm_stop(vm->qts);
-    release(b, "w");
-    assert_good(await_command(b, &write));
-    while (ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[4]) != 8) {
-        g_usleep(1000);
-    }
+    end_fencing_while_stopped(vm, b, &write);
     if (migrate) {
         vm_migrate(vm, args);
     }

@@ -169,13 +169,7 @@ static void test_command(void *obj, void *data, QGuestAllocator *alloc)
 
     send_pr_out(vm->bench, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO, KEY_A,
                 KEY_B);
-    qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
-    vm_stop(vm->qts);
-    release(b, "w");
-    assert_good(await_command(b, &write));
-    while (ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[4]) != 8) {
-        g_usleep(1000);
-    }
+    end_fencing_while_stopped(vm, b, &write);
     s = stream_of(vm);
     place = in_request(&s, cdb, sizeof(cdb), result, sizeof(result));
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {

@@ -112,6 +112,18 @@ static inline void assert_goes_on(Vm *vm, Bench *b)
     assert_keys(b, B, 2);
 }
 
+/* A fencing by A waits for @write, and ends when the VM of A is stopped. */
+static inline void end_fencing_while_stopped(Vm *vm, Bench *b, Sent *write)
+{
+    qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
+    vm_stop(vm->qts);
+    release(b, "w");
+    assert_good(await_command(b, write));
+    while (ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[4]) != 8) {
+        g_usleep(1000);
+    }
+}
+
 /* The destination lacks a device whose section comes behind ours. */
 static inline void fail_behind_hand_over(Vm *vm, const char *args)
 {

@@ -85,8 +85,17 @@ def test_migration_layout_is_the_same(qemu: Path, tmp_path: Path) -> None:
     assert ours == vmstate(upstream_of(qemu), tmp_path / "theirs")
 
 
+def without_ram(saved: bytes) -> tuple[bytes, bytes]:
+    """What comes before RAM's pages and behind them. They are cut into sections by time."""
+    name = saved.index(b"\x03ram")
+    number = saved[name - 4 : name]
+    return saved[: saved.index(b"\x02" + number)], saved[saved.index(b"\x05timer") :]
+
+
 def test_migration_stream_is_the_same(qemu: Path, tmp_path: Path) -> None:
-    assert stream(qemu, tmp_path) == stream(upstream_of(qemu), tmp_path)
+    ours = without_ram(stream(qemu, tmp_path))
+    assert b"scsi-disk" in ours[1]
+    assert ours == without_ram(stream(upstream_of(qemu), tmp_path))
 
 
 @pytest.mark.parametrize("name", ["scsi-hd"])

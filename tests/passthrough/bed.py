@@ -30,6 +30,7 @@ MARK = "/passthrough-pr"  # in the names of our tests
 DISKS = """
 set -e
 modprobe scsi_debug dev_size_mb=8
+mkdir -p /etc/target/pr # LIO writes down its registrations
 modprobe -a target_core_mod tcm_loop
 t=/sys/kernel/config/target
 [ -d $t ] || mount -t configfs configfs /sys/kernel/config
@@ -115,7 +116,7 @@ def bed(qemu: Path, directory: Path) -> Iterator[VM]:
     """The guest, with its disks."""
     image = initramfs(qemu, directory / "initramfs")
     cd = ["-device", "scsi-cd,bus=scsi0.0"]
-    with VM("bed", binary=qemu, memory=1024, arguments=["-smp", "2", "-initrd", str(image), *cd]) as vm:
+    with VM("bed", binary=qemu, memory=1024, arguments=["-initrd", str(image), *cd]) as vm:
         vm.run(DISKS, check=True)
         yield vm
 

@@ -8,6 +8,8 @@ disks (bed.py).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,15 +35,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("name", names())
 
 
-@pytest.fixture(scope="module")
-def results(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of all tests with this QEMU; once, since each start of a guest costs seconds."""
+def run(qemu: Path, directory: Path) -> dict[str, str]:
+    """All tests with this QEMU, in one guest, since each start of a guest costs seconds."""
     tests = bed.our_tests(qemu)
     assert tests, f"{bed.qos_test(qemu)} has no test of ours: run `scripts/check passthrough`"
-    with bed.bed(qemu, tmp_path_factory.mktemp("bed")) as vm:
+    with bed.bed(qemu, directory) as vm:
         by_path = bed.run_qtests(vm, tests)
     return {name.rpartition("/passthrough-pr-")[2]: trouble for name, trouble in by_path.items()}
 
 
-def test_qtest(results: dict[str, str], name: str) -> None:
-    assert results.get(name, "did not run") == ""
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future[dict[str, str]]]]:
+    """The series side by side: a guest has one processor."""
+    host.guest_image()
+    with ThreadPoolExecutor() as pool:
+        yield {
+            qemu: pool.submit(run, qemu, tmp_path_factory.mktemp(f"bed-{series}"))
+            for series, qemu in host.binaries().items()
+        }
+
+
+def test_qtest(qemu: Path, runs: dict[Path, Future[dict[str, str]]], name: str) -> None:
+    assert runs[qemu].result().get(name, "did not run") == ""

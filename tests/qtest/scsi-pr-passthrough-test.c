@@ -7,6 +7,8 @@
 #include "qemu/module.h"
 #include "scsi-pr-passthrough.h"
 
+#define RING 64
+
 /*
  * Two initiators at one disk of the host, which hears of none of it
  * Clause: 5.6.1: completion
@@ -140,6 +142,7 @@ static void test_fence(void *obj, void *data, QGuestAllocator *alloc)
     g_autoptr(GString) args = g_string_new(NULL);
     Vm *f;
 
+    add_ring(args, RING);
     add_host_medium(args, type->debug);
     add_reserved(args, type, A, file_store, ",pr-abort-timeout=20000");
     f = vm_new(args->str);
@@ -165,6 +168,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     Vm *vm;
 
     make_file_store();
+    add_ring(args, RING);
     add_host_medium(args, ((Type *)data)->lio);
     add_reserved(args, data, A, file_store, "");
     add_reserved(args, data, B, file_store, "");
@@ -182,7 +186,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
 
 static void *setup_lio_pair(GString *cmd_line, void *arg)
 {
-    g_string_append(cmd_line, " -nodefaults");
+    add_ring(cmd_line, RING);
     add_host_medium(cmd_line, ((Type *)arg)->lio);
     add_reserved(cmd_line, arg, A, "memory:quorum", "");
     add_reserved(cmd_line, arg, B, "memory:quorum", "");
@@ -201,7 +205,7 @@ static void *setup_lio_stop(GString *cmd_line, void *arg)
 
 static void *setup_beside(GString *cmd_line, void *arg)
 {
-    g_string_append(cmd_line, " -nodefaults");
+    add_ring(cmd_line, RING);
     add_host_medium(cmd_line, ((Type *)arg)->lio);
     add_reserved(cmd_line, arg, A, "memory:", "");
     add_plain(cmd_line, arg, B);
@@ -211,7 +215,7 @@ static void *setup_beside(GString *cmd_line, void *arg)
 static void *setup_victim(GString *cmd_line, void *arg)
 {
     make_file_store();
-    g_string_append(cmd_line, " -nodefaults");
+    add_ring(cmd_line, RING);
     add_host_medium(cmd_line, ((Type *)arg)->debug);
     add_reserved(cmd_line, arg, B, file_store, "");
     return arg;
@@ -219,7 +223,7 @@ static void *setup_victim(GString *cmd_line, void *arg)
 
 static void *setup_nothing(GString *cmd_line, void *arg)
 {
-    g_string_append(cmd_line, " -nodefaults");
+    add_ring(cmd_line, RING);
     return arg;
 }
 

@@ -41,6 +41,18 @@ static inline void add_host_medium(GString *args, const char *variable)
                            "node-name=medium,filename=%s", node(variable));
 }
 
+/*
+ * libqos initializes a ring word by word, and never uses a descriptor again: a
+ * test has as many as its commands need, for each word takes its time where
+ * these tests run.
+ */
+static inline void add_ring(GString *args, int descriptors)
+{
+    g_string_append_printf(args, " -nodefaults"
+                           " -global virtio-scsi-device.virtqueue_size=%d",
+                           descriptors);
+}
+
 /* Without pr-store */
 static inline void add_plain(GString *args, const Type *type, int target)
 {

@@ -384,7 +384,7 @@ static void observe(pid_t pid, int locks, uint8_t tag, const char *awaited,
     bool over[OBSERVED] = { [RING] = !has_ring }, moving = false;
     double start = now();
 
-    for (int left = OBSERVED - !has_ring; left > 0;) {
+    for (int left = OBSERVED - !has_ring; left > 0 || !moving;) {
         bool waiting = false;
 
         for (int i = 0; i < OBSERVED; i++) {

@@ -9,6 +9,8 @@
 
 #define RING 64
 
+/* Tests with one command line share a QEMU: each ends with nothing reserved. */
+
 /*
  * Two initiators at one disk of the host, which hears of none of it
  * Clause: 5.6.1: completion
@@ -37,6 +39,7 @@ static void test_conflict(void *obj, void *data, QGuestAllocator *alloc)
     assert_conflict(write_block(b, A, 0, 0xa1));
     assert_good(write_block(b, B, 0, 0xb1));
     g_assert_cmphex(read_block(b, A, 0).data[0], ==, 0xb1);
+    assert_good(pr_out(b, B, CLEAR, 0, KEY_B, 0));
     bench_free(b);
 }
 
@@ -94,6 +97,7 @@ static void test_reserved_by_others(void *obj, void *data,
     settle_all(b, A);
     assert_good(write_block(b, A, 0, 0xa3));
     g_assert_cmphex(read_block(b, A, 0).data[0], ==, 0xa3);
+    assert_good(pr_out(b, A, CLEAR, 0, KEY_A, 0));
     bench_free(b);
 }
 
@@ -116,15 +120,40 @@ static void assert_under_way(Bench *b, const Sent *write)
     g_assert_false(has_ended(b, write));
 }
 
+/* How many commands the disk has got */
+static int commands_of_disk(void)
+{
+    g_autofree char *said = shell("cat /sys/block/$(basename %s)/device/"
+                                  "iorequest_cnt", "SCSI_PR_DEBUG_BLOCK");
+
+    return strtol(said, NULL, 0);
+}
+
+/* What B has prevented is allowed again (5.6.8.5 f): the disk is told. */
+static void await_allowance(int before)
+{
+    int64_t start = g_get_monotonic_time();
+
+    while (commands_of_disk() == before) {
+        g_assert(g_get_monotonic_time() - start <= TIMEOUT_US);
+    }
+}
+
 static void fence_writes(Bench *b, Bench *f)
 {
+    const uint8_t prevent[VIRTIO_SCSI_CDB_SIZE] = {
+        ALLOW_MEDIUM_REMOVAL, [4] = 1
+    };
     Sent writes[4], fencing;
+    int before;
 
+    assert_good(command(b, B, prevent, NULL, 0, 0));
     set_delay("400");
     for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
         writes[i] = send_write(b, B, i, 0xb4);
     }
     assert_under_way(b, &writes[3]);
+    before = commands_of_disk();
     fencing = send_pr_out(f, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO, KEY_A,
                           KEY_B);
     assert_good(await_command(f, &fencing));
@@ -132,6 +161,7 @@ static void fence_writes(Bench *b, Bench *f)
         g_assert_true(has_ended(b, &writes[i]));
         assert_good(await_command(b, &writes[i]));
     }
+    await_allowance(before);
     set_delay("1");
 }
 

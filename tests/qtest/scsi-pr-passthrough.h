@@ -6,6 +6,7 @@
 #ifndef TESTS_QTEST_SCSI_PR_PASSTHROUGH_H
 #define TESTS_QTEST_SCSI_PR_PASSTHROUGH_H
 
+#define FIRST_QUEUE REQUEST_QUEUE
 #include "scsi-pr-vm.h"
 
 /*

@@ -11,7 +11,7 @@
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "pr-compat.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 typedef struct SCSIPRAsk {
     SCSIBus bus;                /* a place for callbacks; nothing is plugged */

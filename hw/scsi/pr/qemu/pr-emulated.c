@@ -7,7 +7,7 @@
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "pr-compat.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 static bool scsi_pr_has_str_property(SCSIDevice *dev, const char *name)
 {

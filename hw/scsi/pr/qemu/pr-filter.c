@@ -10,7 +10,7 @@
 #include "qemu/bswap.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 /* A list of 800 commands with their timeouts, in bytes */
 #define REPORT_MAX 16384

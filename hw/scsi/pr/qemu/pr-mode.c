@@ -10,7 +10,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "scsi/constants.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 #define CONTROL_MODE_PAGE 0x0a
 #define ALL_PAGES 0x3f

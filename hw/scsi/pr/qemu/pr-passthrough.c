@@ -13,7 +13,7 @@
 #include "scsi/constants.h"
 #include "scsi/utils.h"
 #include "pr-compat.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 /* Service action of MAINTENANCE IN, and in its CDB (SPC-4 6.35) */
 #define REPORT_SUPPORTED_OPERATION_CODES 0x0c

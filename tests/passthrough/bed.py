@@ -19,14 +19,16 @@ from pathlib import Path
 from types import ModuleType
 
 from guest.lib import host
+from guest.lib.disk import Disk, create
 from guest.lib.vm import VM
 
 HOME = "opt/qemu"
 FIRMWARE = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
 MARK = "/passthrough-pr"  # in the names of our tests
 
-# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The
-# nodes' paths go to /run/nodes as shell variables.
+# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The outer
+# QEMU's has neither a control mode page nor a list of commands. The nodes' paths go to /run/nodes as
+# shell variables.
 DISKS = """
 set -e
 modprobe scsi_debug dev_size_mb=8
@@ -51,13 +53,14 @@ disks() {
 sg() { ls "/sys/block/$1/device/scsi_generic"; }
 debug=$(disks scsi_debug 1)
 set -- $(disks RAMDISK 2)
+scarce=$(disks HARDDISK 1)
 cd=$(grep -lx 5 /sys/class/scsi_generic/sg*/device/type | cut -d/ -f5)
 cat >/run/nodes <<END
 export SCSI_PR_DEBUG_BLOCK=/dev/$debug SCSI_PR_DEBUG_SG=/dev/$(sg $debug)
 export SCSI_PR_LIO_BLOCK=/dev/$1 SCSI_PR_LIO_SG=/dev/$(sg $1) SCSI_PR_LIO_OTHER=/dev/$2
-export SCSI_PR_CD_SG=/dev/$cd
+export SCSI_PR_CD_SG=/dev/$cd SCSI_PR_SCARCE_BLOCK=/dev/$scarce
 END
-for disk in $debug $1 $2; do until [ -b /dev/$disk ] && [ -c /dev/$(sg $disk) ]; do usleep 50000; done; done
+for disk in $debug $1 $2 $scarce; do until [ -b /dev/$disk ] && [ -c /dev/$(sg $disk) ]; do usleep 50000; done; done
 """
 
 
@@ -115,8 +118,9 @@ def initramfs(qemu: Path, path: Path) -> Path:
 def bed(qemu: Path, directory: Path) -> Iterator[VM]:
     """The guest, with its disks."""
     image = initramfs(qemu, directory / "initramfs")
-    cd = ["-device", "scsi-cd,bus=scsi0.0"]
-    with VM("bed", binary=qemu, memory=1024, arguments=["-initrd", str(image), *cd]) as vm:
+    disk = Disk(create(directory / "scarce.img"), share_rw=False)
+    arguments = ["-initrd", str(image), "-device", "scsi-cd,bus=scsi0.0"]
+    with VM("bed", [disk], binary=qemu, memory=1024, arguments=arguments) as vm:
         vm.run(DISKS, check=True)
         yield vm
 

@@ -212,6 +212,34 @@ static void test_mode(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* A disk that has neither the page nor a list of commands */
+static void test_scarce(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_settled(obj, alloc);
+    Result disk = mode_sense(b, B, MODE_SENSE, ALL_PAGES, 255);
+    Result r = mode_sense(b, A, MODE_SENSE, ALL_PAGES, 255);
+    size_t before = 4 + disk.data[3];
+
+    assert_check(mode_sense(b, B, MODE_SENSE, CONTROL_PAGE, 255),
+                 ILLEGAL_REQUEST, 0x24, 0x00);
+    g_assert_cmpuint(r.data[0], ==, disk.data[0] + 12);
+    g_assert_cmphex(*find_tas(MODE_SENSE, &r), ==, TAS);
+    r = mode_sense(b, A, MODE_SENSE, CONTROL_PAGE, 255);
+    assert_good(r);
+    g_assert_cmpuint(r.data[0] + 1, ==, before + 12);
+    g_assert_cmpmem(&r.data[1], before - 1, &disk.data[1], before - 1);
+    g_assert_cmphex(*find_tas(MODE_SENSE, &r), ==, TAS);
+    g_assert_cmpmem(mode_sense(b, A, MODE_SENSE, CONTROL_PAGE, 7).data, 7,
+                    r.data, 7);
+
+    assert_check(report(b, A, ALL, 0, 0, 64), ILLEGAL_REQUEST, 0x20, 0x00);
+    assert_check(report(b, A, WITHOUT_ACTION, READ_10, 0, 64),
+                 ILLEGAL_REQUEST, 0x20, 0x00);
+    assert_good(report(b, A, WITH_ACTION, PERSISTENT_RESERVE_OUT, REGISTER,
+                       64));
+    bench_free(b);
+}
+
 /* Both ask the gate (SPC-3 table 33), as the disk's own MODE SENSE does */
 static void test_gate(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -233,74 +261,6 @@ static void test_gate(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/*
- * What is refused, and what to do instead
- */
-
-static char *try_plug(const char *variable, const char *driver,
-                      const char *option, const char *value)
-{
-    static int count;
-    g_autofree char *id = g_strdup_printf("tried%d", count++);
-    QDict *node_options = qdict_new();
-    QDict *options = qdict_new();
-    QDict *answer;
-    char *error = NULL;
-
-    qdict_put_str(node_options, "driver", "host_device");
-    qdict_put_str(node_options, "node-name", id);
-    qdict_put_str(node_options, "filename", node(variable));
-    qtest_qmp_assert_success(global_qtest,
-                             "{'execute': 'blockdev-add', 'arguments': %p}",
-                             node_options);
-    qdict_put_str(options, "driver", driver);
-    qdict_put_str(options, "drive", id);
-    qdict_put_str(options, "pr-store", "memory:");
-    qdict_put_str(options, "pr-initiator", "iqn.2026-01.org.example:tried");
-    if (option) {
-        qdict_put_str(options, option, value);
-    }
-    answer = qtest_qmp(global_qtest,
-                       "{'execute': 'device_add', 'arguments': %p}", options);
-    if (qdict_haskey(answer, "error")) {
-        error = g_strdup(qdict_get_str(qdict_get_qdict(answer, "error"),
-                                       "desc"));
-    }
-    qobject_unref(answer);
-    return error;
-}
-
-static void assert_refused(const char *variable, const char *driver,
-                           const char *option, const char *value,
-                           const char *why)
-{
-    g_autofree char *error = try_plug(variable, driver, option, value);
-
-    g_assert_nonnull(error);
-    g_test_message("%s", error);
-    g_assert_nonnull(strstr(error, why));
-}
-
-static void test_refused(void *obj, void *data, QGuestAllocator *alloc)
-{
-    g_autofree char *error = NULL;
-
-    assert_refused("SCSI_PR_DEBUG_SG", "scsi-generic", NULL, NULL,
-                   "use scsi-block");
-    assert_refused("SCSI_PR_DEBUG_SG", "scsi-block", NULL, NULL,
-                   "use scsi-block");
-    assert_refused("SCSI_PR_CD_SG", "scsi-generic", "pr-accept-orphans", "on",
-                   "type 0x05 (CD-ROM)");
-    if (QEMU_VERSION_MAJOR < 10) {
-        assert_refused("SCSI_PR_DEBUG_BLOCK", "scsi-block", "werror", "stop",
-                       "werror=report");
-        assert_refused("SCSI_PR_DEBUG_BLOCK", "scsi-block", "rerror", "ignore",
-                       "rerror=report");
-    }
-    error = try_plug("SCSI_PR_DEBUG_BLOCK", "scsi-block", "werror", "report");
-    g_assert_cmpstr(error, ==, NULL);
-}
-
 static void setup_debug(GString *cmd_line, const Type *type)
 {
     add_ring(cmd_line, 128);
@@ -315,6 +275,15 @@ static void *setup_beside(GString *cmd_line, void *arg)
     return arg;
 }
 
+static void *setup_scarce(GString *cmd_line, void *arg)
+{
+    add_ring(cmd_line, 64);
+    add_host_medium(cmd_line, "SCSI_PR_SCARCE_BLOCK");
+    add_reserved(cmd_line, arg, A, "memory:", ",pr-tas=on");
+    add_plain(cmd_line, arg, B);
+    return arg;
+}
+
 static void *setup_pair_debug(GString *cmd_line, void *arg)
 {
     setup_debug(cmd_line, arg);
@@ -323,15 +292,9 @@ static void *setup_pair_debug(GString *cmd_line, void *arg)
     return arg;
 }
 
-static void *setup_nothing(GString *cmd_line, void *arg)
-{
-    add_ring(cmd_line, 16);
-    return arg;
-}
-
 static void register_scsi_pr_passthrough_report_test(void)
 {
-    QOSGraphTestOptions nothing = { .before = setup_nothing };
+    QOSGraphTestOptions scarce = { .before = setup_scarce, .arg = &types[0] };
 
     add_test_group("passthrough-pr-report-group");
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -353,7 +316,7 @@ static void register_scsi_pr_passthrough_report_test(void)
         add_test(mode, test_mode, &beside);
         add_test(gate, test_gate, &pair);
     }
-    add_test("passthrough-pr-refused", test_refused, &nothing);
+    add_test("passthrough-pr-block-scarce", test_scarce, &scarce);
 }
 
 libqos_init(register_scsi_pr_passthrough_report_test);

@@ -125,6 +125,12 @@ def bed(qemu: Path, directory: Path) -> Iterator[VM]:
         yield vm
 
 
+def trouble(said: str) -> str:
+    """The end of what qos-test says, without the way to the test."""
+    lines = [line for line in said.splitlines() if not line.startswith(("# Start", "# End"))]
+    return "\n".join(lines[-8:])
+
+
 def run_qtests(vm: VM, names: list[str]) -> dict[str, str]:
     """What went wrong, by test; nothing: ''. After a test that aborts the rest is run again."""
     results: dict[str, str] = {}
@@ -133,9 +139,9 @@ def run_qtests(vm: VM, names: list[str]) -> dict[str, str]:
         environment = f". /run/nodes; export QTEST_QEMU_BINARY=/{HOME}/qtest-system-x86_64"
         done = vm.run(f"{environment}; /{HOME}/qos-test --tap -k {options}", timeout=600)
         for verdict, name in re.findall(r"^(ok|not ok) \d+ (\S+)", done.out, re.M):
-            results[name] = "" if verdict == "ok" else f"{done.out}\n{done.err}"
+            results[name] = "" if verdict == "ok" else trouble(done.out + done.err)
         left = [name for name in names if name not in results]
         if left:
-            results[left[0]] = f"{done.out}\n{done.err}"
+            results[left[0]] = trouble(done.out + done.err)
         names = left[1:]
     return results

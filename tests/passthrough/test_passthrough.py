@@ -56,4 +56,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future
 
 
 def test_qtest(qemu: Path, runs: dict[Path, Future[dict[str, str]]], name: str) -> None:
-    assert runs[qemu].result().get(name, "did not run") == ""
+    trouble = runs[qemu].result().get(name, "did not run")
+    if trouble:
+        pytest.fail(trouble, pytrace=False)

@@ -57,8 +57,6 @@ static void test_refused(void *obj, void *data, QGuestAllocator *alloc)
 
     assert_refused("SCSI_PR_DEBUG_SG", "scsi-generic", NULL, NULL,
                    "use scsi-block");
-    assert_refused("SCSI_PR_DEBUG_SG", "scsi-block", NULL, NULL,
-                   "use scsi-block");
     assert_refused("SCSI_PR_CD_SG", "scsi-generic", "pr-accept-orphans", "on",
                    "type 0x05 (CD-ROM)");
     if (QEMU_VERSION_MAJOR < 10) {

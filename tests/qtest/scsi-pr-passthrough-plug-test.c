@@ -7,6 +7,7 @@
 #include "qemu/module.h"
 #include "scsi-pr-passthrough.h"
 
+/* NULL or why not; @value NULL: @option is switched on, if there is one */
 static char *try_plug(const char *variable, const char *driver,
                       const char *option, const char *value)
 {
@@ -27,8 +28,10 @@ static char *try_plug(const char *variable, const char *driver,
     qdict_put_str(options, "drive", id);
     qdict_put_str(options, "pr-store", "memory:");
     qdict_put_str(options, "pr-initiator", "iqn.2026-01.org.example:tried");
-    if (option) {
+    if (value) {
         qdict_put_str(options, option, value);
+    } else if (option) {
+        qdict_put_bool(options, option, true);
     }
     answer = qtest_qmp(global_qtest,
                        "{'execute': 'device_add', 'arguments': %p}", options);
@@ -57,7 +60,7 @@ static void test_refused(void *obj, void *data, QGuestAllocator *alloc)
 
     assert_refused("SCSI_PR_DEBUG_SG", "scsi-generic", NULL, NULL,
                    "use scsi-block");
-    assert_refused("SCSI_PR_CD_SG", "scsi-generic", "pr-accept-orphans", "on",
+    assert_refused("SCSI_PR_CD_SG", "scsi-generic", "pr-accept-orphans", NULL,
                    "type 0x05 (CD-ROM)");
     if (QEMU_VERSION_MAJOR < 10) {
         assert_refused("SCSI_PR_DEBUG_BLOCK", "scsi-block", "werror", "stop",

@@ -35,31 +35,6 @@ static char *scsi_pr_default_initiator(SCSIDevice *dev, Error **errp)
                            uuid, digest);
 }
 
-static bool scsi_pr_has_str_property(SCSIDevice *dev, const char *name)
-{
-    g_autofree char *value = object_property_get_str(OBJECT(dev), name, NULL);
-
-    return value && *value;
-}
-
-/*
- * Cluster software compares the designators of INQUIRY's device
- * identification page (SPC-3 7.6.3) to tell shared disks apart.
- */
-static bool scsi_pr_check_identity(SCSIDevice *dev, Error **errp)
-{
-    if (!dev->conf.share_rw || dev->wwn ||
-        scsi_pr_has_str_property(dev, "serial") ||
-        scsi_pr_has_str_property(dev, "device_id")) {
-        return true;
-    }
-    error_setg(errp, "a shared disk with pr-store needs an identity that is"
-               " the same in every VM");
-    error_append_hint(errp, "Set wwn=0x... (recommended), serial= or"
-                      " device_id=.\n");
-    return false;
-}
-
 /* Tells the user of another process which device of which VM this is. */
 static char *scsi_pr_owner(SCSIDevice *dev)
 {
@@ -88,7 +63,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     };
     size_t command_count;
     g_autofree ScsiPrSupportedCommand *commands =
-        scsi_pr_device_commands(s->dev, &command_count);
+        scsi_pr_class(s->dev)->kind->commands(s->dev, &command_count);
     ScsiPrError error = {};
     ScsiPrConfig config = {
         .store = s->store,
@@ -158,8 +133,7 @@ static void scsi_pr_close(SCSIPRState *s)
 
 static bool scsi_pr_open(SCSIPRState *s, Error **errp)
 {
-    if (!scsi_pr_check_identity(s->dev, errp) ||
-        !scsi_pr_check_backend(s->dev, errp)) {
+    if (!scsi_pr_class(s->dev)->kind->check(s, errp)) {
         return false;
     }
     scsi_pr_events_init(s);
@@ -178,24 +152,40 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
     return true;
 }
 
-void scsi_pr_realize(SCSIDevice *dev, Error **errp)
+static void scsi_pr_realize_with_store(SCSIPRState *s, Error **errp)
 {
     ERRP_GUARD();
-    SCSIPRState *s = scsi_pr_find(dev);
-    bool wanted = s && s->store && *s->store;
+    const SCSIPRClass *wrapped = scsi_pr_class(s->dev);
+    bool late = wrapped->kind->attaches_realized;
 
-    if (wanted && !scsi_pr_open(s, errp)) {
+    if (!late && !scsi_pr_open(s, errp)) {
         return;
     }
-    scsi_pr_class(dev)->realize(dev, errp);
-    if (!wanted) {
-        return;
-    }
+    wrapped->realize(s->dev, errp);
     if (*errp) {
-        scsi_pr_close(s);
+        if (!late) {
+            scsi_pr_close(s);
+        }
+        return;
+    }
+    if (late && !scsi_pr_open(s, errp)) {
+        if (wrapped->unrealize) {
+            wrapped->unrealize(s->dev);
+        }
+        return;
+    }
+    s->attention_ops = scsi_pr_find_attention_ops(s->dev);
+    QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
+}
+
+void scsi_pr_realize(SCSIDevice *dev, Error **errp)
+{
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    if (s && s->store && *s->store) {
+        scsi_pr_realize_with_store(s, errp);
     } else {
-        s->attention_ops = scsi_pr_find_attention_ops(dev);
-        QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
+        scsi_pr_class(dev)->realize(dev, errp);
     }
 }
 

@@ -106,6 +106,10 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     if (!initiator) {
         return false;
     }
+    if (s->store_is_by_identity) {
+        scsi_pr_dir_medium(s->dev, &config.medium_device,
+                           &config.medium_inode);
+    }
     s->handle = scsi_pr_device_new(&config, &error);
     if (!s->handle) {
         error_setg(errp, "%s", error.message);
@@ -178,12 +182,33 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
     return true;
 }
 
+static bool scsi_pr_has_store(const SCSIPRState *s)
+{
+    return s && s->store && *s->store;
+}
+
+/* pr-store says more than pr-dir. False with @errp. */
+static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
+{
+    if (scsi_pr_has_store(s) || !scsi_pr_dir_applies(s->dev, s->dir)) {
+        return true;
+    }
+    g_free(s->store);
+    s->store = scsi_pr_dir_store(s->dev, s->dir, errp);
+    s->store_is_by_identity = s->store;
+    return s->store;
+}
+
 void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 {
     ERRP_GUARD();
     SCSIPRState *s = scsi_pr_find(dev);
-    bool wanted = s && s->store && *s->store;
+    bool wanted;
 
+    if (s && !scsi_pr_apply_dir(s, errp)) {
+        return;
+    }
+    wanted = scsi_pr_has_store(s);
     if (wanted && !scsi_pr_open(s, errp)) {
         return;
     }

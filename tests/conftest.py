@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from guest.lib import disk, host
+from guest.lib import disk, host, matrix
+from guest.lib.matrix import Record
 from guest.lib.vm import VM, boot
 
 
@@ -35,6 +36,21 @@ def qemu(request: pytest.FixtureRequest) -> Path:
         pytest.fail(str(request.param), pytrace=False)
     path: Path = request.param
     return path
+
+
+@pytest.fixture
+def cell(
+    request: pytest.FixtureRequest, qemu: Path, record_property: Callable[[str, object], None]
+) -> Record:
+    """Puts what a test has shown into docs/matrix.md; its adapter is that of fixture `adapter`."""
+
+    def record(feature: str, adapter: str = "virtio-scsi-pci", device: str = "scsi-hd") -> None:
+        if "adapter" in request.fixturenames:
+            adapter = request.getfixturevalue("adapter").device
+        shown = matrix.value(device, adapter, host.version(qemu), feature)
+        record_property(matrix.PROPERTY, shown)
+
+    return record
 
 
 @pytest.fixture(scope="module")

@@ -121,6 +121,13 @@ typedef struct ScsiPrConfig {
      * others before it ends in BUSY; milliseconds, 0 for the default of 10000
      */
     uint32_t abort_timeout_ms;
+    /*
+     * The medium's regular file, st_dev and st_ino: if another nexus that is
+     * attached to the store has said another one, this one is refused. 0 and 0:
+     * not known, or the user has named the store and knows what he does.
+     */
+    uint64_t medium_device;
+    uint64_t medium_inode;
     /* copied; NULL for none. @opaque is handed to them */
     const ScsiPrEvents *events;
     void *opaque;
@@ -145,7 +152,8 @@ typedef struct ScsiPrConfig {
  *
  * NULL with *error filled in: unknown URI or TransportID, a store that is
  * damaged, newer, not accessible or on a full file system, a nexus that is
- * attached already. Nothing is changed then.
+ * attached already, a medium that is not the others'. Nothing is changed
+ * then.
  */
 ScsiPrDevice *scsi_pr_device_new(const ScsiPrConfig *config, ScsiPrError *error);
 

@@ -18,6 +18,7 @@ import pytest
 from guest.lib import disk, host
 from guest.lib.agent import Task
 from guest.lib.disk import Disk
+from guest.lib.matrix import Record
 from guest.lib.migration import Migration, migrate
 from guest.lib.scsi import CONFLICT, GOOD, UNIT_ATTENTION, Initiator, outcome, sense
 from guest.lib.vm import VM, boot
@@ -104,7 +105,7 @@ def pair(qemu: Path, tmp_path: Path) -> Iterator[Pair]:
         pair.close()
 
 
-def test_io_and_registration_go_on(pair: Pair) -> None:
+def test_io_and_registration_go_on(pair: Pair, cell: Record) -> None:
     pair.register(VICTIM)
     tasks = pair.start_writing("here")
     for _ in range(2):
@@ -114,6 +115,7 @@ def test_io_and_registration_go_on(pair: Pair) -> None:
     tasks = pair.start_writing("there")
     pair.stop_writing(tasks)
     assert sorted(Initiator(pair.victim).keys()) == [FENCER, VICTIM]
+    cell("migration")
 
 
 def test_fenced_in_the_middle(pair: Pair) -> None:

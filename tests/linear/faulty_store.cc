@@ -23,7 +23,7 @@ class Wrapper : public Store {
   explicit Wrapper(std::shared_ptr<Store> store) : Store(store->uri()), store_(std::move(store)) {}
 
   Capabilities capabilities() const override { return store_->capabilities(); }
-  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override {
     return store_->Attach(nexus, owner, mode, listener, slot);
   }
@@ -130,7 +130,7 @@ class PowerOn : public Wrapper {
  public:
   using Wrapper::Wrapper;
 
-  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override {
     Status status = store_->Attach(nexus, owner, mode, listener, slot);
     if (!status.ok()) return status;

@@ -135,6 +135,37 @@ TEST_P(StoreTest, OneNexusOnce) {
   store_->Detach(Attach(A()));
 }
 
+// Two disks with one identity are found out where they are regular files; one disk under
+// two names never is taken for two.
+TEST_P(StoreTest, OneMedium) {
+  constexpr Medium kOne{8, 1, 100}, kSameFileSystem{8, 1, 101}, kElsewhere{8, 2, 100};
+  constexpr Medium kNetwork{0, 40, 100}, kNetworkToo{0, 40, 101}, kUnknown{};
+  const auto attaches = [this](const Medium& medium) {
+    GateSlot* slot = nullptr;
+    const Status status = store_->Attach(B(), {"VM b", medium}, nullptr, &slot);
+    if (status.ok()) {
+      store_->Detach(slot);
+    } else {
+      EXPECT_EQ(status.code(), Code::kInUse);
+      EXPECT_NE(status.message().find("VM b"), std::string::npos);
+      EXPECT_NE(status.message().find("VM a"), std::string::npos);
+      EXPECT_FALSE(status.hint().empty());
+    }
+    return status.ok();
+  };
+  GateSlot* a = nullptr;
+  ASSERT_TRUE(store_->Attach(A(), {"VM a", kOne}, nullptr, &a).ok());
+  for (const Medium& same : {kOne, kUnknown, kNetwork}) EXPECT_TRUE(attaches(same));
+  for (const Medium& other : {kSameFileSystem, kElsewhere}) EXPECT_FALSE(attaches(other));
+  store_->Detach(a);
+  ASSERT_TRUE(store_->Attach(A(), {"VM a", kNetwork}, nullptr, &a).ok());
+  EXPECT_TRUE(attaches({0, 41, 7}));
+  EXPECT_FALSE(attaches(kNetworkToo));
+  store_->Detach(a);
+  // Who is gone does not count: a disk may get a new file.
+  EXPECT_TRUE(attaches(kNetworkToo));
+}
+
 TEST_P(StoreTest, RegistrationSurvivesDetach) {
   Clause("5.6.3: nexus loss and resets");
   GateSlot* a = Attach(A());

@@ -20,16 +20,17 @@ def conflict(*results: Result) -> None:
 def drain(*initiators: Initiator) -> None:
     """Take the unit attentions that wait; there are never more than a few."""
     for initiator in initiators:
-        drained = initiator.vm.run(DRAIN.format(initiator.device))
-        assert drained.code == 0, f"TEST UNIT READY does not become GOOD: {drained}"
+        drained = initiator.vm.run(TRY.format(initiator.probe))
+        assert drained.code == 0, f"it does not become GOOD: {drained}"
 
 
-# Ends with exit code 0 once TEST UNIT READY is GOOD.
-DRAIN = "for i in 1 2 3 4 5 6 7 8; do sg_raw {} 00 00 00 00 00 00 && exit; done; exit 1"
+# Ends with exit code 0 once the command is GOOD; and that for TEST UNIT READY at a device.
+TRY = "for i in 1 2 3 4 5 6 7 8; do {} && exit; done; exit 1"
+DRAIN = TRY.format("sg_raw {} 00 00 00 00 00 00")
 
 
 def told(initiator: Initiator, what: str) -> None:
     """Exactly one unit attention waits, and that is its additional sense."""
-    test_unit_ready = f"sg_raw {initiator.device} 00 00 00 00 00 00"
-    both = initiator.vm.run(f"{test_unit_ready}; first=$?; {test_unit_ready} >&2 && exit $first")
+    probe = initiator.probe
+    both = initiator.vm.run(f"{probe}; first=$?; {probe} >&2 && exit $first")
     assert sense(both) == f"{UNIT_ATTENTION}, {what}", str(both)

@@ -60,10 +60,12 @@ def firmware() -> list[str]:
 
 
 @functools.cache
-def guest_image() -> Path:
-    """The directory with `vmlinuz` and `initramfs`, built now if need be (it says so on stderr)."""
+def guest_image(kernel: str = "cloud") -> Path:
+    """The directory with `vmlinuz` and `initramfs`, built now if need be (it says so on stderr).
+
+    `kernel` is one of scripts/guest-image's: the standard one has drivers for every adapter."""
     script = ROOT / "scripts/guest-image"
-    done = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([script, "--kernel", kernel], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise Missing(f"there is no guest image: {script} has failed")
     return Path(done.stdout.splitlines()[-1])

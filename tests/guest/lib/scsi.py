@@ -36,7 +36,7 @@ _EBADE = "Invalid exchange"
 
 def outcome(result: Result) -> str:
     """The SCSI status or sense key that a command of sg3_utils, or dd, reports."""
-    if result.command.startswith("dd ") or "| dd " in result.command:
+    if result.command.startswith(("dd ", "sg_dd ")) or "| dd " in result.command:
         if _EBADE in result.err:
             return CONFLICT
         return GOOD if result.code == 0 else f"exit code {result.code}: {result.err.strip()}"
@@ -73,6 +73,12 @@ class Initiator:
 
     vm: VM
     device: str = "/dev/sda"
+
+    @property
+    def probe(self) -> str:
+        """A command that reports a unit attention condition; allowed by reservations that let
+        everybody read."""
+        return f"sg_raw {self.device} 00 00 00 00 00 00"
 
     def persist(self, options: str) -> Result:
         """sg_persist without its INQUIRY (-n), as fence_scsi calls it."""

@@ -66,6 +66,9 @@ class VM:
         accel: str | None = None,
         machine: str = "q35",
         memory: int = 256,
+        kernel: str = "cloud",
+        modules: Iterable[str] = (),
+        adapters: Sequence[str] = (),
         uuid_: str | None = "",
         logs: Path | None = None,
         arguments: Sequence[str] = (),
@@ -76,13 +79,19 @@ class VM:
         """`uuid_` None leaves -uuid out, '' derives one from the name. `logs` is a directory that
         is kept; without it a temporary one is removed at the end. `arguments` are added to QEMU's
         command line, `append` to the kernel's; `wrapper` is a command that execs QEMU. `incoming`:
-        the guest does not boot but comes from another process (migration.py)."""
+        the guest does not boot but comes from another process (migration.py). `kernel` is that of
+        the guest image, `modules` are loaded at boot beside virtio's; `adapters`
+        are arguments that come before those of the disks. On a machine without PCI
+        (microvm) the devices are virtio-mmio's."""
         self.name = name
         self.disks = list(disks)
         self.binary = binary or host.default_binary()
         self._accel = accel
         self.machine = machine
         self.memory = memory
+        self._kernel = kernel
+        self._modules = list(modules)
+        self._adapters = list(adapters)
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) if uuid_ == "" else uuid_
         self._logs_are_ours = logs is None
         self.logs = logs or Path(tempfile.mkdtemp(prefix=f"guest-{name}-"))
@@ -122,8 +131,10 @@ class VM:
 
     def command(self, agent_fd: int, qmp_fd: int) -> list[str]:
         """QEMU's command line."""
-        image = host.guest_image()
+        image = host.guest_image(self._kernel)
+        bus = "device" if self.machine.startswith("microvm") else "pci"
         append = f"console=ttyS0 panic=-1 guest.disks={len(self.disks)} {self._append}"
+        append += f" guest.modules={','.join(self._modules)}" if self._modules else ""
         console = option({"id": "console", "path": self.console, "append": "on"})
         command = [*self._wrapper, str(self.binary), "-nodefaults", "-no-user-config"]
         command += ["-display", "none"]
@@ -132,10 +143,11 @@ class VM:
         command += ["-initrd", f"{image}/initramfs", "-append", append.strip()]
         command += ["-uuid", self.uuid] if self.uuid else []
         command += ["-chardev", f"file,{console}", "-serial", "chardev:console"]
-        command += ["-chardev", f"socket,id=agent,fd={agent_fd}", "-device", "virtio-serial-pci"]
+        command += ["-chardev", f"socket,id=agent,fd={agent_fd}", "-device", f"virtio-serial-{bus}"]
         command += ["-device", "virtserialport,chardev=agent,name=agent"]
         command += ["-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"]
-        command += ["-device", "virtio-scsi-pci,id=scsi0"]
+        command += ["-device", f"virtio-scsi-{bus},id=scsi0"]
+        command += self._adapters
         for disk in self.disks:
             command += disk.arguments()
         command += ["-incoming", "defer"] if self._incoming else []
@@ -230,6 +242,9 @@ class VM:
             accel=self.accel,
             machine=self.machine,
             memory=self.memory,
+            kernel=self._kernel,
+            modules=self._modules,
+            adapters=self._adapters,
             uuid_=self.uuid,
             logs=None if self._logs_are_ours else self.logs / "twin",
             arguments=self._arguments,

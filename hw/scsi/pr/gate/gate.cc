@@ -110,10 +110,11 @@ std::optional<Nexus> GateSlot::nexus() const {
 
 std::string GateSlot::owner() const { return std::string(owner_, strnlen(owner_, sizeof owner_)); }
 
-void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const std::string& owner,
+void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
                       AccessMask access, uint64_t version) {
   g_strlcpy(initiator_, nexus.initiator.ToText().c_str(), sizeof initiator_);
-  g_strlcpy(owner_, owner.c_str(), sizeof owner_);
+  g_strlcpy(owner_, owner.name.c_str(), sizeof owner_);
+  medium_ = owner.medium;
   target_port_ = nexus.target_port;
   attachment_++;
   process_id_.store(process_id, std::memory_order_relaxed);

@@ -28,6 +28,7 @@
 #include "core/transition.h"
 #include "gate/admission.h"
 #include "gate/bell.h"
+#include "gate/medium.h"
 
 namespace scsi_pr {
 
@@ -85,6 +86,8 @@ class alignas(512) GateSlot {
   std::optional<Nexus> nexus() const;
   uint32_t process_id() const { return process_id_.load(std::memory_order_relaxed); }
   std::string owner() const;
+  // With what; likewise.
+  const Medium& medium() const { return medium_; }
   // Another number each time a nexus attaches, as long as the gate exists. It
   // stays when the nexus is handed over.
   uint32_t attachment() const { return attachment_; }
@@ -101,7 +104,7 @@ class alignas(512) GateSlot {
   bool EndTenure() { return admission_.EndTenure(); }
 
   // For the publisher.
-  void Attach(const Nexus& nexus, uint32_t process_id, const std::string& owner,
+  void Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
               AccessMask access, uint64_t version);
   void Detach();
   void SetAccess(AccessMask access) { admission_.SetAccess(access); }
@@ -128,13 +131,14 @@ class alignas(512) GateSlot {
   uint16_t target_port_ = 0;
   char initiator_[TransportId::kMaxText + 1] = {};
   char owner_[160] = {};
+  Medium medium_;
 };
 
 // The whole block of memory.
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 4;
+  static constexpr uint32_t kLayout = 5;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;

@@ -78,15 +78,24 @@ const SCSIReqOps *scsi_pr_find_attention_ops(SCSIDevice *dev)
     return ops;
 }
 
+static int32_t scsi_pr_attention_send(SCSIRequest *req, uint8_t *buf)
+{
+    scsi_pr_settle_residual(req);
+    req->ops = scsi_pr_state(req->dev)->attention_ops;
+    return req->ops->send_command(req, buf);
+}
+
 static SCSIRequest *scsi_pr_attention_alloc(SCSIPRState *s, uint32_t tag,
                                             uint32_t lun, void *hba_private,
                                             SCSISense sense)
 {
     /* Not those of QEMU yet: they would look for a condition in its slot. */
-    static const SCSIReqOps ops = { .size = sizeof(SCSIRequest) };
+    static const SCSIReqOps ops = {
+        .size         = sizeof(SCSIRequest),
+        .send_command = scsi_pr_attention_send,
+    };
     SCSIRequest *req = scsi_req_alloc(&ops, s->dev, tag, lun, hba_private);
 
-    req->ops = s->attention_ops;
     scsi_req_build_sense(req, sense);
     return req;
 }

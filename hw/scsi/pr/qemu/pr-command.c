@@ -190,6 +190,7 @@ static void scsi_pr_command_continue(SCSIRequest *req)
         scsi_pr_command_finish(r);
         break;
     case SCSI_PR_GIVES_DATA:
+        scsi_pr_settle_residual(req);
         scsi_req_complete(req, GOOD);
         break;
     }

@@ -81,6 +81,10 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     if (!initiator) {
         return false;
     }
+    if (s->store_is_by_identity) {
+        scsi_pr_dir_medium(s->dev, &config.medium_device,
+                           &config.medium_inode);
+    }
     s->handle = scsi_pr_device_new(&config, &error);
     if (!s->handle) {
         error_setg(errp, "%s", error.message);
@@ -152,40 +156,81 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
     return true;
 }
 
-static void scsi_pr_realize_with_store(SCSIPRState *s, Error **errp)
+static bool scsi_pr_has_store(const SCSIPRState *s)
 {
-    ERRP_GUARD();
-    const SCSIPRClass *wrapped = scsi_pr_class(s->dev);
-    bool late = wrapped->kind->attaches_realized;
+    return s->store && *s->store;
+}
 
-    if (!late && !scsi_pr_open(s, errp)) {
-        return;
+/* pr-store says more than pr-dir. False with @errp. */
+static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
+{
+    if (scsi_pr_has_store(s) || !scsi_pr_dir_applies(s->dev, s->dir)) {
+        return true;
     }
-    wrapped->realize(s->dev, errp);
-    if (*errp) {
-        if (!late) {
-            scsi_pr_close(s);
-        }
-        return;
-    }
-    if (late && !scsi_pr_open(s, errp)) {
-        if (wrapped->unrealize) {
-            wrapped->unrealize(s->dev);
-        }
-        return;
-    }
+    g_free(s->store);
+    s->store = scsi_pr_dir_store(s->dev, s->dir, errp);
+    s->store_is_by_identity = s->store;
+    return s->store;
+}
+
+static void scsi_pr_realized(SCSIPRState *s)
+{
     s->attention_ops = scsi_pr_find_attention_ops(s->dev);
     QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
+}
+
+/* A device whose properties say who it is. */
+static void scsi_pr_realize_attached(SCSIPRState *s, Error **errp)
+{
+    ERRP_GUARD();
+    SCSIDevice *dev = s->dev;
+
+    if (!scsi_pr_apply_dir(s, errp) ||
+        (scsi_pr_has_store(s) && !scsi_pr_open(s, errp))) {
+        return;
+    }
+    scsi_pr_class(dev)->realize(dev, errp);
+    if (!scsi_pr_has_store(s)) {
+        return;
+    }
+    if (*errp) {
+        scsi_pr_close(s);
+    } else {
+        scsi_pr_realized(s);
+    }
+}
+
+/* A device that is asked who it is when it is realized. */
+static void scsi_pr_realize_unattached(SCSIPRState *s, Error **errp)
+{
+    ERRP_GUARD();
+    SCSIDevice *dev = s->dev;
+    const SCSIPRClass *wrapped = scsi_pr_class(dev);
+
+    wrapped->realize(dev, errp);
+    if (*errp) {
+        return;
+    }
+    if (!scsi_pr_apply_dir(s, errp) ||
+        (scsi_pr_has_store(s) && !scsi_pr_open(s, errp))) {
+        if (wrapped->unrealize) {
+            wrapped->unrealize(dev);
+        }
+    } else if (scsi_pr_has_store(s)) {
+        scsi_pr_realized(s);
+    }
 }
 
 void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 {
     SCSIPRState *s = scsi_pr_find(dev);
 
-    if (s && s->store && *s->store) {
-        scsi_pr_realize_with_store(s, errp);
-    } else {
+    if (!s) {
         scsi_pr_class(dev)->realize(dev, errp);
+    } else if (scsi_pr_class(dev)->kind->attaches_realized) {
+        scsi_pr_realize_unattached(s, errp);
+    } else {
+        scsi_pr_realize_attached(s, errp);
     }
 }
 

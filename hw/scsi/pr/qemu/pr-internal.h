@@ -86,6 +86,7 @@ struct SCSIPRState {
 
     /* properties */
     char *store;
+    char *dir;
     char *initiator;
     uint32_t target_port;       /* 1 to 65535 */
     uint32_t abort_timeout;     /* milliseconds */
@@ -94,6 +95,7 @@ struct SCSIPRState {
 
     /* while realized */
     ScsiPrDevice *handle;
+    bool store_is_by_identity;          /* pr-dir has named it */
     VMChangeStateEntry *vmsentry;
     const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
@@ -223,6 +225,14 @@ int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len);
 
 bool scsi_pr_is_answer(SCSIRequest *req);
 
+/*
+ * Before a request completes for which less data was transferred than the
+ * initiator has room for. QEMU's pvscsi calls that an overrun, whatever the
+ * status, and Linux's driver then reports an error instead: of sense data or
+ * of an answer to PERSISTENT RESERVE IN.
+ */
+void scsi_pr_settle_residual(SCSIRequest *req);
+
 /* The other operations of such a request. */
 void scsi_pr_answer_free(SCSIRequest *req);
 void scsi_pr_answer_read_data(SCSIRequest *req);
@@ -323,6 +333,26 @@ void scsi_pr_take_over_stop(SCSIPRState *s);
  * docs/user.md tells what else to mind.
  */
 bool scsi_pr_check_backend(SCSIDevice *dev, Error **errp);
+
+/* pr-dir.c */
+
+/*
+ * Whether pr-dir=@dir, which may be NULL, gives the device a store: only to
+ * disks that are shared.
+ */
+bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir);
+
+/*
+ * Its URI, by the device's identity as that is set now; free with g_free().
+ * NULL with @errp: @dir cannot be used, or there is no identity. Main loop.
+ */
+char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp);
+
+/*
+ * For ScsiPrConfig: the regular file behind the device, if it is one. Others
+ * that have another file, but the same identity, are another disk. Main loop.
+ */
+void scsi_pr_dir_medium(SCSIDevice *dev, uint64_t *device, uint64_t *inode);
 
 /* pr-cdb.c */
 

@@ -163,6 +163,7 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
     }
     qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
     g_free(s->store);
+    g_free(s->dir);
     g_free(s->initiator);
     g_free(s);
 }
@@ -171,6 +172,10 @@ static const SCSIPRProperty scsi_pr_properties[] = {
     { "pr-store", "str",
       "Persistent reservations: URI of the store (memory:, file:/PATH)",
       offsetof(SCSIPRState, store) },
+    { "pr-dir", "str",
+      "Persistent reservations: directory with a store for each shared disk"
+      " that has no pr-store, named by the disk's identity",
+      offsetof(SCSIPRState, dir) },
     { "pr-initiator", "str",
       "Persistent reservations: TransportID of the initiator port"
       " (default: from -uuid and the device's path)",

@@ -5,6 +5,8 @@
 // memory ends the process, as it does everywhere in QEMU.
 #include "server/c_abi_device.h"
 
+#include <sys/sysmacros.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -96,7 +98,9 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   options.listener = device;
   options.incoming = config.incoming;
   TellFencings(*device, &options);
-  return scsi_pr::DeviceServer::Open(std::move(store), nexus, config.owner, std::move(options),
+  const scsi_pr::Attacher owner(config.owner, {major(config.medium_device),
+                                            minor(config.medium_device), config.medium_inode});
+  return scsi_pr::DeviceServer::Open(std::move(store), nexus, owner, std::move(options),
                                      &device->server);
 } catch (const std::exception& e) {
   return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());

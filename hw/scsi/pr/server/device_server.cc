@@ -41,7 +41,7 @@ std::vector<SupportedCommand> AllCommands(std::vector<SupportedCommand> commands
 }  // namespace
 
 Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
-                          const std::string& owner, Options options,
+                          const Attacher& owner, Options options,
                           std::unique_ptr<DeviceServer>* server) {
   const auto mode = options.incoming ? Store::AttachMode::kIncoming : Store::AttachMode::kNew;
   std::unique_ptr<DeviceServer> opened(new DeviceServer(store, nexus, std::move(options)));

@@ -67,7 +67,7 @@ class DeviceServer : private NexusListener {
 
   // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
   // std::system_error, with nothing attached, if there are no more threads.
-  static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const std::string& owner,
+  static Status Open(std::shared_ptr<Store> store, const Nexus& nexus, const Attacher& owner,
                      Options options, std::unique_ptr<DeviceServer>* server);
   // Ends what was submitted, in BUSY if it waits for others; releases a legacy
   // reservation, then detaches.

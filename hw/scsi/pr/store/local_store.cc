@@ -146,7 +146,7 @@ Status LocalStore::TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, 
                                                  std::to_string(Gate::kSlots) + " are attached");
 }
 
-Status LocalStore::Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                           NexusListener* listener, GateSlot** slot) {
   const ChangeRight right(*this);
   if (!right.status().ok()) return right.status();
@@ -155,6 +155,9 @@ Status LocalStore::Attach(const Nexus& nexus, const std::string& owner, AttachMo
   const bool incoming = mode == AttachMode::kIncoming;
   std::optional<size_t> joined;
   const size_t attached = ForgetTheDead();
+  if (Status status = CheckMedium(backing_->gate(), nexus, owner, uri()); !status.ok()) {
+    return status;
+  }
   if (Status status = incoming ? Join(nexus, &joined) : Status(); !status.ok()) return status;
   size_t index = joined.value_or(0);
   if (!joined) {

@@ -27,7 +27,7 @@ class LocalStore : public Store {
   LocalStore(std::string uri, std::unique_ptr<Backing> backing);
 
   Capabilities capabilities() const override { return backing_->capabilities(); }
-  Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override;
   using Store::Attach;
   void Detach(GateSlot* slot) override;

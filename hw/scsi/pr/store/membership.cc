@@ -47,6 +47,21 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
       "VMs also need different -uuid.");
 }
 
+Status CheckMedium(const Gate& gate, const Nexus& nexus, const Attacher& owner,
+                   const std::string& uri) {
+  const auto* other = std::ranges::find_if(gate.slots, [&](const GateSlot& slot) {
+    const auto attached = slot.attached_nexus();
+    return attached && *attached != nexus && AreDifferent(slot.medium(), owner.medium);
+  });
+  if (other == std::end(gate.slots)) return Status();
+  return Status::Error(Status::Code::kInUse,
+                       owner.name + " and process " + std::to_string(other->process_id()) + " (" +
+                           other->owner() + ") have the same identity, " + uri +
+                           ", but their files are different disks",
+                       "Give each disk a wwn, device_id or serial of its own. If it is one disk "
+                       "after all, set pr-store.");
+}
+
 std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
                                      const IsLive& is_live) {
   std::vector<Attachment> attached;

@@ -27,6 +27,11 @@ std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate)
 // kInUse, naming the other, if a slot has this nexus.
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
 
+// kInUse, naming both, if another nexus is attached with a medium that is not
+// `owner`'s: two disks that are taken for one.
+Status CheckMedium(const Gate& gate, const Nexus& nexus, const Attacher& owner,
+                   const std::string& uri);
+
 // The slot of that nexus.
 std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus);
 

@@ -119,13 +119,13 @@ class Store {
     kIncoming,
   };
 
-  // Attaches a nexus. The first one powers the logical unit on. `owner` tells
-  // people who it is ("VM a, device disk0"). `*slot` lives until Detach().
-  // kInUse, naming the other, if the nexus is attached anywhere already.
+  // Attaches a nexus. The first one powers the logical unit on. `*slot` lives
+  // until Detach(). kInUse, naming the other, if the nexus is attached anywhere
+  // already, or if who is attached has a medium that is not `owner`'s.
   // `listener` may be null, and outlives the attachment.
-  virtual Status Attach(const Nexus& nexus, const std::string& owner, AttachMode mode,
+  virtual Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot) = 0;
-  Status Attach(const Nexus& nexus, const std::string& owner, NexusListener* listener,
+  Status Attach(const Nexus& nexus, const Attacher& owner, NexusListener* listener,
                 GateSlot** slot) {
     return Attach(nexus, owner, AttachMode::kNew, listener, slot);
   }

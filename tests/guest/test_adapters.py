@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A scsi-hd behind every adapter, with the drivers of Linux: one VM has them all.
+
+Each adapter's disk is a nexus of its own at one logical unit; `peer`, on virtio-scsi, is another.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from guest.lib import disk
+from guest.lib.adapters import ADAPTERS, MMIO, Adapter, device_names
+from guest.lib.disk import Disk
+from guest.lib.agent import Result
+from guest.lib.expect import conflict, drain, good, told
+from guest.lib.matrix import Record
+from guest.lib.scsi import GOOD, Initiator, Reservation, outcome
+from guest.lib.vm import UP_TIMEOUT, VM
+
+KEY_X, KEY_P = 0xABC0001, 0xABC0002
+XHCI = ["-device", "qemu-xhci,id=xhci,addr=0x0f"]
+
+# What drivers say when they take an answer for a fault of the adapter.
+TROUBLE = re.compile(r"reset|abort|timed? ?out|I/O error|DID_(?!OK)", re.I)
+
+
+class Reader(Initiator):
+    """Its commands are such as every adapter can do, and what busybox's dd does not hide: that
+    writes through the page cache where a buffer is not aligned."""
+
+    @property
+    def probe(self) -> str:
+        """READ(10): QEMU's megasas refuses commands without data."""
+        return f"sg_raw -r 512 {self.device} 28 00 00 00 00 00 00 00 01 00"
+
+    def write(self, text: str, block: int) -> Result:
+        file = f"if=/tmp/block bs=512 count=1 seek={block} oflag=direct"
+        self.vm.run(f"printf %-512s {shlex.quote(text)} >/tmp/block", check=True)
+        return self.vm.run(f"sg_dd {file} of={self.device}")
+
+    def read(self, block: int) -> Result:
+        return self.vm.run(f"sg_dd if={self.device} bs=512 skip={block} count=1 iflag=direct")
+
+
+def shared_disks(directory: Path, adapters: list[Adapter]) -> list[Disk]:
+    image = disk.create(directory / "shared.img")
+    store = f"file:{directory}/shared.pr"
+    peer = Disk(image, "peer", pr_store=store)
+    return [peer] + [Disk(image, f"on-{a.id}", pr_store=store, bus=a.bus) for a in adapters]
+
+
+def up(vm: VM) -> Iterator[VM]:
+    """So many adapters, and such a large kernel, take their time."""
+    try:
+        vm.start()
+        vm.wait_up(4 * UP_TIMEOUT)
+        yield vm
+    finally:
+        vm.close()
+
+
+@pytest.fixture(scope="module")
+def pci(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
+    disks = shared_disks(tmp_path_factory.mktemp("adapters"), ADAPTERS)
+    modules = ["xhci_pci", *dict.fromkeys(adapter.module for adapter in ADAPTERS)]
+    # QEMU wants an adapter before its disks.
+    before = [*XHCI, *(word for adapter in ADAPTERS for word in adapter.arguments())]
+    vm = VM(
+        "adapters",
+        disks,
+        binary=qemu,
+        kernel="standard",
+        modules=modules,
+        adapters=before,
+        arguments=["-bios", "qboot.rom"],  # SeaBIOS would try to boot from every disk
+    )
+    yield from up(vm)
+
+
+@pytest.fixture(scope="module")
+def mmio(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
+    """A machine without PCI."""
+    disks = shared_disks(tmp_path_factory.mktemp("mmio"), [MMIO])
+    vm = VM(
+        "mmio",
+        disks,
+        binary=qemu,
+        machine="microvm,pic=on,pit=on,rtc=on",
+        kernel="standard",
+        modules=["virtio_mmio"],
+        append="lpj=4000000 tsc_early_khz=1000000",  # TCG has nothing to measure them by
+        adapters=MMIO.arguments(),
+    )
+    yield from up(vm)
+
+
+@pytest.fixture(params=[*ADAPTERS, MMIO], ids=lambda adapter: adapter.device)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    found: Adapter = request.param
+    return found
+
+
+@pytest.fixture
+def nexuses(request: pytest.FixtureRequest, adapter: Adapter) -> tuple[Initiator, Initiator]:
+    """The adapter's disk and the peer, with nothing registered and no unit attention waiting."""
+    vm = request.getfixturevalue("mmio" if adapter is MMIO else "pci")
+    names = device_names(vm, adapter)
+    x, peer = Reader(vm, names.disk), Reader(vm, names.peer)
+    drain(peer)
+    good(peer.register_and_ignore(1), peer.clear(1))
+    drain(x, peer)
+    assert peer.keys() == []
+    vm.run("dmesg -c >/dev/null")
+    return x, peer
+
+
+def no_trouble(vm: VM) -> None:
+    """The driver has taken everything for what it is: no reset, no time-out, no retry."""
+    said = [line for line in vm.run("dmesg").out.splitlines() if TROUBLE.search(line)]
+    assert [line for line in said if "reservation conflict" not in line] == []
+
+
+def test_register_and_reserve(nexuses: tuple[Initiator, Initiator], cell: Record) -> None:
+    x, peer = nexuses
+    good(x.register(KEY_X), x.reserve(KEY_X, 6))
+    assert x.keys() == peer.keys() == [KEY_X]
+    assert x.reservation() == peer.reservation() == Reservation(KEY_X, 6)
+    good(x.write("holder", 0), x.read(0))
+    conflict(peer.write("not registered", 1))
+    good(x.release(KEY_X, 6), x.register(0, KEY_X))
+    assert x.keys() == []
+    no_trouble(x.vm)
+    cell("register, reserve")
+
+
+def refused_commands(x: Initiator, adapter: Adapter) -> list[Callable[[], Result]]:
+    """With data-out, with data-in, without data; raw, and by way of the kernel's block layer."""
+    x.vm.run("head -c 1024 /dev/zero | tr '\\0' 'x' >/tmp/two", check=True)
+    no_data = ["35 00 00 00 00 00 00 00 00 00", "1b 00 00 00 00 00"]  # SYNCHRONIZE CACHE, stop
+    return [
+        lambda: x.raw("2a 00 00 00 00 10 00 00 02 00", "-s 1024 -i /tmp/two"),
+        lambda: x.raw("28 00 00 00 00 10 00 00 02 00", "-r 1024"),
+        *[lambda cdb=cdb: x.raw(cdb) for cdb in no_data if adapter.has_no_data],
+        lambda: x.reserve(KEY_X),
+        lambda: x.write("conflicts", 16),
+        lambda: x.read(16),
+        lambda: x.vm.run(f"sg_dd if={x.device} bs=128k count=1 iflag=direct of=/dev/null"),
+    ]
+
+
+def test_conflict(
+    nexuses: tuple[Initiator, Initiator], adapter: Adapter, cell: Record
+) -> None:
+    """RESERVATION CONFLICT arrives as that status, with data-in, data-out and without data."""
+    x, peer = nexuses
+    good(peer.write("the holder's", 16))
+    good(peer.register(KEY_P), peer.reserve(KEY_P, 6))
+    for command in refused_commands(x, adapter):
+        result = command()
+        if adapter.has_status:
+            conflict(result)
+        else:
+            assert outcome(result) != GOOD, str(result)
+    if adapter.has_status:
+        no_trouble(x.vm)
+    assert peer.read(16).out.startswith("the holder's")
+    good(peer.release(KEY_P, 6))
+    drain(x)
+    good(x.write("free again", 16), x.read(16))
+    cell("conflict" if adapter.has_status else "conflict (as an error)")
+
+
+def test_unit_attention(nexuses: tuple[Initiator, Initiator], cell: Record) -> None:
+    """Conditions arrive once, with their sense data; PREEMPT, CLEAR, RELEASE."""
+    x, peer = nexuses
+    good(x.register(KEY_X), peer.register(KEY_P), peer.reserve(KEY_P), peer.release(KEY_P))
+    told(x, "RESERVATIONS RELEASED")
+    good(peer.preempt(KEY_P, KEY_X))
+    told(x, "REGISTRATIONS PREEMPTED")
+    good(x.register(KEY_X), peer.clear(KEY_P))
+    told(x, "RESERVATIONS PREEMPTED")
+    # REQUEST SENSE takes a condition; a READ is answered with it.
+    good(x.register(KEY_X), peer.register(KEY_P), peer.preempt(KEY_P, KEY_X))
+    asked = x.vm.run(f"sg_requests --maxlen=18 {x.device}")
+    assert asked.code in (0, 6) and "Registrations preempted" in asked.out + asked.err, str(asked)
+    good(x.read(0))
+    good(x.register(KEY_X), peer.preempt(KEY_P, KEY_X))
+    read = x.raw("28 00 00 00 00 00 00 00 08 00", "-r 4096")
+    assert outcome(read) == "UNIT ATTENTION" and "Registrations preempted" in read.err, str(read)
+    good(x.raw("28 00 00 00 00 00 00 00 08 00", "-r 4096"))
+    cell("unit attention")
+
+
+def test_preempt_and_abort(nexuses: tuple[Initiator, Initiator], cell: Record) -> None:
+    """While X writes; after GOOD nothing of X's reaches the medium."""
+    x, peer = nexuses
+    good(x.register(KEY_X), x.reserve(KEY_X), peer.register(KEY_P))
+    x.vm.run("rm -f /tmp/stop; head -c 65536 /dev/zero | tr '\\0' 'x' >/tmp/many", check=True)
+    loop = (
+        f"until [ -e /tmp/stop ]; do sg_dd if=/tmp/many of={x.device} bs=512 count=128 seek=512 "
+        "oflag=direct 2>/dev/null && echo written; done; true"
+    )
+    writer = x.vm.begin(loop)
+    x.vm.run("usleep 300000")
+    good(peer.preempt_and_abort(KEY_P, KEY_X))
+    wipe = f"sg_dd if=/dev/zero of={peer.device} bs=512 count=128 seek=512 oflag=direct"
+    good(peer.vm.run(wipe))
+    x.vm.run("usleep 300000; touch /tmp/stop")
+    assert "written" in x.vm.finish(writer).out
+    read = f"sg_dd if={peer.device} bs=512 count=128 skip=512 iflag=direct"
+    left = peer.vm.run(f"{read} | tr -d '\\0' | wc -c")
+    assert left.out.strip() == "0", "X has written after its fencing"
+    drain(x)
+    good(x.read(512))
+    fenced = x.write("fenced", 512)
+    assert outcome(fenced) != GOOD and peer.keys() == [KEY_P], str(fenced)
+    cell("PREEMPT AND ABORT")

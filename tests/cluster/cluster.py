@@ -27,8 +27,9 @@ FENCE_TIMEOUT = 240.0
 
 
 def key_of(number: int) -> int:
-    """The key that fence_scsi makes for a node from its ID (key_value=id, the default)."""
-    return int(hashlib.md5(CLUSTER_NAME.encode()).hexdigest()[:4] + f"{number:04d}", 16)
+    """The key that fence_scsi makes for a node with key_value=id, the default: its "node ID" is the
+    place in Corosync's list, from 0."""
+    return int(hashlib.md5(CLUSTER_NAME.encode()).hexdigest()[:4] + f"{number - 1:04d}", 16)
 
 
 class Cluster:
@@ -66,7 +67,7 @@ class Cluster:
     # --- what Pacemaker says
 
     def status(self, witness: str) -> ET.Element:
-        said = self.nodes[witness].run("crm_mon -1 --output-as=xml")
+        said = self.nodes[witness].run("crm_mon -1 --fence-history=2 --output-as=xml")
         return ET.fromstring(said.out) if said.code == 0 else ET.Element("nothing")
 
     def online(self, witness: str) -> list[str]:

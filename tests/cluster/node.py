@@ -76,6 +76,12 @@ class Node(VM):
         )
         self.number = number
 
+    def command(self, agent_fd: int, qmp_fd: int) -> list[str]:
+        """Under TCG the guest's clock counts instructions: however busy the machine is, it runs no
+        faster than the guest. Pacemaker has time-outs of seconds that cannot be set."""
+        clock = ["-icount", "shift=1"] if self.accel == "tcg" else []
+        return super().command(agent_fd, qmp_fd) + clock
+
     def wait_up(self, timeout: float = BOOT_TIMEOUT) -> None:
         super().wait_up(timeout)
 

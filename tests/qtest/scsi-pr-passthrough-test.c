@@ -11,10 +11,7 @@
 
 /* Tests with one command line share a QEMU: each ends with nothing reserved. */
 
-/*
- * Two initiators at one disk of the host, which hears of none of it
- * Clause: 5.6.1: completion
- */
+/* Two initiators at one disk of the host, which hears of none of it */
 static void test_conflict(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new_settled(obj, alloc);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: commands that the shim answers by what
- * the device model says.
+ * Persistent reservations for SCSI disks: commands that the shim answers by
+ * what the device model says.
  */
 #ifndef HW_SCSI_PR_ANSWERS_H
 #define HW_SCSI_PR_ANSWERS_H
@@ -11,8 +11,8 @@
 /* pr-ask.c */
 
 /*
- * @req has ended: with @data, with another status than GOOD and sense data, with
- * a host status, or cancelled. Both are gone when this returns.
+ * @req has ended: with @data, with another status than GOOD and sense data,
+ * with a host status, or cancelled. Both are gone when this returns.
  */
 typedef void SCSIPRReply(void *opaque, SCSIRequest *req, GByteArray *data);
 

@@ -80,6 +80,11 @@ class Cluster:
         path = f"./resources/resource[@id='{resource}'][@role='Started']/node"
         return [node.get("name", "") for node in self.status(witness).findall(path)]
 
+    def failed(self, node: str, witness: str) -> list[str]:
+        """Resources of which a start or monitor has failed on a node."""
+        failures = self.status(witness).findall(f"./failures/failure[@node='{node}']")
+        return sorted({each.get("op_key", "").split("_")[0] for each in failures})
+
     def fencings(self, witness: str) -> list[tuple[str, str, str, str]]:
         """Target, action, the node that did it, and how it ended; newest first."""
         events = self.status(witness).findall("./fence_history/fence_event")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -76,14 +77,20 @@ def device_names(vm: VM, adapter: Adapter) -> Names:
     """Linux names disks in the order in which it gets hold of them: they are known by their place.
 
     The peer's is the first virtio-scsi adapter."""
-    said = vm.run("for d in /sys/block/sd*; do echo ${d##*/} $(readlink -f $d); done", check=True).out
-    places = {path: name for name, path in (line.split() for line in said.splitlines())}
+    places = _places(vm)
     virtio = sorted((path for path in places if "/virtio" in path), key=_first_number)
     peer = places[virtio[0]]
     if adapter is MMIO:
         return Names(f"/dev/{places[virtio[1]]}", f"/dev/{peer}")
     (found,) = [name for path, name in places.items() if re.search(adapter.sysfs, path)]
     return Names(f"/dev/{found}", f"/dev/{peer}")
+
+
+@functools.cache  # the disks of these VMs stay
+def _places(vm: VM) -> dict[str, str]:
+    """In sysfs, of each disk."""
+    said = vm.run("for d in /sys/block/sd*; do echo ${d##*/} $(readlink -f $d); done", check=True).out
+    return {path: name for name, path in (line.split() for line in said.splitlines())}
 
 
 def _first_number(path: str) -> int:

@@ -7,13 +7,6 @@
 #include "scsi/constants.h"
 #include "pr-internal.h"
 
-void scsi_pr_settle_residual(SCSIRequest *req)
-{
-    if (object_dynamic_cast(OBJECT(req->bus->qbus.parent), "pvscsi")) {
-        req->residual = 0;
-    }
-}
-
 int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len)
 {
     SCSIPRAnswer *r = DO_UPCAST(SCSIPRAnswer, req, req);

@@ -60,9 +60,10 @@ static void scsi_pr_command_finish(SCSIPRCommand *r)
         scsi_req_build_sense(req, r->sense);
     }
     if (r->status != GOOD) {
-        req->residual = 0;
+        scsi_pr_complete_status(req, r->status);
+    } else {
+        scsi_req_complete(req, GOOD);
     }
-    scsi_req_complete(req, r->status);
 }
 
 /* In the request's context, after the library is done. */

@@ -225,6 +225,13 @@ int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len);
 
 bool scsi_pr_is_answer(SCSIRequest *req);
 
+/* The other operations of such a request. */
+void scsi_pr_answer_free(SCSIRequest *req);
+void scsi_pr_answer_read_data(SCSIRequest *req);
+uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req);
+
+/* pr-status.c */
+
 /*
  * Before a request completes for which less data was transferred than the
  * initiator has room for. QEMU's pvscsi calls that an overrun, whatever the
@@ -233,10 +240,11 @@ bool scsi_pr_is_answer(SCSIRequest *req);
  */
 void scsi_pr_settle_residual(SCSIRequest *req);
 
-/* The other operations of such a request. */
-void scsi_pr_answer_free(SCSIRequest *req);
-void scsi_pr_answer_read_data(SCSIRequest *req);
-uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req);
+/*
+ * Completes a request with a status other than GOOD; sense data with CHECK
+ * CONDITION are built. Where the adapter knows no statuses, sense data say it.
+ */
+void scsi_pr_complete_status(SCSIRequest *req, int status);
 
 /* pr-quiet.c */
 

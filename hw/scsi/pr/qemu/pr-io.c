@@ -17,21 +17,19 @@
 
 void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
 {
-    /* pvscsi would turn a residual into an error of the adapter. */
-    req->residual = 0;
     switch (why) {
     case SCSI_PR_INFORMATION_LOST:
         scsi_req_build_sense(req, (SCSISense) { DATA_PROTECT, 0x44, 0x01 });
-        scsi_req_complete(req, CHECK_CONDITION);
+        scsi_pr_complete_status(req, CHECK_CONDITION);
         break;
     case SCSI_PR_HANDED_OVER:
         trace_scsi_pr_busy(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
-        scsi_req_complete(req, BUSY);
+        scsi_pr_complete_status(req, BUSY);
         break;
     default:
         trace_scsi_pr_conflict(req->dev->id, req->lun, req->tag,
                                req->cmd.buf[0]);
-        scsi_req_complete(req, RESERVATION_CONFLICT);
+        scsi_pr_complete_status(req, RESERVATION_CONFLICT);
     }
 }
 
@@ -84,8 +82,7 @@ static void scsi_pr_io_ended(Notifier *notifier, void *data)
 static void scsi_pr_io_end_aborted(SCSIRequest *req)
 {
     if (scsi_pr_io(req)->pr->tas) {
-        req->residual = 0;
-        scsi_req_complete(req, TASK_ABORTED);
+        scsi_pr_complete_status(req, TASK_ABORTED);
     } else {
         scsi_req_cancel_async(req, NULL);
     }

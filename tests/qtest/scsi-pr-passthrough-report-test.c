@@ -10,6 +10,9 @@
 
 #define RSOC 0x0c
 
+/* 4 of SPC-2, 4 actions of IN, 9 of OUT, and this command */
+#define OUR_COMMANDS 18
+
 /* REPORTING OPTIONS, and RCTD beside it */
 enum { ALL, WITHOUT_ACTION, WITH_ACTION, EITHER, RCTD = 0x80 };
 
@@ -80,8 +83,7 @@ static void check_all(Bench *b)
     assert_good(above);
     assert_good(disk);
     assert_same(others, disks);
-    /* 4 of SPC-2, 4 actions of IN, 9 of OUT, and this command */
-    g_assert_cmpuint(ours->len, ==, 18 * 8);
+    g_assert_cmpuint(ours->len, ==, OUR_COMMANDS * 8);
     for (size_t length = 0; length < 48; length += 11) {
         Result r = report(b, A, ALL, 0, 0, length);
 
@@ -212,6 +214,25 @@ static void test_mode(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* Both where the adapter has an iothread */
+static void test_iothread(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(&((QVirtioSCSIPCI *)obj)->scsi, alloc);
+    g_autoptr(GByteArray) ours = NULL;
+    Result r;
+
+    settle_all(b, A);
+    r = mode_sense(b, A, MODE_SENSE, CONTROL_PAGE, 255);
+    assert_good(r);
+    g_assert_cmphex(*find_tas(MODE_SENSE, &r) & TAS, ==, TAS);
+    assert_good(mode_sense(b, A, MODE_SENSE_10, ALL_PAGES, 0));
+    r = report(b, A, ALL, 0, 0, DATA_MAX);
+    assert_good(r);
+    ours = descriptors(&r, true);
+    g_assert_cmpuint(ours->len, ==, OUR_COMMANDS * 8);
+    bench_free(b);
+}
+
 /* A disk that has neither the page nor a list of commands */
 static void test_scarce(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -275,6 +296,14 @@ static void *setup_beside(GString *cmd_line, void *arg)
     return arg;
 }
 
+static void *setup_iothread(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -object iothread,id=io0");
+    setup_debug(cmd_line, arg);
+    add_reserved(cmd_line, arg, A, "memory:", ",pr-tas=on");
+    return arg;
+}
+
 static void *setup_scarce(GString *cmd_line, void *arg)
 {
     add_ring(cmd_line, 64);
@@ -296,6 +325,13 @@ static void register_scsi_pr_passthrough_report_test(void)
 {
     QOSGraphTestOptions scarce = { .before = setup_scarce, .arg = &types[0] };
 
+    QOSGraphTestOptions iothread = {
+        .before = setup_iothread, .arg = &types[0],
+        .edge.extra_device_opts = "iothread=io0",
+    };
+
+    qos_add_test("passthrough-pr-block-report-iothread", "virtio-scsi-pci",
+                 test_iothread, &iothread);
     add_test_group("passthrough-pr-report-group");
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         QOSGraphTestOptions beside = {

@@ -116,7 +116,7 @@ class Cluster:
     def blocks(self) -> list[str]:
         """Who has written each block, in the order of the blocks; fails unless they are numbered
         as the resource agent numbers them."""
-        records = []
+        records: list[str] = []
         with self.image.open("rb") as image:
             while text := image.read(BLOCK).rstrip(b"\0\n").decode():
                 found = re.fullmatch(r"(\w+) (\d+)", text)

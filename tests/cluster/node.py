@@ -31,8 +31,8 @@ def root_image() -> Path:
 
 def _overlay(path: Path, binary: Path) -> Path:
     """What this node writes; the image itself is shared by all and never written to."""
-    command = [binary.with_name("qemu-img"), "create", "-q", "-f", "qcow2"]
-    command += ["-b", root_image(), "-F", "raw", path]
+    command = [str(binary.with_name("qemu-img")), "create", "-q", "-f", "qcow2"]
+    command += ["-b", str(root_image()), "-F", "raw", str(path)]
     subprocess.run(command, check=True)
     return path
 

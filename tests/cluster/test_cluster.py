@@ -18,7 +18,7 @@ ONLY_NEWEST_QEMU = True
 def test_demo(qemu: Path, tmp_path: Path) -> None:
     """Its last chapter is that the disk holds nothing of a fenced node."""
     env = {"TMPDIR": str(tmp_path), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    command = [host.ROOT / "scripts/demo-cluster", "--qemu", qemu]
+    command: list[str | Path] = [host.ROOT / "scripts/demo-cluster", "--qemu", qemu]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)

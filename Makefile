@@ -10,12 +10,14 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source demo check fuzz coverage bench install clean distclean
+.PHONY: help deps core qemu qemu-source demo demo-cluster check check-long fuzz coverage bench install clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo         two VMs share a disk and one fences the other'
+	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
+	@echo 'make check-long   the tests that take an hour: the cluster, long storms (as root)'
 	@echo 'make qemu         QEMU with persistent reservations; the last line is its path'
 	@echo 'make fuzz         each fuzz target for a minute (longer: scripts/fuzz --seconds N)'
 	@echo 'make coverage     how much of spc and core the unit tests reach'
@@ -53,8 +55,19 @@ demo:
 	@scripts/guest-image >/dev/null
 	@scripts/demo
 
+demo-cluster:
+	@scripts/deps core $(QEMU_DEPS) cluster
+	@scripts/core >/dev/null
+	@scripts/qemu-build >/dev/null
+	@scripts/guest-image >/dev/null
+	@scripts/cluster-image >/dev/null
+	@scripts/demo-cluster
+
 check:
 	@scripts/check
+
+check-long:
+	@scripts/check long
 
 fuzz:
 	@scripts/fuzz

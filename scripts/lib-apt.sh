@@ -100,3 +100,34 @@ apt_open() {
     done
     return 1
 }
+
+# debian_root DIR SUITE PACKAGE...: a minimal Debian in DIR, with the packages
+# and what these depend on. Root only. No service of it is ever started here.
+debian_root() {
+    local dir=$1 suite=$2 mirror
+    shift 2
+    mirror=$(apt_mirrors "$DEBIAN_RELEASES" | head -n 1)
+    rm -rf "$dir" && mkdir -p "$dir"
+    debootstrap --variant=minbase --keyring="$(apt_keyring)" "$suite" "$dir" "$mirror" || return
+    apt_as_installed "$dir" "$suite" "$mirror"
+    printf '#!/bin/sh\nexit 101\n' >"$dir/usr/sbin/policy-rc.d"
+    chmod 755 "$dir/usr/sbin/policy-rc.d"
+    chroot "$dir" apt-get -q update &&
+        DEBIAN_FRONTEND=noninteractive chroot "$dir" \
+            apt-get -q -y --no-install-recommends install "$@" || return
+    rm "$dir/usr/sbin/policy-rc.d"
+}
+
+# What an installer would have set up: the three suites, and the way to the network.
+apt_as_installed() {
+    local dir=$1 suite=$2 mirror=$3 security
+    security=$(apt_mirrors "($DEBIAN_RELEASES)-security" | head -n 1)
+    {
+        echo "deb $mirror $suite main"
+        echo "deb $mirror $suite-updates main"
+        [ -z "$security" ] || echo "deb $security $suite-security main"
+    } >"$dir/etc/apt/sources.list"
+    cp /etc/resolv.conf /etc/hosts "$dir/etc/"
+    apt-config dump --no-empty | grep -E '^Acquire::(https?|Check)' \
+        >"$dir/etc/apt/apt.conf.d/90machine" || true
+}

@@ -264,6 +264,29 @@ void scsi_pr_execute(ScsiPrDevice *device,
                      const uint8_t *data, size_t data_length,
                      ScsiPrCallback *callback, void *opaque);
 
+/*
+ * REPORT SUPPORTED OPERATION CODES (SPC-4 6.35) of an emulator that hands most
+ * commands on to a device, which has a report of its own.
+ *
+ * Whether the CDB asks for one command, and it is one of scsi_pr_execute(); then
+ * the CDB itself is for scsi_pr_execute(). Otherwise the device answers.
+ */
+bool scsi_pr_reports(const uint8_t *cdb, size_t cdb_length);
+
+/*
+ * What to return when the CDB asks for all commands and the device has returned
+ * @data, @data_length bytes of it, which may be anything: its descriptors, with
+ * those of scsi_pr_execute() in place of what it says about them. With
+ * @timeouts (RCTD) the latter have command timeouts descriptors, without times.
+ * Not cut to the allocation length; *@merged_length bytes. Free with
+ * scsi_pr_data_free().
+ */
+uint8_t *scsi_pr_merge_reports(const uint8_t *data, size_t data_length,
+                               bool timeouts, size_t *merged_length);
+
+/* NULL is ignored. */
+void scsi_pr_data_free(uint8_t *data);
+
 typedef enum ScsiPrReset {
     /*
      * LOGICAL UNIT RESET (SAM-4 7.7) came over this I_T nexus. Releases a

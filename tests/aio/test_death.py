@@ -152,3 +152,14 @@ def test_io_uring_outlives_the_process(slow: VM, medium: Medium) -> None:
     seen = die(slow, "io_uring", medium, awaited="plain,mapped,exit")
     assert seen["plain"] == seen["mapped"] == seen["exit"] == NONE
     assert seen["medium"] == seen["ring"] == ALL, "what a request refers to lives as long as it"
+
+
+def test_sg_io_of_a_block_device(slow: VM) -> None:
+    """scsi-block: the kernel waits for commands that are passed through /dev/sdX."""
+    assert die(slow, "sg-block", RAW, vhost=True)["mapped"] == ALL
+
+
+def test_sg_io_of_a_character_device_outlives_the_process(slow: VM) -> None:
+    """Why pr-store refuses /dev/sgN: it makes orphans of them, and they are carried out."""
+    seen = die(slow, "sg-char", RAW, awaited="plain,mapped,exit")
+    assert seen["plain"] == seen["mapped"] == seen["exit"] == NONE

@@ -4,8 +4,6 @@
 // killed or gone, and fencers that die at every step.
 #include <algorithm>
 #include <chrono>
-#include <functional>
-#include <thread>
 
 #include "fixture.h"
 
@@ -38,12 +36,6 @@ class BarrierTest : public ProcessTest {
   Child& c() { return *processes_[2]; }
   void Restart(int number) { processes_[number - 1] = Attached(number); }
 
-  // Commands of the victim on their way to the medium.
-  std::string Enter() {
-    const std::string epoch = b().Ask("enter");
-    EXPECT_TRUE(epoch.starts_with("epoch ")) << epoch;
-    return "leave " + epoch.substr(6);
-  }
   // The registered keys, in order.
   std::string Keys() {
     std::string keys = c().Ask("keys");
@@ -51,21 +43,13 @@ class BarrierTest : public ProcessTest {
     std::ranges::sort(keys);
     return keys;
   }
-  static bool Eventually(const std::function<bool()>& condition) {
-    const auto deadline = Clock::now() + 10s;
-    while (!condition()) {
-      if (Clock::now() > deadline) return false;
-      std::this_thread::sleep_for(1ms);
-    }
-    return true;
-  }
 
   std::unique_ptr<Child> processes_[3];
 };
 
 // The fencer is stopped where it waits: whatever it does before that is done.
 TEST_F(BarrierTest, WaitsForAnotherProcess) {
-  const std::string leave = Enter();
+  const std::string leave = Enter(b());
   EXPECT_EQ(a().Ask("crash waiting 1 " + std::to_string(SIGSTOP)), "ok");
   a().Write(PreemptAndAbort(1, 2));
   a().AwaitStop();
@@ -83,7 +67,7 @@ TEST_F(BarrierTest, WaitsForAnotherProcess) {
 // At most the time the last of them needs, and two milliseconds.
 TEST_F(BarrierTest, EndsWithTheLastCommand) {
   std::string leave;
-  for (int i = 0; i < 128; i++) leave = Enter();
+  for (int i = 0; i < 128; i++) leave = Enter(b());
   a().Write(PreemptAndAbort(1, 2));
   EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
   for (int i = 0; i < 128; i++) EXPECT_EQ(b().Ask(leave), "ok");
@@ -102,7 +86,7 @@ TEST_F(BarrierTest, StoppedVictimWithNothingOnItsWay) {
 
 // A stopped process is not a dead one: not GOOD, and nothing has changed.
 TEST_F(BarrierTest, StoppedVictimWithCommandsOnTheirWay) {
-  const std::string leave = Enter();
+  const std::string leave = Enter(b());
   b().Signal(SIGSTOP);
   b().AwaitStop();
   EXPECT_EQ(a().Ask("patience 200"), "ok");
@@ -121,7 +105,7 @@ TEST_F(BarrierTest, StoppedVictimWithCommandsOnTheirWay) {
 // Stopped, and killed while the fencer waits: the kernel says that it is gone.
 TEST_F(BarrierTest, KilledVictim) {
   for (const int signal : {SIGKILL, SIGTERM, SIGSEGV, SIGABRT}) {
-    Enter();
+    Enter(b());
     a().Write(PreemptAndAbort(1, 2));
     EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
     const auto start = Clock::now();
@@ -145,7 +129,7 @@ TEST_F(BarrierTest, KilledVictim) {
 
 // What the victim has on its way died with it, long ago.
 TEST_F(BarrierTest, VictimDiedBefore) {
-  Enter();
+  Enter(b());
   b().Kill();
   EXPECT_EQ(a().Ask(PreemptAndAbort(1, 2)), kGood);
   EXPECT_EQ(c().Ask("keys"), "1,3");
@@ -154,7 +138,7 @@ TEST_F(BarrierTest, VictimDiedBefore) {
 // Killed, but its parent has not asked for it: there still is a process of that
 // number, as there would be if the kernel had given the number to another.
 TEST_F(BarrierTest, ZombieVictim) {
-  Enter();
+  Enter(b());
   b().Signal(SIGKILL);
   b().AwaitZombie();
   EXPECT_EQ(a().Ask("patience 1000"), "ok");
@@ -231,7 +215,7 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
 TEST_F(BarrierTest, FencerDiesWhileTheVictimHasCommandsOnTheirWay) {
   for (const char* name : {"shut", "notified", "waiting", "reopening"}) {
     SCOPED_TRACE(name);
-    const std::string leave = Enter();
+    const std::string leave = Enter(b());
     EXPECT_EQ(a().Ask("patience 50"), "ok");
     EXPECT_EQ(a().Ask("crash " + std::string(name) + " 1 9"), "ok");
     a().Write(PreemptAndAbort(1, 2));

@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <functional>
+#include <thread>
+
 #include "../unit/temporary_directory.h"
 #include "child.h"
 
@@ -35,6 +39,22 @@ class ProcessTest : public ::testing::Test {
     auto child = Start(number);
     EXPECT_EQ(child->Ask("attach"), "ok");
     return child;
+  }
+
+  // A command of the nexus on its way to the medium; what makes it leave.
+  static std::string Enter(Child& child) {
+    const std::string epoch = child.Ask("enter");
+    EXPECT_TRUE(epoch.starts_with("epoch ")) << epoch;
+    return "leave " + epoch.substr(6);
+  }
+  static bool Eventually(const std::function<bool()>& condition) {
+    using namespace std::chrono_literals;
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(1ms);
+    }
+    return true;
   }
 
   const TemporaryDirectory directory_;

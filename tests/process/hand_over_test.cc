@@ -2,16 +2,11 @@
 //
 // A nexus that goes from one process to another (docs/design.md, "Handing a nexus
 // over"): one owner at most, whoever dies when; and a fencing hits it wherever it is.
-#include <chrono>
-#include <functional>
-#include <thread>
-
 #include "fixture.h"
 
 namespace scsi_pr {
 namespace {
 
-using namespace std::chrono_literals;
 using testing::Child;
 using testing::kConflict;
 using testing::kGood;
@@ -19,7 +14,6 @@ using testing::PreemptAndAbort;
 using testing::ProcessTest;
 using testing::Register;
 using testing::Reserve;
-using Clock = std::chrono::steady_clock;
 
 constexpr const char* kTaken = "taken";
 constexpr const char* kMaybeFenced = "maybe fenced";
@@ -48,11 +42,6 @@ class HandOverTest : public ProcessTest {
   Child& destination() { return *destination_; }
   Child& other() { return *other_; }
 
-  static std::string Enter(Child& child) {
-    const std::string epoch = child.Ask("enter");
-    EXPECT_TRUE(epoch.starts_with("epoch ")) << epoch;
-    return "leave " + epoch.substr(6);
-  }
   static bool Writes(Child& child) {
     const std::string epoch = child.Ask("enter");
     if (!epoch.starts_with("epoch ")) return false;
@@ -67,14 +56,6 @@ class HandOverTest : public ProcessTest {
   // All of a migration but for the taking over.
   void Migrate() { EXPECT_EQ(destination().Ask(HandOver(source())), "ok"); }
   void Fence() { EXPECT_EQ(other().Ask(PreemptAndAbort(2, 1)), kGood); }
-  static bool Eventually(const std::function<bool()>& condition) {
-    const auto deadline = Clock::now() + 10s;
-    while (!condition()) {
-      if (Clock::now() > deadline) return false;
-      std::this_thread::sleep_for(1ms);
-    }
-    return true;
-  }
 
   std::unique_ptr<Child> source_;
   std::unique_ptr<Child> destination_;

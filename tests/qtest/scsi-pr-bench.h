@@ -24,6 +24,10 @@
 #define TIMEOUT_US (30 * 1000 * 1000)
 #define CONTROL_QUEUE 0
 #define REQUEST_QUEUE 2
+/* The first queue that is set up: tests without task management save time */
+#ifndef FIRST_QUEUE
+#define FIRST_QUEUE CONTROL_QUEUE
+#endif
 #define SCSI_PR_MAX_DATA_OUT 65536
 #define DATA_MAX 1024
 
@@ -292,7 +296,7 @@ static inline Bench *bench_open(QTestState *qts, QVirtioDevice *dev,
     features = qvirtio_get_features(b->dev);
     qvirtio_set_features(b->dev, features & ~(QVIRTIO_F_BAD_FEATURE |
                                  (1ull << VIRTIO_RING_F_EVENT_IDX)));
-    for (int i = 0; i <= REQUEST_QUEUE; i++) {
+    for (int i = FIRST_QUEUE; i <= REQUEST_QUEUE; i++) {
         b->vq[i] = qvirtqueue_setup(b->dev, alloc, i);
     }
     qvirtio_set_driver_ok(b->dev);
@@ -316,7 +320,7 @@ static inline Bench *bench_new_pair(void *obj, QGuestAllocator *alloc)
 
 static inline void bench_free(Bench *b)
 {
-    for (int i = 0; i <= REQUEST_QUEUE; i++) {
+    for (int i = FIRST_QUEUE; i <= REQUEST_QUEUE; i++) {
         qvirtqueue_cleanup(b->dev->bus, b->vq[i], b->alloc);
     }
     g_free(b);

@@ -71,12 +71,10 @@ static void test_legacy(void *obj, void *data, QGuestAllocator *alloc)
 static void test_parked(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
-    Vm *vm = vm_registered(parking, b);
-    Sent write = send_write(vm->bench, A, 1, 0xa1);
+    Sent write;
+    Vm *vm = vm_with_parked_write("", b, &write);
 
-    qtest_qmp_eventwait(vm->qts, "STOP");
     vm_migrate(vm, args);
     g_assert_false(has_ended(vm->bench, &write));
     vm_cont(vm->qts);
@@ -97,14 +95,11 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
 {
     Moment moment = GPOINTER_TO_INT(data);
     Bench *b = bench_new(obj, alloc);
-    g_autofree char *parking = args_parking();
-    g_autofree char *more = g_strconcat(parking, " -device virtio-rng-pci",
-                                        NULL);
+    const char *more = moment == TAKEN_BACK ? " -device virtio-rng-pci" : "";
     g_autofree char *args = args_a(file_store);
-    Vm *vm = vm_registered(moment == TAKEN_BACK ? more : parking, b);
-    Sent write = send_write(vm->bench, A, 1, 0xa1);
+    Sent write;
+    Vm *vm = vm_with_parked_write(more, b, &write);
 
-    qtest_qmp_eventwait(vm->qts, "STOP");
     if (moment == BEFORE) {
         fence(b);
     }
@@ -116,11 +111,7 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
     if (moment != BEFORE) {
         fence(b);
     }
-    vm_cont(vm->qts);
-    g_assert_cmphex(await_command(vm->bench, &write).response, ==,
-                    VIRTIO_SCSI_S_ABORTED);
-    assert_fenced(vm->bench);
-    assert_block(b, 1, 0);
+    assert_parked_is_aborted(vm, b, &write);
     vm_free(vm);
     bench_free(b);
 }
@@ -133,14 +124,12 @@ static void test_parked_fenced_tas(void *obj, void *data,
                                    QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
-    g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
     g_autofree char *tas = g_strconcat(args, " -global scsi-hd.pr-tas=on",
                                        NULL);
-    Vm *vm = vm_registered(parking, b);
-    Sent write = send_write(vm->bench, A, 1, 0xa1);
+    Sent write;
+    Vm *vm = vm_with_parked_write("", b, &write);
 
-    qtest_qmp_eventwait(vm->qts, "STOP");
     vm_migrate(vm, tas);
     fence(b);
     vm_cont(vm->qts);

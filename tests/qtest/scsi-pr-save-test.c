@@ -113,20 +113,14 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
     Bench *b = bench_new(obj, alloc);
     g_autofree char *directory = make_directory();
     g_autofree char *file = g_strdup_printf("%s/vm", directory);
-    g_autofree char *parking = args_parking();
     g_autofree char *args = args_a(file_store);
-    Vm *vm = vm_registered(parking, b);
-    Sent write = send_write(vm->bench, A, 1, 0xa1);
+    Sent write;
+    Vm *vm = vm_with_parked_write("", b, &write);
 
-    qtest_qmp_eventwait(vm->qts, "STOP");
     vm_save(vm, file);
     fence(b);
     vm_restore(vm, args, file);
-    vm_cont(vm->qts);
-    g_assert_cmphex(await_command(vm->bench, &write).response, ==,
-                    VIRTIO_SCSI_S_ABORTED);
-    assert_fenced(vm->bench);
-    assert_block(b, 1, 0);
+    assert_parked_is_aborted(vm, b, &write);
     vm_free(vm);
     bench_free(b);
 }

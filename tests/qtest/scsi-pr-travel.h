@@ -75,6 +75,18 @@ static inline Vm *vm_registered(const char *args, Bench *b)
     return vm;
 }
 
+/* The same with @more devices, stopped by a write that has failed */
+static inline Vm *vm_with_parked_write(const char *more, Bench *b, Sent *write)
+{
+    g_autofree char *parking = args_parking();
+    g_autofree char *args = g_strconcat(parking, more, NULL);
+    Vm *vm = vm_registered(args, b);
+
+    *write = send_write(vm->bench, A, 1, 0xa1);
+    qtest_qmp_eventwait(vm->qts, "STOP");
+    return vm;
+}
+
 static inline void assert_keys(Bench *b, int target, unsigned count)
 {
     Result r = pr_in(b, target, READ_KEYS, 64);
@@ -102,6 +114,16 @@ static inline void assert_fenced(Bench *a)
 static inline void assert_block(Bench *b, uint8_t lba, uint8_t fill)
 {
     g_assert_cmphex(read_block(b, B, lba).data[0], ==, fill);
+}
+
+/* The VM goes on, its nexus fenced: the parked write is not carried out. */
+static inline void assert_parked_is_aborted(Vm *vm, Bench *b, Sent *write)
+{
+    vm_cont(vm->qts);
+    g_assert_cmphex(await_command(vm->bench, write).response, ==,
+                    VIRTIO_SCSI_S_ABORTED);
+    assert_fenced(vm->bench);
+    assert_block(b, 1, 0);
 }
 
 static inline void assert_goes_on(Vm *vm, Bench *b)

@@ -409,3 +409,28 @@ const char *c_abi_check_administration(const char *store)
     scsi_pr_device_free(device);
     return wrong;
 }
+
+const char *c_abi_check_reports(void)
+{
+    /* READ(10), and PERSISTENT RESERVE IN as another device has it */
+    static const uint8_t report[] = {0,    0, 0, 16, 0x28, 0, 0, 0, 0, 0, 0, 10,
+                                     0x5e, 0, 0, 31, 0,    1, 0, 10};
+    uint8_t cdb[12] = {0xa3, 0x0c, 1, 0x28};
+    size_t length = 0;
+
+    CHECK(!scsi_pr_reports(cdb, sizeof(cdb)));
+    CHECK(!scsi_pr_reports(cdb, 6));
+    cdb[3] = 0x16;
+    CHECK(scsi_pr_reports(cdb, sizeof(cdb)));
+
+    uint8_t *merged = scsi_pr_merge_reports(report, sizeof(report), false, &length);
+    CHECK(length == 4 + 8 * (1 + 18));
+    CHECK(merged[3] == length - 4);
+    CHECK(merged[4] == 0x16);
+    scsi_pr_data_free(merged);
+    merged = scsi_pr_merge_reports(NULL, 0, true, &length);
+    CHECK(length == 4 + 20 * 18);
+    scsi_pr_data_free(merged);
+    scsi_pr_data_free(NULL);
+    return NULL;
+}

@@ -25,6 +25,7 @@ TEST(CAbi, Administration) {
 }
 TEST(CAbi, HandOver) { EXPECT_STREQ(c_abi_check_hand_over(), nullptr); }
 TEST(CAbi, FencedSince) { EXPECT_STREQ(c_abi_check_fenced_since("memory:c-abi-since"), nullptr); }
+TEST(CAbi, Reports) { EXPECT_STREQ(c_abi_check_reports(), nullptr); }
 TEST(CAbi, Errors) { EXPECT_STREQ(c_abi_check_errors(), nullptr); }
 TEST(CAbi, SameNexusTwice) { EXPECT_STREQ(c_abi_check_same_nexus("memory:c-abi-same"), nullptr); }
 

@@ -8,6 +8,7 @@ extern "C" {
 
 const char *c_abi_check_devices(const char *store);
 const char *c_abi_check_administration(const char *store);
+const char *c_abi_check_reports(void);
 const char *c_abi_check_errors(void);
 const char *c_abi_check_fenced_since(const char *store);
 const char *c_abi_check_hand_over(void);

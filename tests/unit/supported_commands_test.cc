@@ -117,6 +117,79 @@ TEST(SupportedCommands, BadCdb) {
   }
 }
 
+// In front of another device server, which has commands of its own.
+
+ByteVector ReportOf(ByteVector descriptors) {
+  ByteVector report;
+  AppendBE(report, static_cast<uint32_t>(descriptors.size()));
+  report.insert(report.end(), descriptors.begin(), descriptors.end());
+  return report;
+}
+
+const SupportedCommand kOurs[] = {{{0x16}, 6, false},
+                                  {{0x5E, 0x01}, 10, true},
+                                  {{0xA3, 0x0C}, 12, true}};
+const ByteVector kOursReported = ReportOf({0x16, 0, 0, 0, 0, 0, 0, 6,       //
+                                           0x5E, 0, 0, 1, 0, 1, 0, 10,     //
+                                           0xA3, 0, 0, 0x0C, 0, 1, 0, 12});
+
+TEST(MergedReport, OursTakeThePlaceOfTheOthers) {
+  const ByteVector other = ReportOf({0x00, 0, 0, 0, 0, 0, 0, 6,              //
+                                     0x5E, 0, 0, 0, 0, 1, 0, 10,            // READ KEYS
+                                     0x5E, 0, 0, 1, 0, 1, 0, 10,            //
+                                     0xA3, 0, 0, 0x05, 0, 1, 0, 12,         //
+                                     0xA3, 0, 0, 0x0C, 0, 1, 0, 12,         //
+                                     0x16, 0, 0, 0, 0, 0, 0, 6,             // in no order
+                                     0x28, 0, 0, 0, 0, 0, 0, 10});
+  EXPECT_EQ(MergeReports(other, false, kOurs),
+            ReportOf({0x00, 0, 0, 0, 0, 0, 0, 6,       //
+                      0x16, 0, 0, 0, 0, 0, 0, 6,       //
+                      0x28, 0, 0, 0, 0, 0, 0, 10,      //
+                      0x5E, 0, 0, 1, 0, 1, 0, 10,      // one service action: the other's is gone
+                      0xA3, 0, 0, 0x05, 0, 1, 0, 12,   // another one of MAINTENANCE IN: stays
+                      0xA3, 0, 0, 0x0C, 0, 1, 0, 12}));
+}
+
+TEST(MergedReport, TimeoutsOfTheOther) {
+  const ByteVector read = {0x28, 0, 0, 0, 0, 2, 0, 10, 0, 10, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3};
+  const ByteVector merged = MergeReports(ReportOf(read), true, kOurs);
+  ASSERT_EQ(merged.size(), 4 + 20 + 3 * 20u);
+  EXPECT_EQ(LoadBE<uint32_t>(merged, 0), merged.size() - 4);
+  EXPECT_EQ(ByteVector(merged.begin() + 24, merged.begin() + 44), read);
+}
+
+TEST(MergedReport, WhateverTheOtherReturns) {
+  const ByteVector truth = ReportOf({0x28, 0, 0, 0, 0, 2, 0, 10, 0, 10, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3});
+  for (size_t length = 0; length < truth.size(); length++) {
+    EXPECT_EQ(MergeReports(ByteSpan(truth).first(length), false, kOurs), kOursReported) << length;
+  }
+  ByteVector long_descriptor = truth;
+  long_descriptor[12] = 0xFF;
+  EXPECT_EQ(MergeReports(long_descriptor, false, kOurs), kOursReported);
+  ByteVector longer = truth;
+  longer.resize(100, 0x55);
+  EXPECT_EQ(MergeReports(longer, false, kOurs), MergeReports(truth, false, kOurs))
+      << "what is behind the list is no part of it";
+}
+
+TEST(MergedReport, WhoAnswersForOneCommand) {
+  const auto concerns = [](uint8_t options, uint8_t code, uint16_t action) {
+    const auto parsed = ParseReportSupportedOperationCodes(Cdb(options, code, action));
+    return Concerns(std::get<ReportSupportedOperationCodes>(parsed), kOurs);
+  };
+  EXPECT_FALSE(concerns(0, 0x16, 0)) << "all commands";
+  for (uint8_t options : {1, 2, 3}) {
+    EXPECT_TRUE(concerns(options, 0x16, 0));
+    EXPECT_TRUE(concerns(options, 0x5E, 1));
+    EXPECT_TRUE(concerns(options, 0x5E, 9)) << "not supported, say we";
+    EXPECT_TRUE(concerns(options, 0xA3, 0x0C));
+    EXPECT_FALSE(concerns(options, 0x28, 0));
+  }
+  EXPECT_TRUE(concerns(1, 0xA3, 0x05)) << "it has service actions, say we";
+  EXPECT_FALSE(concerns(2, 0xA3, 0x05));
+  EXPECT_FALSE(concerns(3, 0xA3, 0x05));
+}
+
 // What the device server makes of it: with its own commands, in order.
 class SupportedByServer : public ::testing::Test {
  protected:

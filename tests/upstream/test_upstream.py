@@ -98,15 +98,15 @@ def test_migration_stream_is_the_same(qemu: Path, tmp_path: Path) -> None:
     assert ours == without_ram(stream(upstream_of(qemu), tmp_path))
 
 
-@pytest.mark.parametrize("name", ["scsi-hd"])
+@pytest.mark.parametrize("name", ["scsi-hd", "scsi-block", "scsi-generic"])
 def test_only_our_properties_are_new(qemu: Path, name: str) -> None:
     def properties(binary: Path) -> set[str]:
         shown = subprocess.run([binary, "-device", f"{name},help"], check=True, capture_output=True, text=True)
         return {line.strip() for line in shown.stdout.splitlines() if "=<" in line}
 
     new = properties(qemu) - properties(upstream_of(qemu))
-    assert {line.split("=")[0] for line in new} == {
-        "pr-store", "pr-initiator", "pr-target-port", "pr-abort-timeout", "pr-tas",
-    }  # fmt: skip
+    expected = {"pr-store", "pr-initiator", "pr-target-port", "pr-abort-timeout", "pr-tas"}
+    expected |= {"pr-accept-orphans"} if name == "scsi-generic" else set()
+    assert {line.split("=")[0] for line in new} == expected
     assert all("Persistent reservations: " in line for line in new), "each is described"
     assert not properties(upstream_of(qemu)) - properties(qemu)

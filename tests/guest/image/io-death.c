@@ -4,8 +4,9 @@
  * process says about its I/O.
  *
  * A child has WRITES direct writes under way at MEDIUM, a disk or a file on
- * one, by METHOD: threads (pwrite), native (Linux AIO) or io_uring, and holds
- * locks on several open file descriptions:
+ * one, by METHOD: threads (pwrite), native (Linux AIO), io_uring; for a SCSI
+ * disk also sg-block and sg-char (the SG_IO ioctl, of its block device or its
+ * character device). It holds locks on several open file descriptions:
  *
  *   plain   a descriptor of a file
  *   mapped  the same, and the file is mapped
@@ -29,12 +30,14 @@
  * Exit status: 0 done, 1 wrong usage or failure, 2 not within 20 s.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <linux/vhost.h>
 #include <pthread.h>
+#include <scsi/sg.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +70,7 @@ static const char *const names[] = { "plain", "mapped", "medium", "ring",
 
 static const char *medium;
 static int writes, disk;
+static bool passthrough;        /* by SG_IO */
 static uint8_t *buffer;
 
 static void *allocate(size_t size)
@@ -140,17 +144,6 @@ static void *pwrite_thread(void *opaque)
     return NULL;
 }
 
-static void submit_threads(void)
-{
-    pthread_t thread;
-
-    for (intptr_t i = 0; i < writes; i++) {
-        if (pthread_create(&thread, NULL, pwrite_thread, (void *)i) != 0) {
-            errx(1, "pthread_create");
-        }
-    }
-}
-
 static void submit_native(void)
 {
     aio_context_t context = 0;
@@ -205,6 +198,78 @@ static void submit_io_uring(void)
     }
 }
 
+static void sysfs_path(char *path, size_t size, const char *attribute)
+{
+    struct stat info;
+    dev_t device;
+
+    if (fstat(disk, &info) != 0) {
+        err(1, "%s", medium);
+    }
+    device = S_ISBLK(info.st_mode) ? info.st_rdev : info.st_dev;
+    snprintf(path, size, "/sys/dev/block/%u:%u/%s", major(device),
+             minor(device), attribute);
+}
+
+static int sg_fd;
+
+static void *sg_io_thread(void *opaque)
+{
+    uint32_t lba = (intptr_t)opaque * STRIDE / 512;
+    uint8_t write_10[10] = { 0x2a, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0,
+                             SIZE / 512 >> 8, SIZE / 512 & 0xff };
+    sg_io_hdr_t header = { .interface_id = 'S', .cmd_len = sizeof(write_10),
+                           .cmdp = write_10, .dxferp = buffer,
+                           .dxfer_direction = SG_DXFER_TO_DEV,
+                           .dxfer_len = SIZE, .timeout = 60000 };
+
+    if (ioctl(sg_fd, SG_IO, &header) != 0 || header.status) {
+        err(1, "SG_IO");
+    }
+    return NULL;
+}
+
+static void submit_by_threads(void *(*function)(void *))
+{
+    pthread_t thread;
+
+    for (intptr_t i = 0; i < writes; i++) {
+        if (pthread_create(&thread, NULL, function, (void *)i) != 0) {
+            errx(1, "pthread_create");
+        }
+    }
+}
+
+static void submit_threads(void)
+{
+    submit_by_threads(pwrite_thread);
+}
+
+static void submit_sg_block(void)
+{
+    sg_fd = disk;
+    submit_by_threads(sg_io_thread);
+}
+
+static void submit_sg_char(void)
+{
+    char path[64], node[300];
+    struct dirent *entry = NULL;
+    DIR *dir;
+
+    sysfs_path(path, sizeof(path), "device/scsi_generic");
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.') {
+    }
+    if (!dir || !entry) {
+        err(1, "%s", path);
+    }
+    snprintf(node, sizeof(node), "/dev/%s", entry->d_name);
+    closedir(dir);
+    sg_fd = open_file(node, O_RDWR);
+    submit_by_threads(sg_io_thread);
+}
+
 static const struct {
     const char *name;
     void (*submit)(void);
@@ -212,6 +277,8 @@ static const struct {
     { "threads", submit_threads },
     { "native", submit_native },
     { "io_uring", submit_io_uring },
+    { "sg-block", submit_sg_block },
+    { "sg-char", submit_sg_char },
 };
 
 static void child(const char *method, bool vhost)
@@ -252,22 +319,18 @@ static int landed(uint8_t tag)
     return count;
 }
 
+/* The kernel does not count what is passed through among a disk's I/O. */
 static int inflight(void)
 {
+    const char *format = passthrough ? "%d" : "%*d %d";
+    int count = -1;
     char path[64];
-    int reads, count = -1;
-    struct stat info;
-    dev_t device;
     FILE *file;
 
-    if (fstat(disk, &info) != 0) {
-        err(1, "%s", medium);
-    }
-    device = S_ISBLK(info.st_mode) ? info.st_rdev : info.st_dev;
-    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/inflight",
-             major(device), minor(device));
+    sysfs_path(path, sizeof(path),
+               passthrough ? "device/device_busy" : "inflight");
     file = fopen(path, "r");
-    if (!file || fscanf(file, "%d %d", &reads, &count) != 2) {
+    if (!file || fscanf(file, format, &count) != 1) {
         err(1, "%s", path);
     }
     fclose(file);
@@ -321,7 +384,7 @@ static void observe(pid_t pid, int locks, uint8_t tag, const char *awaited,
     bool over[OBSERVED] = { [RING] = !has_ring }, moving = false;
     double start = now();
 
-    for (int left = OBSERVED - !has_ring; left > 0;) {
+    for (int left = OBSERVED - !has_ring; left > 0 || !moving;) {
         bool waiting = false;
 
         for (int i = 0; i < OBSERVED; i++) {
@@ -352,6 +415,7 @@ int main(int argc, char **argv)
         errx(1, "usage: io-death METHOD MEDIUM WRITES TAG AWAITED [vhost]");
     }
     medium = argv[2];
+    passthrough = strncmp(argv[1], "sg-", 3) == 0;
     writes = atoi(argv[3]);
     tag = strtoul(argv[4], NULL, 0);
     buffer = allocate(SIZE);

@@ -74,15 +74,16 @@ class VM:
         arguments: Sequence[str] = (),
         wrapper: Sequence[str] = (),
         append: str = "",
+        pass_fds: Sequence[int] = (),
         incoming: bool = False,
     ) -> None:
         """`uuid_` None leaves -uuid out, '' derives one from the name. `logs` is a directory that
         is kept; without it a temporary one is removed at the end. `arguments` are added to QEMU's
-        command line, `append` to the kernel's; `wrapper` is a command that execs QEMU. `incoming`:
-        the guest does not boot but comes from another process (migration.py). `kernel` is that of
-        the guest image, `modules` are loaded at boot beside virtio's; `adapters`
-        are arguments that come before those of the disks. On a machine without PCI
-        (microvm) the devices are virtio-mmio's."""
+        command line, `append` to the kernel's; `wrapper` is a command that execs QEMU; `pass_fds`
+        are descriptors that `arguments` speak of. `incoming`: the guest does not boot but comes
+        from another process (migration.py). `kernel` is that of the guest image, `modules` are
+        loaded at boot beside virtio's; `adapters` are arguments that come before those of the
+        disks. On a machine without PCI (microvm) the devices are virtio-mmio's."""
         self.name = name
         self.disks = list(disks)
         self.binary = binary or host.default_binary()
@@ -100,6 +101,7 @@ class VM:
         self._incoming = incoming
         self._wrapper = list(wrapper)
         self._append = append
+        self._pass_fds = list(pass_fds)
         self._child: Child | None = None
         self._channels: list[Channel] = []
         self._agent: Agent | None = None
@@ -163,7 +165,7 @@ class VM:
         agent, qmp = self._channels = [Channel(), Channel()]
         self._agent, self._qmp, self._boots = Agent(agent), Qmp(qmp), 0
         fds = [channel.fd for channel in self._channels]
-        self._child = Child(self.command(*fds), self.qemu_log, pass_fds=fds)
+        self._child = Child(self.command(*fds), self.qemu_log, pass_fds=fds + self._pass_fds)
         for channel in self._channels:
             channel.passed_on()
 

@@ -10,7 +10,6 @@
  */
 #include "qemu/osdep.h"
 #include "block/aio.h"
-#include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
@@ -136,14 +135,14 @@ void scsi_pr_abort_cleanup(SCSIPRState *s)
 static void scsi_pr_allow_medium_removal_bh(void *opaque)
 {
     SCSIDevice *dev = opaque;
-    uint8_t cdb[6] = { ALLOW_MEDIUM_REMOVAL };
+    SCSIPRState *s = scsi_pr_state(dev);
 
     /* Not if it was unplugged meanwhile. */
-    if (scsi_pr_state(dev)) {
+    if (s) {
         AioContext *ctx = blk_get_aio_context(dev->conf.blk);
 
         pr_compat_enter_context(ctx);
-        scsi_pr_quiet(dev, cdb, NULL, 0);
+        scsi_pr_class(dev)->kind->allow_medium_removal(s);
         pr_compat_leave_context(ctx);
     }
     object_unref(OBJECT(dev));

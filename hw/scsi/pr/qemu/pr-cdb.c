@@ -12,18 +12,35 @@
  * initiator. They have a parameter list only with a third-party reservation,
  * which we refuse; else its length shall be ignored (SPC-2 r20 7.16, 7.21).
  */
+static void scsi_pr_correct_cdb(SCSICommand *cmd)
+{
+    if (cmd->buf[0] == RESERVE_10 || cmd->buf[0] == RELEASE_10) {
+        cmd->xfer = 0;
+        cmd->mode = SCSI_XFER_NONE;
+    }
+}
+
+/*
+ * A passthrough device has the adapter say how much data there is, which knows
+ * it from the initiator. For what we answer the CDB alone counts.
+ */
 int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
                       size_t buf_len, void *hba_private)
 {
     const SCSIPRClass *wrapped = scsi_pr_class(dev);
-    int ret = wrapped->parse_cdb
+
+    if (scsi_pr_state(dev)) {
+        SCSICommand own = {};
+
+        if (scsi_req_parse_cdb(dev, &own, buf, buf_len) == 0 &&
+            (wrapped->kind->is_library_command(buf) ||
+             wrapped->kind->is_answered(buf))) {
+            scsi_pr_correct_cdb(&own);
+            *cmd = own;
+            return 0;
+        }
+    }
+    return wrapped->parse_cdb
         ? wrapped->parse_cdb(dev, cmd, buf, buf_len, hba_private)
         : scsi_req_parse_cdb(dev, cmd, buf, buf_len);
-
-    if (ret == 0 && scsi_pr_state(dev) &&
-        (cmd->buf[0] == RESERVE_10 || cmd->buf[0] == RELEASE_10)) {
-        cmd->xfer = 0;
-        cmd->mode = SCSI_XFER_NONE;
-    }
-    return ret;
 }

@@ -291,7 +291,7 @@ void scsi_pr_command_hand_over(SCSIRequest *req, void *opaque)
     }
 }
 
-bool scsi_pr_is_library_command(uint8_t opcode)
+bool scsi_pr_is_reservation_command(uint8_t opcode)
 {
     switch (opcode) {
     case PERSISTENT_RESERVE_IN:
@@ -300,7 +300,6 @@ bool scsi_pr_is_library_command(uint8_t opcode)
     case RESERVE_10:
     case RELEASE:
     case RELEASE_10:
-    case MAINTENANCE_IN:
         return true;
     default:
         return false;

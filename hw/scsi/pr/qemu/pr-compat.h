@@ -58,6 +58,14 @@ static inline AioContext *pr_compat_request_context(SCSIRequest *req)
 #endif
 }
 
+/* For a request that does not come from an adapter. */
+static inline void pr_compat_set_request_context(SCSIRequest *req)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    req->ctx = qemu_get_current_aio_context();
+#endif
+}
+
 /* Requests of one device had one context once, and were under its lock. */
 static inline void pr_compat_lock_requests(SCSIDevice *dev)
 {
@@ -191,6 +199,16 @@ static inline void pr_compat_wait_for_iothreads(void)
 static inline bool pr_compat_vm_is_live(void)
 {
     return runstate_is_running() || runstate_check(RUN_STATE_SUSPENDED);
+}
+
+/*
+ * Whether a RESERVATION CONFLICT of the host's disk is an I/O error to the
+ * device model, subject to werror= and rerror=. (Stopping for it does not work
+ * either: such a request cannot go on.)
+ */
+static inline bool pr_compat_conflict_is_error(void)
+{
+    return QEMU_VERSION_MAJOR < 10;
 }
 
 /* A SaveVMHandlers.save_setup with the parameters of @implementation. */

@@ -35,31 +35,6 @@ static char *scsi_pr_default_initiator(SCSIDevice *dev, Error **errp)
                            uuid, digest);
 }
 
-static bool scsi_pr_has_str_property(SCSIDevice *dev, const char *name)
-{
-    g_autofree char *value = object_property_get_str(OBJECT(dev), name, NULL);
-
-    return value && *value;
-}
-
-/*
- * Cluster software compares the designators of INQUIRY's device
- * identification page (SPC-3 7.6.3) to tell shared disks apart.
- */
-static bool scsi_pr_check_identity(SCSIDevice *dev, Error **errp)
-{
-    if (!dev->conf.share_rw || dev->wwn ||
-        scsi_pr_has_str_property(dev, "serial") ||
-        scsi_pr_has_str_property(dev, "device_id")) {
-        return true;
-    }
-    error_setg(errp, "a shared disk with pr-store needs an identity that is"
-               " the same in every VM");
-    error_append_hint(errp, "Set wwn=0x... (recommended), serial= or"
-                      " device_id=.\n");
-    return false;
-}
-
 /* Tells the user of another process which device of which VM this is. */
 static char *scsi_pr_owner(SCSIDevice *dev)
 {
@@ -88,7 +63,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     };
     size_t command_count;
     g_autofree ScsiPrSupportedCommand *commands =
-        scsi_pr_device_commands(s->dev, &command_count);
+        scsi_pr_class(s->dev)->kind->commands(s->dev, &command_count);
     ScsiPrError error = {};
     ScsiPrConfig config = {
         .store = s->store,
@@ -162,8 +137,7 @@ static void scsi_pr_close(SCSIPRState *s)
 
 static bool scsi_pr_open(SCSIPRState *s, Error **errp)
 {
-    if (!scsi_pr_check_identity(s->dev, errp) ||
-        !scsi_pr_check_backend(s->dev, errp)) {
+    if (!scsi_pr_class(s->dev)->kind->check(s, errp)) {
         return false;
     }
     scsi_pr_events_init(s);
@@ -184,7 +158,7 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
 
 static bool scsi_pr_has_store(const SCSIPRState *s)
 {
-    return s && s->store && *s->store;
+    return s->store && *s->store;
 }
 
 /* pr-store says more than pr-dir. False with @errp. */
@@ -199,28 +173,64 @@ static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
     return s->store;
 }
 
-void scsi_pr_realize(SCSIDevice *dev, Error **errp)
+static void scsi_pr_realized(SCSIPRState *s)
+{
+    s->attention_ops = scsi_pr_find_attention_ops(s->dev);
+    QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
+}
+
+/* A device whose properties say who it is. */
+static void scsi_pr_realize_attached(SCSIPRState *s, Error **errp)
 {
     ERRP_GUARD();
-    SCSIPRState *s = scsi_pr_find(dev);
-    bool wanted;
+    SCSIDevice *dev = s->dev;
 
-    if (s && !scsi_pr_apply_dir(s, errp)) {
-        return;
-    }
-    wanted = scsi_pr_has_store(s);
-    if (wanted && !scsi_pr_open(s, errp)) {
+    if (!scsi_pr_apply_dir(s, errp) ||
+        (scsi_pr_has_store(s) && !scsi_pr_open(s, errp))) {
         return;
     }
     scsi_pr_class(dev)->realize(dev, errp);
-    if (!wanted) {
+    if (!scsi_pr_has_store(s)) {
         return;
     }
     if (*errp) {
         scsi_pr_close(s);
     } else {
-        s->attention_ops = scsi_pr_find_attention_ops(dev);
-        QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
+        scsi_pr_realized(s);
+    }
+}
+
+/* A device that is asked who it is when it is realized. */
+static void scsi_pr_realize_unattached(SCSIPRState *s, Error **errp)
+{
+    ERRP_GUARD();
+    SCSIDevice *dev = s->dev;
+    const SCSIPRClass *wrapped = scsi_pr_class(dev);
+
+    wrapped->realize(dev, errp);
+    if (*errp) {
+        return;
+    }
+    if (!scsi_pr_apply_dir(s, errp) ||
+        (scsi_pr_has_store(s) && !scsi_pr_open(s, errp))) {
+        if (wrapped->unrealize) {
+            wrapped->unrealize(dev);
+        }
+    } else if (scsi_pr_has_store(s)) {
+        scsi_pr_realized(s);
+    }
+}
+
+void scsi_pr_realize(SCSIDevice *dev, Error **errp)
+{
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    if (!s) {
+        scsi_pr_class(dev)->realize(dev, errp);
+    } else if (scsi_pr_class(dev)->kind->attaches_realized) {
+        scsi_pr_realize_unattached(s, errp);
+    } else {
+        scsi_pr_realize_attached(s, errp);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "block/block_int.h"
+#include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 
@@ -88,7 +89,8 @@ static bool scsi_pr_check_dir(const char *dir, Error **errp)
 
 bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir)
 {
-    return dir && *dir && dev->conf.share_rw;
+    return dir && *dir && dev->conf.share_rw &&
+        (dev->type == TYPE_DISK || dev->type == TYPE_ZBC);
 }
 
 char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
@@ -101,9 +103,12 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
     if (!identity) {
         error_setg(errp, "with pr-dir, a shared disk needs an identity that is"
                    " the same in every VM");
-        error_append_hint(errp, "Set wwn=0x... (recommended), serial= or"
-                          " device_id=; pr-dir= for a disk without persistent"
-                          " reservations.\n");
+        error_append_hint(errp, "%s; pr-dir= for a disk without persistent"
+                          " reservations.\n",
+                          object_property_find(OBJECT(dev), "wwn")
+                          ? "Set wwn=0x... (recommended), serial= or device_id="
+                          : "The host's disk has no NAA identifier: set"
+                            " pr-store=");
         return NULL;
     }
     return g_strdup_printf("file:%s/%s.pr", dir, identity);

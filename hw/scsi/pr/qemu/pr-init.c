@@ -8,7 +8,9 @@
 #include "pr-internal.h"
 
 static SCSIPRClass scsi_pr_classes[] = {
-    { .type_name = "scsi-hd" },
+    { .type_name = "scsi-hd", .kind = &scsi_pr_emulated },
+    { .type_name = "scsi-block", .kind = &scsi_pr_passthrough },
+    { .type_name = "scsi-generic", .kind = &scsi_pr_passthrough },
 };
 
 const SCSIPRClass *scsi_pr_class(SCSIDevice *dev)

@@ -16,9 +16,35 @@
 #include "qemu/timer.h"
 #include "scsi-pr/scsi-pr.h"
 
+typedef struct SCSIPRState SCSIPRState;
+
+/* What differs between an emulated disk and a device that hands CDBs on. */
+typedef struct SCSIPRKind {
+    /* The device model must have looked at the device before .check. */
+    bool attaches_realized;
+    /* Whether the device may have a store. */
+    bool (*check)(SCSIPRState *s, Error **errp);
+    /* The device model's own commands, as far as it does not report them. */
+    ScsiPrSupportedCommand *(*commands)(SCSIDevice *dev, size_t *count);
+    /* Whether the library carries the command out, not the device model. */
+    bool (*is_library_command)(const uint8_t *cdb);
+    /* Whether the shim answers it by what it hears from the device model. */
+    bool (*is_answered)(const uint8_t *cdb);
+    /* The request that does. */
+    SCSIRequest *(*alloc_answer)(SCSIPRState *s, uint32_t tag, uint32_t lun,
+                                 const uint8_t *cdb, void *hba_private);
+    /* A command comes to the device model; may be NULL. */
+    void (*note_command)(SCSIPRState *s, const uint8_t *cdb);
+    /* In the main loop; does not wait. */
+    void (*allow_medium_removal)(SCSIPRState *s);
+} SCSIPRKind;
+
+extern const SCSIPRKind scsi_pr_emulated, scsi_pr_passthrough;
+
 /* The methods of a device class as they were before they got wrapped. */
 typedef struct SCSIPRClass {
     const char *type_name;
+    const SCSIPRKind *kind;
     ObjectClass *klass;
     void (*realize)(SCSIDevice *dev, Error **errp);
     void (*unrealize)(SCSIDevice *dev);
@@ -41,7 +67,7 @@ typedef enum SCSIPREventKind {
 } SCSIPREventKind;
 
 typedef struct SCSIPREvent {
-    struct SCSIPRState *s;
+    SCSIPRState *s;
     QEMUTimer *timer;           /* armed: the last event is young */
     uint64_t count;             /* not told yet; under event_lock */
     char *detail;               /* of the last not told; likewise */
@@ -55,7 +81,7 @@ typedef struct SCSIPRTakeOver {
 } SCSIPRTakeOver;
 
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
-typedef struct SCSIPRState {
+struct SCSIPRState {
     SCSIDevice *dev;
 
     /* properties */
@@ -65,6 +91,7 @@ typedef struct SCSIPRState {
     uint32_t target_port;       /* 1 to 65535 */
     uint32_t abort_timeout;     /* milliseconds */
     bool tas;
+    bool accept_orphans;        /* of scsi-generic */
 
     /* while realized */
     ScsiPrDevice *handle;
@@ -82,9 +109,10 @@ typedef struct SCSIPRState {
     QEMUTimer *abort_timer;             /* pr-abort.c */
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */
+    bool prevents;                      /* pr-passthrough.c; atomic */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
-} SCSIPRState;
+};
 
 /* All realized devices with a store; protected by the BQL. */
 typedef QLIST_HEAD(, SCSIPRState) SCSIPRStateList;
@@ -161,8 +189,8 @@ void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why);
 
 /* pr-command.c */
 
-/* Whether the library carries the command out, not the device model. */
-bool scsi_pr_is_library_command(uint8_t opcode);
+/* Commands that never reach any device model, whatever they say. */
+bool scsi_pr_is_reservation_command(uint8_t opcode);
 
 /* A request for the library. */
 SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
@@ -236,15 +264,6 @@ typedef struct SCSIPRQuietResult {
  */
 SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
                                 uint8_t *buf, size_t size);
-
-/* pr-mode.c */
-
-/*
- * The request that answers MODE SENSE with the control mode page in it, or
- * NULL if @buf asks for no such thing.
- */
-SCSIRequest *scsi_pr_mode_sense_req(SCSIPRState *s, uint32_t tag, uint32_t lun,
-                                    const uint8_t *buf, void *hba_private);
 
 /* pr-opcodes.c */
 

@@ -3,130 +3,168 @@
  * Persistent reservations for SCSI disks: the control mode page (SPC-3 7.4.6),
  * which says in TAS what becomes of commands that PREEMPT AND ABORT aborts.
  *
- * The device model has no such page. MODE SENSE that asks for it, or for all
- * pages, is answered by the device model first; the page goes behind what it
- * said. Nothing of the page can be changed or saved: MODE SELECT of it is
- * refused by the device model as that of any page it does not know.
+ * The emulated disk has no such page, a passthrough device has one that speaks
+ * of its own commands. MODE SENSE that asks for it, or for all pages, is
+ * answered by either first; then what it said is corrected here.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "scsi/constants.h"
-#include "scsi/utils.h"
-#include "pr-internal.h"
+#include "pr-answers.h"
 
 #define CONTROL_MODE_PAGE 0x0a
 #define ALL_PAGES 0x3f
-#define ALL_SUBPAGES 0xff
+
+/* First byte of a page (SPC-3 table 244) */
+#define PAGE_CODE 0x3f
+#define SPF 0x40
 
 /* Page control (SPC-3 table 119), shifted */
 #define CHANGEABLE_VALUES 1
 
+/* Byte 5 of the control mode page */
 #define TAS 0x40
 
 /* What the mode data length of MODE SENSE(6) can say, in bytes. */
-#define SCSI_PR_MODE_MAX 256
+#define MODE_SENSE_6_MAX 256
 
-typedef struct SCSIPRModeRequest {
-    SCSIPRAnswer answer;        /* must be first */
-    SCSIPRState *pr;
-} SCSIPRModeRequest;
+bool scsi_pr_mode_is_asked(const uint8_t *cdb)
+{
+    uint8_t page = cdb[2] & PAGE_CODE;
 
-/* Header, block descriptor and pages. */
-typedef struct SCSIPRModeData {
-    uint8_t buf[SCSI_PR_MODE_MAX];
-    size_t len;                 /* bytes */
-} SCSIPRModeData;
+    return (cdb[0] == MODE_SENSE || cdb[0] == MODE_SENSE_10) &&
+        (page == CONTROL_MODE_PAGE || page == ALL_PAGES);
+}
+
+bool scsi_pr_mode_asks_for_all(const uint8_t *cdb)
+{
+    return (cdb[2] & PAGE_CODE) == ALL_PAGES;
+}
+
+void scsi_pr_mode_ask_for_all(uint8_t *cdb)
+{
+    cdb[2] |= ALL_PAGES;
+}
 
 static size_t scsi_pr_mode_header(const uint8_t *cdb)
 {
     return cdb[0] == MODE_SENSE ? 4 : 8;
 }
 
-/* How much the device model has, whatever the buffer holds behind it. */
-static size_t scsi_pr_mode_length(const uint8_t *cdb, const uint8_t *buf)
+/* How much there is, wherever it was cut off. */
+static size_t scsi_pr_mode_length(const uint8_t *cdb, const GByteArray *data)
 {
-    return cdb[0] == MODE_SENSE ? buf[0] + 1 : lduw_be_p(buf) + 2;
+    return cdb[0] == MODE_SENSE ? data->data[0] + 1
+                                : lduw_be_p(data->data) + 2;
 }
 
-static void scsi_pr_mode_set_length(const uint8_t *cdb, SCSIPRModeData *data)
+static void scsi_pr_mode_set_length(const uint8_t *cdb, GByteArray *data)
 {
     if (cdb[0] == MODE_SENSE) {
-        data->buf[0] = data->len - 1;
+        data->data[0] = data->len - 1;
     } else {
-        stw_be_p(data->buf, data->len - 2);
+        stw_be_p(data->data, data->len - 2);
     }
 }
 
 /* How much of it comes before the first page. */
-static size_t scsi_pr_mode_before_pages(const uint8_t *cdb, const uint8_t *buf)
+static size_t scsi_pr_mode_before_pages(const uint8_t *cdb,
+                                        const GByteArray *data)
 {
-    return scsi_pr_mode_header(cdb) +
-        (cdb[0] == MODE_SENSE ? buf[3] : lduw_be_p(&buf[6]));
+    return scsi_pr_mode_header(cdb) + (cdb[0] == MODE_SENSE
+                                       ? data->data[3]
+                                       : lduw_be_p(&data->data[6]));
 }
 
-static void scsi_pr_mode_append(SCSIPRModeData *data, bool tas)
+/* Of a page or subpage; 0 if what says so was cut off. */
+static size_t scsi_pr_mode_page_length(const GByteArray *data, size_t at)
+{
+    const uint8_t *page = &data->data[at];
+
+    if (!(page[0] & SPF)) {
+        return data->len - at < 2 ? 0 : 2 + page[1];
+    }
+    return data->len - at < 4 ? 0 : 4 + lduw_be_p(&page[2]);
+}
+
+/*
+ * Where the page is; or with @found false where it belongs: in the order of the
+ * codes, among which 00h comes last.
+ */
+static size_t scsi_pr_mode_find(const uint8_t *cdb, const GByteArray *data,
+                                bool *found)
+{
+    size_t at = scsi_pr_mode_before_pages(cdb, data);
+    size_t len;
+
+    *found = false;
+    while (at < data->len) {
+        uint8_t code = data->data[at] & (PAGE_CODE | SPF);
+
+        if (code == CONTROL_MODE_PAGE) {
+            *found = true;
+            break;
+        }
+        if ((code & PAGE_CODE) > CONTROL_MODE_PAGE || !(code & PAGE_CODE)) {
+            break;
+        }
+        len = scsi_pr_mode_page_length(data, at);
+        if (!len) {
+            break;
+        }
+        at += len;
+    }
+    return at;
+}
+
+static void scsi_pr_mode_insert(const uint8_t *cdb, GByteArray *data,
+                                size_t at, uint8_t tas)
 {
     const uint8_t page[12] = {
-        CONTROL_MODE_PAGE, sizeof(page) - 2, [5] = tas ? TAS : 0
+        CONTROL_MODE_PAGE, sizeof(page) - 2, [5] = tas
     };
+    size_t len = data->len;
 
-    g_assert(data->len + sizeof(page) <= SCSI_PR_MODE_MAX);
-    memcpy(&data->buf[data->len], page, sizeof(page));
-    data->len += sizeof(page);
+    if (at > len || (cdb[0] == MODE_SENSE &&
+                     len + sizeof(page) > MODE_SENSE_6_MAX)) {
+        return;
+    }
+    g_byte_array_set_size(data, len + sizeof(page));
+    memmove(&data->data[at + sizeof(page)], &data->data[at], len - at);
+    memcpy(&data->data[at], page, sizeof(page));
+    scsi_pr_mode_set_length(cdb, data);
 }
 
-static int32_t scsi_pr_mode_send(SCSIRequest *req, uint8_t *buf)
+void scsi_pr_mode_drop_pages(const uint8_t *cdb, GByteArray *data)
 {
-    SCSIPRState *s = DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr;
-    const uint8_t *cdb = req->cmd.buf;
-    bool all = (cdb[2] & 0x3f) == ALL_PAGES;
-    bool tas = s->tas && cdb[2] >> 6 != CHANGEABLE_VALUES;
-    uint8_t all_pages[10];
-    SCSIPRModeData data = {};
-    SCSIPRQuietResult result;
-
-    if (!scsi_pr_command_may_run(req, s)) {
-        return 0;
+    if (data->len >= scsi_pr_mode_header(cdb)) {
+        g_byte_array_set_size(data, MIN(data->len,
+                                        scsi_pr_mode_before_pages(cdb, data)));
+        scsi_pr_mode_set_length(cdb, data);
     }
-    memcpy(all_pages, cdb, sizeof(all_pages));
-    all_pages[2] |= ALL_PAGES;
-    result = scsi_pr_quiet(s->dev, all_pages, data.buf, sizeof(data.buf));
-    if (result.status == GOOD && !all && cdb[3] && cdb[3] != ALL_SUBPAGES) {
-        result = (SCSIPRQuietResult) {
-            CHECK_CONDITION, SENSE_CODE(INVALID_FIELD)
-        };
-    }
-    if (result.status != GOOD) {
-        scsi_req_build_sense(req, result.sense);
-        scsi_req_complete(req, result.status);
-        return 0;
-    }
-    data.len = all ? scsi_pr_mode_length(cdb, data.buf)
-                   : scsi_pr_mode_before_pages(cdb, data.buf);
-    scsi_pr_mode_append(&data, tas);
-    scsi_pr_mode_set_length(cdb, &data);
-    return scsi_pr_answer(req, data.buf, data.len);
 }
 
-static const SCSIReqOps scsi_pr_mode_ops = {
-    .size         = sizeof(SCSIPRModeRequest),
-    .free_req     = scsi_pr_answer_free,
-    .send_command = scsi_pr_mode_send,
-    .read_data    = scsi_pr_answer_read_data,
-    .get_buf      = scsi_pr_answer_get_buf,
-};
-
-SCSIRequest *scsi_pr_mode_sense_req(SCSIPRState *s, uint32_t tag, uint32_t lun,
-                                    const uint8_t *buf, void *hba_private)
+void scsi_pr_mode_set_tas(const uint8_t *cdb, GByteArray *data, bool tas)
 {
-    uint8_t page = buf[2] & 0x3f;
-    SCSIRequest *req;
+    uint8_t bit = tas && cdb[2] >> 6 != CHANGEABLE_VALUES ? TAS : 0;
+    size_t at, length;
+    bool found;
 
-    if ((buf[0] != MODE_SENSE && buf[0] != MODE_SENSE_10) ||
-        (page != CONTROL_MODE_PAGE && page != ALL_PAGES)) {
-        return NULL;
+    if (data->len < scsi_pr_mode_header(cdb)) {
+        return;
     }
-    req = scsi_req_alloc(&scsi_pr_mode_ops, s->dev, tag, lun, hba_private);
-    DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr = s;
-    return req;
+    length = scsi_pr_mode_length(cdb, data);
+    g_byte_array_set_size(data, MIN(data->len, length));
+    if (data->len < scsi_pr_mode_header(cdb)) {
+        return;
+    }
+    at = scsi_pr_mode_find(cdb, data, &found);
+    if (!found) {
+        /* Nobody knows what was cut off. */
+        if (data->len == length) {
+            scsi_pr_mode_insert(cdb, data, at, bit);
+        }
+    } else if (at + 5 < data->len) {
+        data->data[at + 5] = (data->data[at + 5] & ~TAS) | bit;
+    }
 }

@@ -58,6 +58,7 @@ typedef struct SCSIPRProperty {
     const char *description;
     size_t offset;
     uint32_t max;               /* of a number; the least is 1 */
+    const char *only;           /* the device type that has it; NULL: all */
 } SCSIPRProperty;
 
 static const void *scsi_pr_get_field(Object *obj, const SCSIPRProperty *p)
@@ -192,6 +193,11 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
       " in TASK ABORTED status (default: off, without status)",
       offsetof(SCSIPRState, tas) },
+    { "pr-accept-orphans", "bool",
+      "Persistent reservations: work with a character device, although writes"
+      " of a killed process may reach the disk after the VM was fenced"
+      " (default: off)",
+      offsetof(SCSIPRState, accept_orphans), .only = "scsi-generic" },
 };
 
 static void scsi_pr_add_property(ObjectClass *klass, const SCSIPRProperty *p)
@@ -220,6 +226,10 @@ static void scsi_pr_add_property(ObjectClass *klass, const SCSIPRProperty *p)
 void scsi_pr_add_properties(ObjectClass *klass)
 {
     for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_properties); i++) {
-        scsi_pr_add_property(klass, &scsi_pr_properties[i]);
+        const SCSIPRProperty *p = &scsi_pr_properties[i];
+
+        if (!p->only || g_str_equal(p->only, object_class_get_name(klass))) {
+            scsi_pr_add_property(klass, p);
+        }
     }
 }

@@ -10,6 +10,7 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private)
 {
     SCSIPRState *s = scsi_pr_state(dev);
+    const SCSIPRKind *kind = scsi_pr_class(dev)->kind;
     SCSIRequest *req;
 
     if (!s) {
@@ -25,12 +26,14 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
             return req;
         }
     }
-    if (scsi_pr_is_library_command(buf[0])) {
+    if (kind->is_library_command(buf)) {
         return scsi_pr_command_alloc(s, tag, lun, hba_private);
     }
-    req = scsi_pr_mode_sense_req(s, tag, lun, buf, hba_private);
-    if (req) {
-        return req;
+    if (kind->is_answered(buf)) {
+        return kind->alloc_answer(s, tag, lun, buf, hba_private);
+    }
+    if (kind->note_command) {
+        kind->note_command(s, buf);
     }
     req = scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);
     return scsi_pr_enlarge(req, s);

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "server/reservation_commands.h"
+
 void scsi_pr::ReportError(const Status& status, ScsiPrError* error) {
   error->message = strdup(status.message().c_str());
   error->hint = status.hint().empty() ? nullptr : strdup(status.hint().c_str());
@@ -170,6 +172,24 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
         callback(opaque, &result);
       });
 }
+
+bool scsi_pr_reports(const uint8_t* cdb, size_t cdb_length) {
+  const auto parsed = scsi_pr::ParseReportSupportedOperationCodes(ByteSpan(cdb, cdb_length));
+  const auto* request = std::get_if<scsi_pr::ReportSupportedOperationCodes>(&parsed);
+  return request != nullptr && Concerns(*request, scsi_pr::ReservationCommands());
+}
+
+uint8_t* scsi_pr_merge_reports(const uint8_t* data, size_t data_length, bool timeouts,
+                               size_t* merged_length) {
+  const ByteVector merged = scsi_pr::MergeReports(ByteSpan(data, data_length), timeouts,
+                                                  scsi_pr::ReservationCommands());
+  auto* copy = static_cast<uint8_t*>(malloc(merged.size()));
+  std::ranges::copy(merged, copy);
+  *merged_length = merged.size();
+  return copy;
+}
+
+void scsi_pr_data_free(uint8_t* data) { free(data); }
 
 bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
   const auto taken = device->server->TakeUnitAttention();

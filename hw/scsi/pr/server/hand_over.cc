@@ -22,12 +22,14 @@ Status AnotherStore(const StoreIdentity& theirs, const StoreIdentity& ours) {
 
 }  // namespace
 
-// Behind what was submitted before; what waits for others does so no longer.
+// Behind what was submitted before; what waits for others does so no longer. Who
+// owns the nexus does not change meanwhile.
 Status DeviceServer::Wait(const std::function<Status()>& job) {
   std::promise<Status> done;
   hurrying_ = true;
   Submit([&] {
     hurrying_ = false;
+    const std::lock_guard lock(ownership_mutex_);
     done.set_value(job());
   });
   return done.get_future().get();
@@ -53,7 +55,6 @@ Status DeviceServer::Recognize(const std::string& text) {
 // must not miss a fencing before it did.
 Status DeviceServer::HandOver(std::string* text) {
   return Wait([&] {
-    const std::lock_guard lock(ownership_mutex_);
     HandedOver handed;
     Status status = store_->HandOver(slot_, IsOwner(), &handed);
     if (!status.ok()) return status;
@@ -88,7 +89,6 @@ Status DeviceServer::Arrive(const std::string& text) {
                          "pr-target-port, and the device the same place.");
   }
   return Wait([&] {
-    const std::lock_guard lock(ownership_mutex_);
     Status arrived = store_->Arrive(slot_, &handed);
     if (arrived.ok()) handed_ = std::move(handed);
     return arrived;

@@ -2,8 +2,11 @@
 #include "spc/supported_commands.h"
 
 #include <algorithm>
+#include <iterator>
+#include <vector>
 
 #include "spc/control.h"
+#include "spc/opcodes.h"
 
 namespace scsi_pr {
 
@@ -21,22 +24,66 @@ void AppendTimeouts(ByteVector& data) {
   data.resize(data.size() + kLength - 2);
 }
 
-ByteVector ReportAll(std::span<const SupportedCommand> commands, bool timeouts) {
-  constexpr uint8_t kCtdp = 0x02;
-  constexpr uint8_t kServactv = 0x01;
-  ByteVector data(4);
-  for (const SupportedCommand& command : commands) {
-    data.push_back(command.operation_code());
-    data.push_back(0);
-    AppendBE<uint16_t>(data, command.service_action());
-    data.push_back(0);
-    data.push_back(static_cast<uint8_t>((timeouts ? kCtdp : 0) |
-                                        (command.has_service_action ? kServactv : 0)));
-    AppendBE<uint16_t>(data, command.cdb_length);
-    if (timeouts) AppendTimeouts(data);
-  }
-  StoreBE<uint32_t>(data, 0, static_cast<uint32_t>(data.size() - 4));
+// The command descriptor: 8 bytes, or with CTDP the timeouts behind them.
+constexpr size_t kHeader = 4;
+constexpr size_t kDescriptor = 8;
+constexpr uint8_t kDescriptorCtdp = 0x02;
+constexpr uint8_t kServactv = 0x01;
+
+ByteVector Descriptor(const SupportedCommand& command, bool timeouts) {
+  ByteVector data = {command.operation_code(), 0};
+  AppendBE<uint16_t>(data, command.service_action());
+  data.push_back(0);
+  data.push_back(static_cast<uint8_t>((timeouts ? kDescriptorCtdp : 0) |
+                                      (command.has_service_action ? kServactv : 0)));
+  AppendBE<uint16_t>(data, command.cdb_length);
+  if (timeouts) AppendTimeouts(data);
   return data;
+}
+
+ByteVector Joined(const std::vector<ByteVector>& descriptors) {
+  ByteVector data(kHeader);
+  for (const ByteVector& each : descriptors) data.insert(data.end(), each.begin(), each.end());
+  StoreBE<uint32_t>(data, 0, static_cast<uint32_t>(data.size() - kHeader));
+  return data;
+}
+
+std::vector<ByteVector> Descriptors(std::span<const SupportedCommand> commands, bool timeouts) {
+  std::vector<ByteVector> descriptors;
+  for (const SupportedCommand& command : commands) {
+    descriptors.push_back(Descriptor(command, timeouts));
+  }
+  return descriptors;
+}
+
+// The whole ones in a report that somebody else has made.
+std::vector<ByteVector> Split(ByteSpan report) {
+  std::vector<ByteVector> descriptors;
+  if (report.size() < kHeader) return descriptors;
+  ByteSpan rest = report.subspan(kHeader);
+  rest = rest.first(std::min<size_t>(rest.size(), LoadBE<uint32_t>(report, 0)));
+  while (rest.size() >= kDescriptor) {
+    size_t length = kDescriptor;
+    if ((rest[5] & kDescriptorCtdp) != 0) {
+      if (rest.size() < kDescriptor + 2) break;
+      length += 2 + LoadBE<uint16_t>(rest, kDescriptor);
+    }
+    if (rest.size() < length) break;
+    descriptors.emplace_back(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(length));
+    rest = rest.subspan(length);
+  }
+  return descriptors;
+}
+
+// Whether a command is the business of who carries `commands` out: so are all
+// service actions of their operation codes. Only MAINTENANCE IN is shared.
+bool AreOurs(std::span<const SupportedCommand> commands, uint8_t operation_code,
+             uint16_t service_action) {
+  return std::ranges::any_of(commands, [&](const SupportedCommand& command) {
+    return command.operation_code() == operation_code &&
+           (operation_code != opcode::kMaintenanceIn ||
+            command.service_action() == service_action);
+  });
 }
 
 ByteVector ReportOne(const SupportedCommand* command, bool timeouts) {
@@ -67,7 +114,9 @@ std::variant<ReportSupportedOperationCodes, Sense> ParseReportSupportedOperation
 
 std::variant<ByteVector, Sense> Report(const ReportSupportedOperationCodes& request,
                                        std::span<const SupportedCommand> commands) {
-  if (request.options == ReportingOptions::kAll) return ReportAll(commands, request.timeouts);
+  if (request.options == ReportingOptions::kAll) {
+    return Joined(Descriptors(commands, request.timeouts));
+  }
 
   const auto with_code = std::ranges::find(commands, request.operation_code,
                                            &SupportedCommand::operation_code);
@@ -86,6 +135,30 @@ std::variant<ByteVector, Sense> Report(const ReportSupportedOperationCodes& requ
            command.service_action() == request.service_action;
   });
   return ReportOne(found == commands.end() ? nullptr : &*found, request.timeouts);
+}
+
+bool Concerns(const ReportSupportedOperationCodes& request,
+              std::span<const SupportedCommand> commands) {
+  switch (request.options) {
+    case ReportingOptions::kAll:
+      return false;
+    case ReportingOptions::kWithoutServiceAction:
+      return std::ranges::find(commands, request.operation_code,
+                               &SupportedCommand::operation_code) != commands.end();
+    default:
+      return AreOurs(commands, request.operation_code, request.service_action);
+  }
+}
+
+ByteVector MergeReports(ByteSpan report, bool timeouts,
+                        std::span<const SupportedCommand> commands) {
+  std::vector<ByteVector> merged = Split(report);
+  std::erase_if(merged, [&](const ByteVector& descriptor) {
+    return AreOurs(commands, descriptor[0], LoadBE<uint16_t>(descriptor, 2));
+  });
+  std::ranges::move(Descriptors(commands, timeouts), std::back_inserter(merged));
+  std::ranges::stable_sort(merged, {}, [](const ByteVector& descriptor) { return descriptor[0]; });
+  return Joined(merged);
 }
 
 }  // namespace scsi_pr

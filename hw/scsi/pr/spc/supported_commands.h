@@ -53,4 +53,17 @@ std::variant<ReportSupportedOperationCodes, Sense> ParseReportSupportedOperation
 std::variant<ByteVector, Sense> Report(const ReportSupportedOperationCodes& request,
                                        std::span<const SupportedCommand> commands);
 
+// For a device server that stands between initiators and another one, and
+// carries out `commands` in its place: all service actions of their operation
+// codes, but of MAINTENANCE IN only those that it names.
+
+// Whether the request asks for one command, and that is one of ours.
+bool Concerns(const ReportSupportedOperationCodes& request,
+              std::span<const SupportedCommand> commands);
+
+// The parameter data of kAll: what the other one's `report` says, and `commands`
+// in place of what it says about ours, sorted by operation code. `report` may be
+// anything: what is no whole descriptor is dropped.
+ByteVector MergeReports(ByteSpan report, bool timeouts, std::span<const SupportedCommand> commands);
+
 }  // namespace scsi_pr

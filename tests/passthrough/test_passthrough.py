@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from guest.lib import host
+from guest.lib.matrix import Record
 from passthrough import bed
 
 MISSING = "qos-test is not built"
@@ -55,7 +56,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future
         }
 
 
-def test_qtest(qemu: Path, runs: dict[Path, Future[dict[str, str]]], name: str) -> None:
+# What they show for docs/matrix.md.
+CELLS = {
+    "conflict": ("register, reserve", "conflict", "unit attention"),
+    "fence": ("PREEMPT AND ABORT",),
+    "migration": ("migration",),
+}
+
+
+def test_qtest(
+    qemu: Path, runs: dict[Path, Future[dict[str, str]]], name: str, cell: Record
+) -> None:
     trouble = runs[qemu].result().get(name, "did not run")
     if trouble:
         pytest.fail(trouble, pytrace=False)
+    kind, _, test = name.partition("-")
+    for feature in CELLS.get(test, ()):
+        cell(feature, device=f"scsi-{kind}")

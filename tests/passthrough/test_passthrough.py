@@ -20,6 +20,14 @@ from passthrough import bed
 
 MISSING = "qos-test is not built"
 
+# What a test shows for docs/matrix.md, by its name behind that of the device type.
+SHOWN = {
+    "conflict": ("register, reserve", "conflict", "unit attention"),
+    "fence": ("PREEMPT AND ABORT",),
+    "fence-iothread": ("iothread",),
+    "migration": ("migration",),
+}
+
 
 @functools.cache
 def names() -> list[str]:

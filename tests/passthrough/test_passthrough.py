@@ -20,14 +20,6 @@ from passthrough import bed
 
 MISSING = "qos-test is not built"
 
-# What a test shows for docs/matrix.md, by its name behind that of the device type.
-SHOWN = {
-    "conflict": ("register, reserve", "conflict", "unit attention"),
-    "fence": ("PREEMPT AND ABORT",),
-    "fence-iothread": ("iothread",),
-    "migration": ("migration",),
-}
-
 
 @functools.cache
 def names() -> list[str]:
@@ -68,6 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future
 CELLS = {
     "conflict": ("register, reserve", "conflict", "unit attention"),
     "fence": ("PREEMPT AND ABORT",),
+    "fence-iothread": ("iothread",),
     "migration": ("migration",),
 }
 

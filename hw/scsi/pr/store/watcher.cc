@@ -35,9 +35,14 @@ void Watcher::Add(size_t slot, NexusListener* listener) {
                     gate_.published.load()};
 }
 
+// What was published before it leaves is told, whether the bell has been heard
+// or not.
 void Watcher::Remove(size_t slot) {
   const std::lock_guard lock(mutex_);
-  watched_.erase(slot);
+  const auto found = watched_.find(slot);
+  if (found == watched_.end()) return;
+  Tell(slot, &found->second);
+  watched_.erase(found);
 }
 
 void Watcher::StoreFailed(const Status& status) {
@@ -47,25 +52,27 @@ void Watcher::StoreFailed(const Status& status) {
   }
 }
 
-bool Watcher::Deliver() {
-  const std::lock_guard lock(mutex_);
+void Watcher::Tell(size_t index, Watched* watched) const {
   const uint64_t published = gate_.published.load();
   const uint32_t generation = gate_.generation.load();
-  for (auto& [index, watched] : watched_) {
-    const GateSlot& slot = gate_.slots[index];
-    const uint32_t abort_requests = slot.abort_requests();
-    const uint32_t fencings = slot.fencings();
-    const uint32_t preemptions = slot.preemptions();
-    const bool abort = std::exchange(watched.abort_requests, abort_requests) != abort_requests;
-    const bool fenced = std::exchange(watched.fencings, fencings) != fencings;
-    uint32_t preempted = preemptions - std::exchange(watched.preemptions, preemptions);
-    const uint64_t changes = published - std::exchange(watched.published, published);
-    if (watched.listener == nullptr) continue;
-    if (abort) watched.listener->AbortTasks();
-    if (fenced) watched.listener->Fenced();
-    for (; preempted != 0; preempted--) watched.listener->Preempted();
-    if (changes != 0) watched.listener->Changed(published, generation, changes);
-  }
+  const GateSlot& slot = gate_.slots[index];
+  const uint32_t abort_requests = slot.abort_requests();
+  const uint32_t fencings = slot.fencings();
+  const uint32_t preemptions = slot.preemptions();
+  const bool abort = std::exchange(watched->abort_requests, abort_requests) != abort_requests;
+  const bool fenced = std::exchange(watched->fencings, fencings) != fencings;
+  uint32_t preempted = preemptions - std::exchange(watched->preemptions, preemptions);
+  const uint64_t changes = published - std::exchange(watched->published, published);
+  if (watched->listener == nullptr) return;
+  if (abort) watched->listener->AbortTasks();
+  if (fenced) watched->listener->Fenced();
+  for (; preempted != 0; preempted--) watched->listener->Preempted();
+  if (changes != 0) watched->listener->Changed(published, generation, changes);
+}
+
+bool Watcher::Deliver() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [index, watched] : watched_) Tell(index, &watched);
   return !stopping_;
 }
 

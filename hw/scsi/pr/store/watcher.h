@@ -27,7 +27,8 @@ class Watcher {
 
   // Throws std::system_error, with nothing done, if there are no more threads.
   void Add(size_t slot, NexusListener* listener);
-  // Waits for a call to its listener that is under way.
+  // Waits for a call to its listener that is under way, and tells it what it has
+  // not heard yet, on the caller's thread.
   void Remove(size_t slot);
   // Tells all listeners, on the caller's thread.
   void StoreFailed(const Status& status);
@@ -42,6 +43,7 @@ class Watcher {
   };
 
   void Run();
+  void Tell(size_t index, Watched* watched) const;
   // False when it is time to end.
   bool Deliver();
 

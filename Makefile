@@ -17,7 +17,7 @@ help:
 	@echo 'make demo         two VMs share a disk and one fences the other'
 	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
-	@echo 'make check-long   the tests that take an hour: the cluster, long storms (as root)'
+	@echo 'make check-long   the tests that take half an hour: the cluster, long storms (as root)'
 	@echo 'make qemu         QEMU with persistent reservations; the last line is its path'
 	@echo 'make fuzz         each fuzz target for a minute (longer: scripts/fuzz --seconds N)'
 	@echo 'make coverage     how much of spc and core the unit tests reach'

@@ -39,6 +39,7 @@ t=/sys/kernel/config/target
 mkdir -p $t/core/rd_mcp_0/disk
 echo rd_pages=2048 >$t/core/rd_mcp_0/disk/control
 echo 1 >$t/core/rd_mcp_0/disk/enable
+echo 7e4d0000-0000-4000-8000-0000000000d1 >$t/core/rd_mcp_0/disk/wwn/vpd_unit_serial
 for path in 1 2; do
     group=$t/loopback/naa.600000000000000$path/tpgt_1
     mkdir -p $group/lun/lun_0

@@ -72,6 +72,61 @@ static void test_refused(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpstr(error, ==, NULL);
 }
 
+/*
+ * pr-dir: shared disks get the store that their identity names, as the kernel
+ * has it; a private one and a CD-ROM have none.
+ */
+static char *directory;
+
+static void assert_store(const char *id, const char *variable)
+{
+    g_autofree char *wwid = shell("cat /sys/block/$(basename %s)/device/wwid",
+                                  variable);
+    g_autofree char *store = g_strdup_printf("file:%s/%s.pr", directory,
+                                             g_strchomp(wwid));
+    QDict *info = query_device(id);
+
+    g_assert_cmpstr(qdict_get_str(info, "store"), ==, store);
+    qobject_unref(info);
+}
+
+static void test_dir(void *obj, void *data, QGuestAllocator *alloc)
+{
+    QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-scsi-pr'}");
+
+    assert_store("lio", "SCSI_PR_LIO_BLOCK");
+    assert_store("debug", "SCSI_PR_DEBUG_BLOCK");
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(answer, "return")), ==, 2);
+    qobject_unref(answer);
+}
+
+static void add_disk(GString *cmd_line, const char *id, const char *driver,
+                     const char *variable, bool shared)
+{
+    g_string_append_printf(cmd_line, " -blockdev driver=host_device,"
+                           "node-name=node-%s,filename=%s", id,
+                           node(variable));
+    g_string_append_printf(cmd_line, " -device %s,id=%s,drive=node-%s,"
+                           "share-rw=%s", driver, id, id,
+                           shared ? "on" : "off");
+}
+
+static void *setup_dir(GString *cmd_line, void *arg)
+{
+    directory = make_directory();
+    add_ring(cmd_line, 16);
+    g_string_append_printf(cmd_line, " -uuid"
+                           " 7e4d0000-0000-4000-8000-00000000000a"
+                           " -global scsi-block.pr-dir=%s"
+                           " -global scsi-generic.pr-dir=%s",
+                           directory, directory);
+    add_disk(cmd_line, "cd", "scsi-generic", "SCSI_PR_CD_SG", true);
+    add_disk(cmd_line, "debug", "scsi-block", "SCSI_PR_DEBUG_BLOCK", true);
+    add_disk(cmd_line, "private", "scsi-block", "SCSI_PR_LIO_OTHER", false);
+    add_disk(cmd_line, "lio", "scsi-block", "SCSI_PR_LIO_BLOCK", true);
+    return arg;
+}
+
 static void *setup_nothing(GString *cmd_line, void *arg)
 {
     add_ring(cmd_line, 16);
@@ -81,9 +136,11 @@ static void *setup_nothing(GString *cmd_line, void *arg)
 static void register_scsi_pr_passthrough_plug_test(void)
 {
     QOSGraphTestOptions nothing = { .before = setup_nothing };
+    QOSGraphTestOptions dir = { .before = setup_dir };
 
     add_test_group("passthrough-pr-plug-group");
     add_test("passthrough-pr-refused", test_refused, &nothing);
+    add_test("passthrough-pr-dir", test_dir, &dir);
 }
 
 libqos_init(register_scsi_pr_passthrough_plug_test);

@@ -9,28 +9,20 @@
 #include "pr-compat.h"
 #include "pr-answers.h"
 
-static bool scsi_pr_has_str_property(SCSIDevice *dev, const char *name)
-{
-    g_autofree char *value = object_property_get_str(OBJECT(dev), name, NULL);
-
-    return value && *value;
-}
-
 /*
  * Cluster software compares the designators of INQUIRY's device
  * identification page (SPC-3 7.6.3) to tell shared disks apart.
  */
 static bool scsi_pr_check_identity(SCSIDevice *dev, Error **errp)
 {
-    if (!dev->conf.share_rw || dev->wwn ||
-        scsi_pr_has_str_property(dev, "serial") ||
-        scsi_pr_has_str_property(dev, "device_id")) {
+    g_autofree char *identity = scsi_pr_emulated_identity(dev);
+
+    if (!dev->conf.share_rw || identity) {
         return true;
     }
     error_setg(errp, "a shared disk with pr-store needs an identity that is"
                " the same in every VM");
-    error_append_hint(errp, "Set wwn=0x... (recommended), serial= or"
-                      " device_id=.\n");
+    error_append_hint(errp, "%s.\n", scsi_pr_emulated.how_to_identify);
     return false;
 }
 
@@ -130,6 +122,8 @@ static void scsi_pr_allow_emulated_removal(SCSIPRState *s)
 }
 
 const SCSIPRKind scsi_pr_emulated = {
+    .identity = scsi_pr_emulated_identity,
+    .how_to_identify = "Set wwn=0x... (recommended), serial= or device_id=",
     .check = scsi_pr_check_emulated,
     .commands = scsi_pr_device_commands,
     .is_library_command = scsi_pr_is_emulated_command,

@@ -22,6 +22,10 @@ typedef struct SCSIPRState SCSIPRState;
 typedef struct SCSIPRKind {
     /* The device model must have looked at the device before .check. */
     bool attaches_realized;
+    /* NULL: it has none; free with g_free(). Main loop. */
+    char *(*identity)(SCSIDevice *dev);
+    /* What to do then. */
+    const char *how_to_identify;
     /* Whether the device may have a store. */
     bool (*check)(SCSIPRState *s, Error **errp);
     /* The device model's own commands, as far as it does not report them. */
@@ -361,6 +365,11 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp);
  * that have another file, but the same identity, are another disk. Main loop.
  */
 void scsi_pr_dir_medium(SCSIDevice *dev, uint64_t *device, uint64_t *inode);
+
+/* pr-identity.c; for SCSIPRKind */
+
+char *scsi_pr_emulated_identity(SCSIDevice *dev);
+char *scsi_pr_passthrough_identity(SCSIDevice *dev);
 
 /* pr-cdb.c */
 

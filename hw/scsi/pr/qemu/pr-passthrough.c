@@ -180,6 +180,9 @@ static void scsi_pr_note_prevention(SCSIPRState *s, const uint8_t *cdb)
 
 const SCSIPRKind scsi_pr_passthrough = {
     .attaches_realized = true,
+    .identity = scsi_pr_passthrough_identity,
+    .how_to_identify = "The host's disk names itself neither by NAA or EUI-64"
+                       " nor by text: set pr-store=",
     .check = scsi_pr_check_passthrough,
     .commands = scsi_pr_no_commands,
     .is_library_command = scsi_pr_is_passthrough_command,

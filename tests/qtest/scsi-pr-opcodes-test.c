@@ -5,25 +5,10 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/module.h"
+#include "scsi-pr-report.h"
 #include "scsi-pr-setup.h"
 
-#define RSOC 0x0c
 #define BLOCK 512
-
-/* REPORTING OPTIONS, and RCTD beside it */
-enum { ALL, WITHOUT_ACTION, WITH_ACTION, EITHER, RCTD = 0x80 };
-
-static Result report(Bench *b, int target, uint8_t options, uint8_t opcode,
-                     uint16_t action, size_t allocation)
-{
-    uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
-        MAINTENANCE_IN, RSOC, options, opcode
-    };
-
-    stw_be_p(&cdb[4], action);
-    stl_be_p(&cdb[6], allocation);
-    return command(b, target, cdb, NULL, 0, allocation);
-}
 
 /* A command that does no harm, and ends in GOOD if it is supported */
 typedef struct Harmless {

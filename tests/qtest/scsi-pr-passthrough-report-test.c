@@ -7,27 +7,10 @@
 #include "qemu/osdep.h"
 #include "qemu/module.h"
 #include "scsi-pr-passthrough.h"
-
-#define RSOC 0x0c
+#include "scsi-pr-report.h"
 
 /* 4 of SPC-2, 4 actions of IN, 9 of OUT, and this command */
 #define OUR_COMMANDS 18
-
-/* REPORTING OPTIONS, and RCTD beside it */
-enum { ALL, WITHOUT_ACTION, WITH_ACTION, EITHER, RCTD = 0x80 };
-
-/* REPORT SUPPORTED OPERATION CODES (SPC-4 6.35) */
-static Result report(Bench *b, int target, uint8_t options, uint8_t opcode,
-                     uint16_t action, size_t allocation)
-{
-    uint8_t cdb[VIRTIO_SCSI_CDB_SIZE] = {
-        MAINTENANCE_IN, RSOC, options, opcode
-    };
-
-    stw_be_p(&cdb[4], action);
-    stl_be_p(&cdb[6], allocation);
-    return command(b, target, cdb, NULL, 0, allocation);
-}
 
 static bool is_reservation_command(const uint8_t *descriptor)
 {

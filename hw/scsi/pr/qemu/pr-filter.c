@@ -54,6 +54,19 @@ static void scsi_pr_filter_pass_on(SCSIRequest *req, SCSIRequest *inner)
     }
 }
 
+/* Whether there is an answer to correct. */
+static bool scsi_pr_filter_succeeded(SCSIRequest *req, SCSIRequest *inner)
+{
+    if (req->io_canceled) {
+        return false;           /* nobody is waiting for it any more */
+    }
+    if (inner->status != GOOD) {
+        scsi_pr_filter_pass_on(req, inner);
+        return false;
+    }
+    return true;
+}
+
 static void scsi_pr_filter_answer(SCSIRequest *req, const uint8_t *data,
                                   size_t len)
 {
@@ -71,11 +84,7 @@ static void scsi_pr_report_reply(void *opaque, SCSIRequest *inner,
 {
     SCSIRequest *req = opaque;
 
-    if (req->io_canceled) {
-        /* nobody is waiting for it any more */
-    } else if (inner->status != GOOD) {
-        scsi_pr_filter_pass_on(req, inner);
-    } else {
+    if (scsi_pr_filter_succeeded(req, inner)) {
         size_t len;
         uint8_t *merged = scsi_pr_merge_reports(data->data, data->len,
                                                 req->cmd.buf[2] & RCTD, &len);
@@ -113,11 +122,7 @@ static void scsi_pr_mode_reply_all(void *opaque, SCSIRequest *inner,
 {
     SCSIRequest *req = opaque;
 
-    if (req->io_canceled) {
-        /* nobody is waiting for it any more */
-    } else if (inner->status != GOOD) {
-        scsi_pr_filter_pass_on(req, inner);
-    } else {
+    if (scsi_pr_filter_succeeded(req, inner)) {
         scsi_pr_mode_drop_pages(req->cmd.buf, data);
         scsi_pr_mode_correct(req, data);
     }

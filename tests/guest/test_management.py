@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ NOBODY = 65534  # libvirt run by root wants users that only its daemon's package
 UUID = "7e4d0000-0000-4000-8000-00000000000a"
 BY_IDENTITY = "naa.5000c50015ea71ac.pr"
 SECCOMP_MODE_FILTER = 2  # proc(5)
+TIMEOUT = 120
 
 CONFIGURATION = """
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
 seccomp_sandbox = 1
+stdio_handler = "file"
 """
 
 
@@ -90,35 +93,45 @@ class Virsh:
             text=True,
             **become,
         )
+        # Whoever reads what virsh says does not wait longer.
+        self.deadline = threading.Timer(TIMEOUT, self.process.kill)
+        self.deadline.start()
 
     def __enter__(self) -> Virsh:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.deadline.cancel()
         self.process.kill()
         self.process.wait()
         self.errors.close()
 
     def run(self, *commands: str) -> list[str]:
         """Runs them, and ends the session: the lines that they print."""
-        out, _ = self.process.communicate("\n".join(commands) + "\nquit\n", timeout=120)
-        self.errors.seek(0)
-        assert self.process.returncode == 0, self.errors.read()
+        out, _ = self.process.communicate("\n".join(commands) + "\nquit\n")
+        assert self.process.returncode == 0, self.trouble()
         return out.splitlines()
+
+    def trouble(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read()
 
     def query(self, name: str) -> dict[str, Any]:
         """Of the one disk with persistent reservations. The session goes on."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(f"""qemu-monitor-command {name} '{{"execute": "query-scsi-pr"}}'\n""")
+        self.process.stdin.write("echo That was it.\n")
         self.process.stdin.flush()
-        for line in self.process.stdout:
-            found = re.search(r'\{"return":.*', line)
-            if found:
-                (info,) = json.loads(found[0])["return"]
-                assert isinstance(info, dict)
-                return info
-        self.errors.seek(0)
-        raise AssertionError(f"virsh has ended: {self.errors.read()}")
+        said = ""
+        while not said.endswith("That was it.\n"):
+            line = self.process.stdout.readline()
+            assert line, f"virsh has ended: {self.trouble()}"
+            said += line
+        found = re.search(r'\{"return":.*', said)
+        assert found, self.trouble()
+        (info,) = json.loads(found[0])["return"]
+        assert isinstance(info, dict)
+        return info
 
     def create(self, domain: str, directory: Path) -> None:
         path = directory / "domain.xml"

@@ -75,6 +75,11 @@ class Cluster:
         found = self.status(witness).findall("./nodes/node[@online='true'][@unclean='false']")
         return sorted(node.get("name", "") for node in found if node.get("pending") == "false")
 
+    def offline(self, witness: str) -> list[str]:
+        """The nodes that have left, and whose fencing is over."""
+        found = self.status(witness).findall("./nodes/node[@online='false'][@unclean='false']")
+        return [node.get("name", "") for node in found]
+
     def runs_on(self, resource: str, witness: str) -> list[str]:
         """Where a resource is started, in the view of a node."""
         path = f"./resources/resource[@id='{resource}'][@role='Started']/node"

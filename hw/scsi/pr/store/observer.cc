@@ -36,24 +36,26 @@ Observer::Mark Observer::Take() const {
   return mark;
 }
 
-Inspection Observer::Look() {
-  // Marked before it is looked at: what changes meanwhile is seen next time. The
-  // gate may be another one, which has marks of its own.
-  const std::shared_ptr<const GateFile> gate = last_.gate;
-  rung_ = gate ? gate->gate().doorbell.count() : 0;
+// The same marks before and after: what was seen is what they stand for. Else
+// something that came and went again would leave them as they were before.
+void Observer::Inspect() {
+  rung_ = last_.gate ? last_.gate->gate().doorbell.count() : 0;
   mark_ = Take();
-  last_ = Inspect(path_, false);
+  last_ = scsi_pr::Inspect(path_, false);
+  if (!(Take() == *mark_)) mark_.reset();
+}
+
+Inspection Observer::Look() {
+  const std::shared_ptr<const GateFile> gate = last_.gate;
+  Inspect();
+  // Another gate has marks of its own.
   const bool same_gate =
       gate && last_.gate && gate->gate().nonce == std::string(last_.gate->gate().nonce);
-  if (!same_gate && last_.gate) {
-    rung_ = last_.gate->gate().doorbell.count();
-    mark_ = Take();
-    last_ = Inspect(path_, false);
-  }
+  if (!same_gate && last_.gate) Inspect();
   return last_;
 }
 
-bool Observer::Changed() const { return !(Take() == mark_); }
+bool Observer::Changed() const { return !mark_ || !(Take() == *mark_); }
 
 void Observer::Wait() const {
   if (last_.gate) {

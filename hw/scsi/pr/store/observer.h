@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -43,10 +44,11 @@ class Observer {
   };
 
   Mark Take() const;
+  void Inspect();
 
   const std::string path_;
   Inspection last_;
-  Mark mark_;
+  std::optional<Mark> mark_;  // none: what was seen has changed meanwhile
   uint32_t rung_ = 0;
 };
 

@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "scsi/constants.h"
+#include "scsi/utils.h"
 #include "pr-internal.h"
 
 /*
@@ -20,6 +21,16 @@ static void scsi_pr_correct_cdb(SCSICommand *cmd)
     }
 }
 
+/* Whether all of the CDB is there, and we answer it. */
+static bool scsi_pr_is_ours(const SCSIPRKind *kind, uint8_t *buf,
+                            size_t buf_len)
+{
+    int len = buf_len ? scsi_cdb_length(buf) : -1;
+
+    return len > 0 && len <= buf_len &&
+        (kind->is_library_command(buf) || kind->is_answered(buf));
+}
+
 /*
  * A passthrough device has the adapter say how much data there is, which knows
  * it from the initiator. For what we answer the CDB alone counts.
@@ -28,17 +39,14 @@ int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
                       size_t buf_len, void *hba_private)
 {
     const SCSIPRClass *wrapped = scsi_pr_class(dev);
+    int ret;
 
-    if (scsi_pr_state(dev)) {
-        SCSICommand own = {};
-
-        if (scsi_req_parse_cdb(dev, &own, buf, buf_len) == 0 &&
-            (wrapped->kind->is_library_command(buf) ||
-             wrapped->kind->is_answered(buf))) {
-            scsi_pr_correct_cdb(&own);
-            *cmd = own;
-            return 0;
+    if (scsi_pr_state(dev) && scsi_pr_is_ours(wrapped->kind, buf, buf_len)) {
+        ret = scsi_req_parse_cdb(dev, cmd, buf, buf_len);
+        if (ret == 0) {
+            scsi_pr_correct_cdb(cmd);
         }
+        return ret;
     }
     return wrapped->parse_cdb
         ? wrapped->parse_cdb(dev, cmd, buf, buf_len, hba_private)

@@ -53,6 +53,12 @@ def cell(
     return record
 
 
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A disk of a test's own."""
+    return disk.create(tmp_path / "disk.img", size=1 << 20)
+
+
 @pytest.fixture(scope="module")
 def guest(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
     """A guest with one ordinary disk of its own, shared by a module's tests."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from guest.lib import disk, store
+from guest.lib import store
 from guest.lib.disk import Disk
 from guest.lib.scsi import GOOD, Initiator, outcome
 from guest.lib.startup import in_mount_namespace, start, without_override
@@ -31,11 +31,6 @@ KEPT: store.State = {
 }
 
 POWERED_ON = KEPT | {"pr-generation": 0}  # SPC-3 6.11.3
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return disk.create(tmp_path / "disk.img", size=1 << 20)
 
 
 @pytest.fixture

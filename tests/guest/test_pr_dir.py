@@ -22,11 +22,6 @@ Starter = Callable[..., VM]
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return disk.create(tmp_path / "disk.img", size=1 << 20)
-
-
-@pytest.fixture
 def stores(tmp_path: Path) -> Path:
     place = tmp_path / "stores"
     place.mkdir()

@@ -106,28 +106,26 @@ void FindInDatabase(const Evidence& e, const Verdict& verdict, Findings& finding
   }
 }
 
-void FindInGate(const Evidence& e, const Verdict& verdict, const Gate* gate, Findings& findings) {
-  if (gate != nullptr) {
-    if (!e.salvage.gate_nonce) return;  // it may be another one
-    const uint64_t published = gate->published.load();
-    const uint64_t newest = std::max(e.salvage.even.version, e.salvage.odd.version);
-    if (verdict.record && published > newest) {
-      findings.Add(Kind::kCommitsMissing,
-                   "version " + std::to_string(published) +
-                       " was in force, but the newest record is "
-                       "version " +
-                       std::to_string(newest),
-                   "Committed changes are gone. The write-ahead log " + e.path +
-                       "-wal was removed or "
-                       "damaged, or an old copy was put in place.",
-                   kRepair);
-    } else if (verdict.record && published < newest && !verdict.newer_is_lost && !e.used) {
-      findings.Add(Kind::kUnfinishedChange,
-                   "a process died before its change was in force everywhere",
-                   std::string(kNoDamage) + " Whoever uses the store next completes it.");
-    }
-    return;
+// What the sound gate says of the records.
+void ComparePublished(const Evidence& e, const Verdict& verdict, Findings& findings) {
+  if (!e.published || !verdict.record) return;
+  const uint64_t newest = std::max(e.salvage.even.version, e.salvage.odd.version);
+  if (*e.published > newest) {
+    findings.Add(Kind::kCommitsMissing,
+                 "version " + std::to_string(*e.published) +
+                     " was in force, but the newest record is version " + std::to_string(newest),
+                 "Committed changes are gone. The write-ahead log " + e.path +
+                     "-wal was removed or damaged, or an old copy was put in place.",
+                 kRepair);
+  } else if (*e.published < newest && !verdict.newer_is_lost && !e.used) {
+    findings.Add(Kind::kUnfinishedChange,
+                 "a process died before its change was in force everywhere",
+                 std::string(kNoDamage) + " Whoever uses the store next completes it.");
   }
+}
+
+void FindInGate(const Evidence& e, const Verdict& verdict, Findings& findings) {
+  if (e.gate_condition == Condition::kSound) return ComparePublished(e, verdict, findings);
   const std::string path = e.path + "-gate";
   if (e.taken) {
     findings.Add(
@@ -186,11 +184,11 @@ void FindLog(const Evidence& e, Findings& findings) {
 
 }  // namespace
 
-std::vector<Finding> Explain(const Evidence& e, const Verdict& verdict, const Gate* gate) {
+std::vector<Finding> Explain(const Evidence& e, const Verdict& verdict) {
   std::vector<Finding> list;
   Findings findings(&list);
   FindInDatabase(e, verdict, findings);
-  FindInGate(e, verdict, gate, findings);
+  FindInGate(e, verdict, findings);
   FindOwners(e, findings);
   FindLog(e, findings);
   return list;

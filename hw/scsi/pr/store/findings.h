@@ -6,11 +6,12 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "gate/gate.h"
 #include "store/gate_file.h"
 #include "store/salvage.h"
 
@@ -56,12 +57,13 @@ struct Evidence {
   struct stat info = {};
   Salvage salvage = {};
   GateFile::Condition gate_condition = GateFile::Condition::kMissing;
+  // In force when the records were read, by the sound gate; none: it does not say.
+  std::optional<uint64_t> published = {};
   bool taken = false;     // a process that lives has a nexus attached
   bool used = false;      // some process has the database open
   bool log_left = false;  // a write-ahead log that is not empty
 };
 
-// `gate`: the sound one that it has, or null.
-std::vector<Finding> Explain(const Evidence& evidence, const Verdict& verdict, const Gate* gate);
+std::vector<Finding> Explain(const Evidence& evidence, const Verdict& verdict);
 
 }  // namespace scsi_pr

@@ -69,6 +69,35 @@ void InspectMark(const RepairMark& mark, Inspection* inspection) {
                            "scsi-pr check --repair again: it goes on."}};
 }
 
+using SoundGate = std::unique_ptr<const GateFile>;
+
+uint64_t PublishedBy(const SoundGate& gate) { return gate ? gate->gate().published.load() : 0; }
+
+// Reads the database, and around it the gate: what is published meanwhile may be
+// what the records say, or newer. `e->info` is set.
+void GatherEvidence(const RangeLock& locks, bool thorough, Evidence* e, SoundGate* gate) {
+  GateFile::Identity identity{"", GateFile::BootId(), e->info.st_dev, e->info.st_ino, e->info};
+  SoundGate earlier;
+  GateFile::Look(e->path + "-gate", identity, &earlier);
+  uint64_t before = PublishedBy(earlier);
+  e->salvage = ReadWhatIsLeft(e->path, locks, thorough);
+  e->used = locks.DatabaseUser() != 0;
+  e->taken = FileBacking::IsTaken(locks);
+  struct stat log = {};
+  e->log_left = stat((e->path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
+  // A store that names none has none yet. If that cannot be read, any gate of
+  // this file will do to tell who is attached.
+  identity.nonce = e->salvage.gate_nonce.value_or("");
+  if (e->salvage.gate_nonce && identity.nonce.empty()) identity.nonce = "none";
+  e->gate_condition = GateFile::Look(e->path + "-gate", identity, gate);
+  const uint64_t after = PublishedBy(*gate);
+  // A gate that is new shows nothing yet.
+  if (!e->salvage.gate_nonce || after == 0) return;
+  if (!earlier || earlier->gate().nonce != identity.nonce) before = 0;
+  const uint64_t newest = std::max(e->salvage.even.version, e->salvage.odd.version);
+  e->published = std::clamp(newest, before, after);
+}
+
 void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection) {
   Evidence e{.path = inspection->path};
   if (stat(e.path.c_str(), &e.info) != 0) {
@@ -76,33 +105,54 @@ void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection)
         Status::Error(Status::Code::kIo, "cannot use " + e.path + ": " + strerror(errno));
     return;
   }
-  e.salvage = ReadWhatIsLeft(e.path, locks, thorough);
-  e.used = locks.DatabaseUser() != 0;
-  e.taken = FileBacking::IsTaken(locks);
-  struct stat log = {};
-  e.log_left = stat((e.path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
-  // A store that names none has none yet. If that cannot be read, any gate of
-  // this file will do to tell who is attached.
-  std::string nonce = e.salvage.gate_nonce.value_or("");
-  if (e.salvage.gate_nonce && nonce.empty()) nonce = "none";
-  const GateFile::Identity identity{nonce, GateFile::BootId(), e.info.st_dev, e.info.st_ino,
-                                    e.info};
-  std::unique_ptr<const GateFile> gate;
-  e.gate_condition = GateFile::Look(e.path + "-gate", identity, &gate);
+  SoundGate gate;
+  GatherEvidence(locks, thorough, &e, &gate);
   inspection->gate = std::move(gate);
   inspection->status = Refusal(e);
   if (!inspection->status.ok()) return;
   if (inspection->gate) inspection->attached = ListLive(inspection->gate->gate(), locks);
-  std::optional<uint64_t> published;
-  if (inspection->gate && e.salvage.gate_nonce)
-    published = inspection->gate->gate().published.load();
-  // A gate that is new shows nothing yet.
-  if (published == 0) published.reset();
   inspection->schema = e.salvage.schema;
   inspection->identity = e.salvage.identity.value_or("");
-  inspection->verdict = Judge(e.salvage, published);
-  inspection->findings =
-      Explain(e, inspection->verdict, inspection->gate ? &inspection->gate->gate() : nullptr);
+  inspection->verdict = Judge(e.salvage, e.published);
+  inspection->findings = Explain(e, inspection->verdict);
+}
+
+Inspection InspectOnce(const std::string& path, bool thorough) {
+  Inspection inspection;
+  inspection.path = path;
+  Status& status = inspection.status;
+  status = CanonicalizeStorePath(path, &inspection.path);
+  if (status.ok() && access(inspection.path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    status = Status::Error(Status::Code::kInvalid, "there is no store " + inspection.path,
+                           "Name an existing one.");
+  }
+  if (status.ok()) status = RefuseNetworkFileSystem(inspection.path);
+  std::unique_ptr<RangeLock> locks;
+  if (status.ok()) status = RangeLock::OpenToLook(inspection.path, &locks);
+  if (!status.ok()) return inspection;
+  if (const auto mark = RepairInterruptedAt(inspection.path)) {
+    InspectMark(*mark, &inspection);
+  } else {
+    InspectStore(*locks, thorough, &inspection);
+  }
+  return inspection;
+}
+
+// Nothing is to be said about it.
+bool IsPlain(const Inspection& inspection) {
+  return inspection.status.ok() && inspection.findings.empty();
+}
+
+// What others change is read piece by piece, and pieces of different times may
+// contradict each other. What is so is found again; what only seemed so is not,
+// for it comes with another version, or another gate.
+bool FindTheSame(const Inspection& one, const Inspection& other) {
+  const auto same = [](const Finding& a, const Finding& b) {
+    return a.kind == b.kind && a.what == b.what;
+  };
+  return one.status.code() == other.status.code() &&
+         one.status.message() == other.status.message() &&
+         std::ranges::equal(one.findings, other.findings, same);
 }
 
 }  // namespace
@@ -130,22 +180,13 @@ Status Inspection::GetState(State* state) const {
 }
 
 Inspection Inspect(const std::string& path, bool thorough) {
-  Inspection inspection;
-  inspection.path = path;
-  Status& status = inspection.status;
-  status = CanonicalizeStorePath(path, &inspection.path);
-  if (status.ok() && access(inspection.path.c_str(), F_OK) != 0 && errno == ENOENT) {
-    status = Status::Error(Status::Code::kInvalid, "there is no store " + inspection.path,
-                           "Name an existing one.");
-  }
-  if (status.ok()) status = RefuseNetworkFileSystem(inspection.path);
-  std::unique_ptr<RangeLock> locks;
-  if (status.ok()) status = RangeLock::OpenToLook(inspection.path, &locks);
-  if (!status.ok()) return inspection;
-  if (const auto mark = RepairInterruptedAt(inspection.path)) {
-    InspectMark(*mark, &inspection);
-  } else {
-    InspectStore(*locks, thorough, &inspection);
+  constexpr int kAttempts = 20;
+  Inspection inspection = InspectOnce(path, thorough);
+  for (int i = 1; i < kAttempts && !IsPlain(inspection); i++) {
+    Inspection again = InspectOnce(path, thorough);
+    const bool repeated = FindTheSame(inspection, again);
+    inspection = std::move(again);
+    if (repeated) return inspection;
   }
   return inspection;
 }

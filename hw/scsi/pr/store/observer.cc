@@ -38,20 +38,11 @@ Observer::Mark Observer::Take() const {
 
 // The same marks before and after: what was seen is what they stand for. Else
 // something that came and went again would leave them as they were before.
-void Observer::Inspect() {
+Inspection Observer::Look() {
   rung_ = last_.gate ? last_.gate->gate().doorbell.count() : 0;
   mark_ = Take();
-  last_ = scsi_pr::Inspect(path_, false);
+  last_ = Inspect(path_, false);
   if (!(Take() == *mark_)) mark_.reset();
-}
-
-Inspection Observer::Look() {
-  const std::shared_ptr<const GateFile> gate = last_.gate;
-  Inspect();
-  // Another gate has marks of its own.
-  const bool same_gate =
-      gate && last_.gate && gate->gate().nonce == std::string(last_.gate->gate().nonce);
-  if (!same_gate && last_.gate) Inspect();
   return last_;
 }
 

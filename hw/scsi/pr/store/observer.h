@@ -44,7 +44,6 @@ class Observer {
   };
 
   Mark Take() const;
-  void Inspect();
 
   const std::string path_;
   Inspection last_;

@@ -54,11 +54,11 @@ step() {
     say "==> $title ..."
     ("$@") >"$log" 2>&1 </dev/null || rc=$?
     if ((rc)); then
-        printf '    FAILED after %s s; the end of %s:\n' "$(elapsed "$start")" "$log" >&2
+        printf '    FAILED after %s s: %s; the end of %s:\n' "$(elapsed "$start")" "$title" "$log" >&2
         tail -n 30 "$log" | cut -c 1-200 | sed 's/^/    | /' >&2
         return "$rc"
     fi
-    say "    done in $(elapsed "$start") s"
+    say "    done in $(elapsed "$start") s: $title"
 }
 
 # hash_of PATH...: one hash over the names and contents of files and of the

@@ -23,6 +23,7 @@ from guest.lib.scsi import GOOD, Initiator, Reservation, outcome
 from guest.lib.vm import UP_TIMEOUT, VM
 
 KEY_X, KEY_P = 0xABC0001, 0xABC0002
+STORE = f"naa.{disk.WWN[2:]}.pr"  # as pr-dir calls it
 XHCI = ["-device", "qemu-xhci,id=xhci,addr=0x0f"]
 
 # What drivers say when they take an answer for a fault of the adapter.
@@ -49,9 +50,9 @@ class Reader(Initiator):
 
 def shared_disks(directory: Path, adapters: list[Adapter]) -> list[Disk]:
     image = disk.create(directory / "shared.img")
-    store = f"file:{directory}/shared.pr"
+    store = f"file:{directory}/{STORE}"
     peer = Disk(image, "peer", pr_store=store)
-    return [peer] + [Disk(image, f"on-{a.id}", pr_store=store, bus=a.bus) for a in adapters]
+    return [peer, *(adapter.disk(image, store) for adapter in adapters)]
 
 
 def up(vm: VM) -> Iterator[VM]:
@@ -66,7 +67,10 @@ def up(vm: VM) -> Iterator[VM]:
 
 @pytest.fixture(scope="module")
 def pci(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
-    disks = shared_disks(tmp_path_factory.mktemp("adapters"), ADAPTERS)
+    directory = tmp_path_factory.mktemp("adapters")
+    disks = shared_disks(directory, ADAPTERS)
+    # Properties for the disk that one of them makes itself.
+    everywhere = ["-global", f"scsi-hd.pr-dir={directory}", "-global", f"scsi-hd.wwn={disk.WWN}"]
     modules = ["xhci_pci", *dict.fromkeys(adapter.module for adapter in ADAPTERS)]
     # QEMU wants an adapter before its disks.
     before = [*XHCI, *(word for adapter in ADAPTERS for word in adapter.arguments())]
@@ -77,7 +81,7 @@ def pci(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
         kernel="standard",
         modules=modules,
         adapters=before,
-        arguments=["-bios", "qboot.rom"],  # SeaBIOS would try to boot from every disk
+        arguments=[*everywhere, "-bios", "qboot.rom"],  # SeaBIOS would try to boot from every disk
     )
     yield from up(vm)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from .disk import Disk
 from .vm import VM
 
 FIRST_SLOT = 0x10
@@ -21,6 +23,7 @@ class Adapter:
     usb_port: int = 0  # not 0: below the xHCI controller
     has_status: bool = True  # can tell the initiator every SCSI status
     has_no_data: bool = True  # passes commands on that transfer no data
+    is_disk: bool = False  # makes its scsi-hd itself
 
     @property
     def slot(self) -> int:
@@ -36,10 +39,19 @@ class Adapter:
         return self.device.replace("-", "")
 
     def arguments(self) -> list[str]:
+        if self.is_disk:
+            return []
         if self is MMIO:
             return ["-device", f"{self.device},id={self.id}"]
         place = f"bus=xhci.0,port={self.usb_port}" if self.usb_port else f"addr={self.slot:#x}"
         return ["-device", f"{self.device},id={self.id},{place}"]
+
+    def disk(self, image: Path, store: str) -> Disk:
+        """With `store`; a disk that it makes itself gets one, and a name, from -global."""
+        if not self.is_disk:
+            return Disk(image, f"on-{self.id}", pr_store=store, bus=self.bus)
+        place = {"port": self.usb_port}
+        return Disk(image, self.id, self.device, wwn=None, bus="xhci.0", properties=place)
 
     @property
     def sysfs(self) -> str:
@@ -60,6 +72,7 @@ ADAPTERS = [
     Adapter("usb-uas", "uas", usb_port=1),
     # Bulk-only transport says whether a command has failed, no more.
     Adapter("usb-bot", "usb_storage", usb_port=2, has_status=False),
+    Adapter("usb-storage", "usb_storage", usb_port=3, has_status=False, is_disk=True),
 ]
 # Of a machine without PCI.
 MMIO = Adapter("virtio-scsi-device", "virtio_scsi")

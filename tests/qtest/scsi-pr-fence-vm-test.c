@@ -187,10 +187,10 @@ static void interrupt_by_unplug(Bench *b, const Sent *write)
     qtest_qmp_device_del(b->qts, "b");
 }
 
-static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
-                               Interruption *interrupt)
+static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(scsi, alloc);
+    Interruption *interrupt = data;
+    Bench *b = bench_new(obj, alloc);
     Vm *f = fencer_new(b);
     Sent writes[4];
 
@@ -210,22 +210,6 @@ static void check_interruption(QVirtioSCSI *scsi, QGuestAllocator *alloc,
     assert_fences(f);
     vm_free(f);
     bench_free(b);
-}
-
-static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
-{
-    check_interruption(obj, alloc, data);
-}
-
-/* Requests of an adapter that has an iothread */
-static void test_iothread(void *obj, void *data, QGuestAllocator *alloc)
-{
-    check_interruption(&((QVirtioSCSIPCI *)obj)->scsi, alloc, data);
-}
-
-static void test_parked_iothread(void *obj, void *data, QGuestAllocator *alloc)
-{
-    test_parked(&((QVirtioSCSIPCI *)obj)->scsi, data, alloc);
 }
 
 static void setup_b(GString *cmd_line)
@@ -262,18 +246,6 @@ static void *setup_slow(GString *cmd_line, void *arg)
     return arg;
 }
 
-static void *setup_error_iothread(GString *cmd_line, void *arg)
-{
-    g_string_append(cmd_line, " -object iothread,id=io0");
-    return setup_error(cmd_line, arg);
-}
-
-static void *setup_slow_iothread(GString *cmd_line, void *arg)
-{
-    g_string_append(cmd_line, " -object iothread,id=io0");
-    return setup_slow(cmd_line, arg);
-}
-
 static void register_scsi_pr_fence_vm_test(void)
 {
     static const struct {
@@ -287,10 +259,6 @@ static void register_scsi_pr_fence_vm_test(void)
         { "after-unplug", interrupt_by_unplug },
     };
     QOSGraphTestOptions error = { .before = setup_error };
-    QOSGraphTestOptions error_iothread = {
-        .before = setup_error_iothread,
-        .edge.extra_device_opts = "iothread=io0",
-    };
     QOSGraphTestOptions error_tas = { .before = setup_error_tas };
 
     add_test_group("scsi-pr-fence-vm-group");
@@ -298,18 +266,11 @@ static void register_scsi_pr_fence_vm_test(void)
     add_test("scsi-pr-fence-parked-tas", test_parked_tas, &error_tas);
     add_test("scsi-pr-fence-parked-goes-on", test_parked_goes_on, &error);
     add_test("scsi-pr-fence-parked-late", test_parked_late, &error);
-    qos_add_test("scsi-pr-fence-parked-iothread", "virtio-scsi-pci",
-                 test_parked_iothread, &error_iothread);
+    add_iothread_test("scsi-pr-fence-parked-iothread", test_parked, &error);
     for (size_t i = 0; i < ARRAY_SIZE(interruptions); i++) {
         QOSGraphTestOptions slow = {
             .before = setup_slow,
             .arg = interruptions[i].interrupt,
-        };
-
-        QOSGraphTestOptions slow_iothread = {
-            .before = setup_slow_iothread,
-            .arg = interruptions[i].interrupt,
-            .edge.extra_device_opts = "iothread=io0",
         };
         g_autofree char *name = g_strdup_printf("scsi-pr-fence-%s",
                                                 interruptions[i].name);
@@ -319,8 +280,7 @@ static void register_scsi_pr_fence_vm_test(void)
         /* A LOGICAL UNIT RESET in an iothread makes 7.2 itself abort(). */
         if (QEMU_VERSION_MAJOR > 7 ||
             interruptions[i].interrupt != interrupt_by_reset) {
-            qos_add_test(iothread, "virtio-scsi-pci", test_iothread,
-                         &slow_iothread);
+            add_iothread_test(iothread, test_interruption, &slow);
         }
     }
 }

@@ -67,19 +67,52 @@ static inline void run_grouped_test(void *obj, void *arg,
     test->function(((TestGroup *)obj)->scsi, test->result, alloc);
 }
 
-/* As qos_add_test() for "virtio-scsi"; @opts must have @before. */
-static inline void add_test(const char *name, QOSTestFunc function,
-                            const QOSGraphTestOptions *opts)
+static inline GroupedTest *grouped_test_new(QOSTestFunc function,
+                                            const QOSGraphTestOptions *opts)
 {
     GroupedTest *test = g_new0(GroupedTest, 1);
-    QOSGraphTestOptions grouped = *opts;
 
     test->function = function;
     test->before = opts->before;
     test->arg = opts->arg;
+    return test;
+}
+
+/* As qos_add_test() for "virtio-scsi"; @opts must have @before. */
+static inline void add_test(const char *name, QOSTestFunc function,
+                            const QOSGraphTestOptions *opts)
+{
+    QOSGraphTestOptions grouped = *opts;
+
     grouped.before = before_grouped_test;
-    grouped.arg = test;
+    grouped.arg = grouped_test_new(function, opts);
     qos_add_test(name, test_group, run_grouped_test, &grouped);
+}
+
+static inline void *before_iothread_test(GString *cmd_line, void *arg)
+{
+    g_string_append(cmd_line, " -object iothread,id=io0");
+    return before_grouped_test(cmd_line, arg);
+}
+
+static inline void run_iothread_test(void *obj, void *arg,
+                                     QGuestAllocator *alloc)
+{
+    GroupedTest *test = arg;
+
+    test->function(&((QVirtioSCSIPCI *)obj)->scsi, test->result, alloc);
+}
+
+/* As add_test(), where the adapter has an iothread: libqos has one such */
+static inline void add_iothread_test(const char *name, QOSTestFunc function,
+                                     const QOSGraphTestOptions *opts)
+{
+    QOSGraphTestOptions with_iothread = *opts;
+
+    with_iothread.before = before_iothread_test;
+    with_iothread.arg = grouped_test_new(function, opts);
+    with_iothread.edge.extra_device_opts = "iothread=io0";
+    qos_add_test(name, "virtio-scsi-pci", run_iothread_test, &with_iothread);
 }
 
 #endif /* TESTS_QTEST_SCSI_PR_GROUP_H */

@@ -200,7 +200,7 @@ static void test_mode(void *obj, void *data, QGuestAllocator *alloc)
 /* Both where the adapter has an iothread */
 static void test_iothread(void *obj, void *data, QGuestAllocator *alloc)
 {
-    Bench *b = bench_new(&((QVirtioSCSIPCI *)obj)->scsi, alloc);
+    Bench *b = bench_new(obj, alloc);
     g_autoptr(GByteArray) ours = NULL;
     Result r;
 
@@ -279,9 +279,8 @@ static void *setup_beside(GString *cmd_line, void *arg)
     return arg;
 }
 
-static void *setup_iothread(GString *cmd_line, void *arg)
+static void *setup_tas(GString *cmd_line, void *arg)
 {
-    g_string_append(cmd_line, " -object iothread,id=io0");
     setup_debug(cmd_line, arg);
     add_reserved(cmd_line, arg, A, "memory:", ",pr-tas=on");
     return arg;
@@ -307,14 +306,10 @@ static void *setup_pair_debug(GString *cmd_line, void *arg)
 static void register_scsi_pr_passthrough_report_test(void)
 {
     QOSGraphTestOptions scarce = { .before = setup_scarce, .arg = &types[0] };
+    QOSGraphTestOptions tas = { .before = setup_tas, .arg = &types[0] };
 
-    QOSGraphTestOptions iothread = {
-        .before = setup_iothread, .arg = &types[0],
-        .edge.extra_device_opts = "iothread=io0",
-    };
-
-    qos_add_test("passthrough-pr-block-report-iothread", "virtio-scsi-pci",
-                 test_iothread, &iothread);
+    add_iothread_test("passthrough-pr-block-report-iothread", test_iothread,
+                      &tas);
     add_test_group("passthrough-pr-report-group");
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         QOSGraphTestOptions beside = {

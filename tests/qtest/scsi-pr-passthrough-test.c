@@ -188,12 +188,6 @@ static void test_fence(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* Requests of an adapter that has an iothread */
-static void test_fence_iothread(void *obj, void *data, QGuestAllocator *alloc)
-{
-    test_fence(&((QVirtioSCSIPCI *)obj)->scsi, data, alloc);
-}
-
 /* A VM goes to another process of the host with its registration. */
 static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -254,12 +248,6 @@ static void *setup_victim(GString *cmd_line, void *arg)
     return arg;
 }
 
-static void *setup_victim_iothread(GString *cmd_line, void *arg)
-{
-    g_string_append(cmd_line, " -object iothread,id=io0");
-    return setup_victim(cmd_line, arg);
-}
-
 static void *setup_nothing(GString *cmd_line, void *arg)
 {
     add_ring(cmd_line, RING);
@@ -281,13 +269,10 @@ static void register_scsi_pr_passthrough_test(void)
         { "migration", test_migration, setup_nothing },
     };
 
-    QOSGraphTestOptions iothread = {
-        .before = setup_victim_iothread, .arg = &types[0],
-        .edge.extra_device_opts = "iothread=io0",
-    };
+    QOSGraphTestOptions victim = { .before = setup_victim, .arg = &types[0] };
 
-    qos_add_test("passthrough-pr-block-fence-iothread", "virtio-scsi-pci",
-                 test_fence_iothread, &iothread);
+    add_iothread_test("passthrough-pr-block-fence-iothread", test_fence,
+                      &victim);
     add_test_group("passthrough-pr-group");
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         for (size_t j = 0; j < ARRAY_SIZE(tests); j++) {

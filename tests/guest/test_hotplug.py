@@ -19,19 +19,23 @@ from guest.lib.scsi import Initiator, Reservation
 from guest.lib.vm import VM
 
 KEY, OTHER = 0xA, 0xB
+Place = dict[str, int]  # at an adapter
+LUN_1: Place = {"lun": 1}
 
 
 class Plug:
     """A shared disk that comes and goes."""
 
-    def __init__(self, vm: VM, image: Path, uri: str, bus: str = "scsi0.0") -> None:
+    def __init__(
+        self, vm: VM, image: Path, uri: str, bus: str = "scsi0.0", place: Place = LUN_1
+    ) -> None:
         self.vm = vm
         node = {"driver": "raw", "node-name": "shared", "file": {"driver": "file", "filename": str(image)}}
         vm.qmp.execute("blockdev-add", node)
         self.device = {
-            "driver": "scsi-hd", "id": "plugged", "bus": bus, "lun": 1, "drive": "shared",
+            "driver": "scsi-hd", "id": "plugged", "bus": bus, "drive": "shared",
             "share-rw": True, "wwn": int(WWN, 0), "pr-store": uri,
-        }  # fmt: skip
+        } | place  # fmt: skip
 
     def plug(self) -> dict[str, Any]:
         """What query-scsi-pr says of it."""
@@ -91,6 +95,41 @@ def test_unplugged_and_plugged_again(
         vm.close()
 
 
+@pytest.mark.parametrize(
+    ("hba", "module"), [("virtio-scsi-pci", "virtio_scsi"), ("pvscsi", "vmw_pvscsi")]
+)
+def test_disk_of_a_running_guest(
+    qemu: Path, tmp_path: Path, hba: str, module: str, cell: Record
+) -> None:
+    """The adapter tells the guest of its disk, which finds its registration again."""
+    image, uri = disk.create(tmp_path / "disk.img"), f"file:{tmp_path}/disk.pr"
+    with VM(
+        "plug",
+        [Disk(image, pr_store=uri)],
+        binary=qemu,
+        machine="pc",
+        kernel="standard",
+        modules=[module],
+        adapters=["-device", f"{hba},id=hba,addr=0x10"],
+    ) as vm:
+        peer = Initiator(vm)
+        plugged = Plug(vm, image, uri, "hba.0", {"scsi-id": 1})  # pvscsi has no other LUN than 0
+        plugged.plug()
+        x = plugged_disk(vm)
+        good(x.register(KEY), x.reserve(KEY, 6), peer.register(OTHER))
+        plugged.unplug()
+        vm.run(f"while [ -e /sys/block/{Path(x.device).name} ]; do usleep 50000; done", check=True)
+        drain(peer)
+        assert peer.keys() == [KEY, OTHER] and peer.reservation() == Reservation(KEY, 6)
+        good(peer.register(0, OTHER))
+        conflict(peer.write("not registered", 0))
+        plugged.plug()
+        x = plugged_disk(vm)
+        good(x.write("the same nexus, still the holder", 0))
+        conflict(peer.read(0))
+        cell("hot-plug", hba)
+
+
 @pytest.fixture(params=["main loop", "iothread"])
 def adapter_options(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"iothread": "io"} if request.param == "iothread" else {}
@@ -128,8 +167,13 @@ def plug_adapter(plugged: Plug, options: dict[str, str]) -> Initiator:
     qmp = plugged.vm.qmp
     qmp.execute("device_add", {"driver": "virtio-scsi-pci", "id": "hba", "addr": "0x10"} | options)
     plugged.plug()
-    name = "until ls /sys/bus/pci/devices/0000:00:10.0/virtio*/host*/target*/*/block 2>/dev/null; do usleep 50000; done"
-    x = Initiator(plugged.vm, f"/dev/{plugged.vm.run(name, check=True).out.strip()}")
+    return plugged_disk(plugged.vm)
+
+
+def plugged_disk(vm: VM) -> Initiator:
+    """Of the adapter in slot 10h, once the guest has it."""
+    name = "until find /sys/devices -path '*/0000:00:10.0/*/block/sd*' -prune | grep .; do usleep 50000; done"
+    x = Initiator(vm, f"/dev/{Path(vm.run(name, check=True).out.strip()).name}")
     drain(x)
     return x
 

@@ -50,8 +50,8 @@ class Adapter:
         """With `store`; a disk that it makes itself gets one, and a name, from -global."""
         if not self.is_disk:
             return Disk(image, f"on-{self.id}", pr_store=store, bus=self.bus)
-        place = {"port": self.usb_port}
-        return Disk(image, self.id, self.device, wwn=None, bus="xhci.0", properties=place)
+        port: dict[str, object] = {"port": self.usb_port}
+        return Disk(image, self.id, self.device, wwn=None, bus="xhci.0", properties=port)
 
     @property
     def sysfs(self) -> str:

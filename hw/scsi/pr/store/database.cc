@@ -2,7 +2,6 @@
 #include "store/database.h"
 
 #include <fcntl.h>
-#include <glib.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,30 +11,21 @@
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <vector>
 
 #include "core/document.h"
 #include "store/schema.h"
 #include "store/statement.h"
 #include "store/store.h"
-#include "store/temporary.h"
 
 namespace scsi_pr {
 
 namespace {
 
-static_assert(Database::kApplicationId == 1935888466 && Database::kSchema == 2);
-
 // A full store is smaller by far: what is larger is a disk image, say, whose
 // name was given by mistake.
 constexpr off_t kMostBytes = off_t{256} << 20;
 constexpr std::string_view kMagic{"SQLite format 3\0", 16};
-
-std::string RandomUuid() {
-  gchar* uuid = g_uuid_string_random();
-  std::string text = uuid;
-  g_free(uuid);
-  return text;
-}
 
 struct StoredRecord {
   uint64_t version;
@@ -45,12 +35,6 @@ struct StoredRecord {
 
 StoredRecord ReadRow(Statement& statement) {
   return {static_cast<uint64_t>(statement.Integer(0)), statement.Text(1), statement.Text(2)};
-}
-
-Status CannotCreate(const std::string& path, int error) {
-  return Status::Error(Status::Code::kIo, "cannot create " + path + ": " + strerror(error),
-                       "The user that runs QEMU must be able to write to its directory, and there "
-                       "must be room.");
 }
 
 // SQLite explains damage in several lines; a message has one.
@@ -116,42 +100,6 @@ Status Database::QueryInteger(const char* sql, int64_t* value) {
   if (statement.Step() != SQLITE_ROW) return Failure();
   *value = statement.Integer(0);
   return Status();
-}
-
-Status Database::Create(const std::string& path) {
-  std::string temporary;
-  const int fd = CreateTemporary(path, &temporary);
-  if (fd < 0) {
-    return CannotCreate(path, errno);
-  }
-  close(fd);
-  Status status = Build(temporary, Record{1, State{}, {}}, Record{0, State{}, {}}, "");
-  // link() does not replace: if another process was faster, its store stays.
-  if (status.ok() && link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) {
-    status = CannotCreate(path, errno);
-  }
-  unlink(temporary.c_str());
-  return status.ok() ? SyncDirectoryOf(path) : status;
-}
-
-Status Database::Build(const std::string& path, const Record& newest, const Record& older,
-                       const std::string& identity) {
-  Status status;
-  {
-    Database database(path);
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    const bool opened = sqlite3_open_v2(path.c_str(), &database.db_, flags, nullptr) == SQLITE_OK;
-    status = opened ? database.SetDurable(true) : database.Failure();
-    if (status.ok()) status = database.Execute(kCreateSql);
-    if (status.ok()) status = database.Execute(kSchema2Sql);
-    if (status.ok()) status = database.WriteIdentity(identity.empty() ? RandomUuid() : identity);
-    if (status.ok()) status = database.WriteRecord(older);
-    if (status.ok()) status = database.WriteRecord(newest);
-    // Folds the write-ahead log in. Closing would, too, and not say if it fails.
-    if (status.ok()) status = database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
-  }
-  for (const char* name : {"-journal", "-wal", "-shm"}) unlink((path + name).c_str());
-  return status;
 }
 
 Status Database::CheckForm(const std::string& path) {
@@ -291,32 +239,6 @@ Status Database::ReadText(const char* sql, const char* none, std::string* text) 
 
 bool Database::NeedsUpgrade() { return Refresh().ok() && content_->schema < kSchema; }
 
-Status Database::Upgrade() {
-  Status status = SetDurable(true);
-  if (status.ok()) status = Execute("BEGIN IMMEDIATE");
-  if (!status.ok()) return status;
-  Record record;
-  if (status = Load(&record); status.ok() && content_->schema < kSchema) {
-    status = WriteSchema2(record);
-  }
-  if (status.ok()) status = Execute("COMMIT");
-  if (!status.ok()) static_cast<void>(Execute("ROLLBACK").ok());
-  content_.reset();
-  return status;
-}
-
-// The record is all that is known; it is its own predecessor.
-Status Database::WriteSchema2(const Record& record) {
-  Record older = record;
-  older.version--;
-  Status status = Execute("DROP TABLE logical_unit");
-  if (status.ok()) status = Execute(kSchema2Sql);
-  if (status.ok()) status = WriteIdentity(RandomUuid());
-  if (status.ok()) status = WriteRecord(older);
-  if (status.ok()) status = WriteRecord(record);
-  return status;
-}
-
 Status Database::SetDurable(bool durable) {
   if (durable_ == durable) return Status();
   // NORMAL keeps the database sound through a power loss, FULL also the
@@ -376,12 +298,6 @@ Status Database::LoadIdentity(std::string* uuid) {
   if (Status status = Refresh(); !status.ok()) return status;
   *uuid = content_->identity;
   return Status();
-}
-
-Status Database::WriteIdentity(const std::string& uuid) {
-  Statement statement(db_, "INSERT INTO identity VALUES (1, ?)");
-  statement.Bind(1, uuid);
-  return statement.Step() == SQLITE_DONE ? Status() : Failure();
 }
 
 }  // namespace scsi_pr

@@ -213,7 +213,7 @@ TEST_F(HandOverTest, FencedWhileNobodyOwnsIt) {
   const std::string arrive = HandOver(source());
   Fence();
   EXPECT_EQ(destination().Ask(arrive), "ok");
-  EXPECT_EQ(destination().Ask("heard"), "1 0 0");
+  EXPECT_TRUE(Eventually([&] { return destination().Ask("heard") == "1 0 0"; }));
   EXPECT_EQ(destination().Ask("take-over"), kMaybeFenced);
   EXPECT_FALSE(Writes(destination()));
   EXPECT_TRUE(Eventually([&] { return destination().Ask("heard") == "1 1 1"; }));

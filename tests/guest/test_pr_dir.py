@@ -34,11 +34,15 @@ def vm(qemu: Path, stores: Path) -> Iterator[Starter]:
     started = []
 
     def start_one(
-        name: str, *disks: Disk, arguments: Sequence[str] = (), wrapper: Sequence[str] = ()
+        name: str,
+        *disks: Disk,
+        adapters: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
     ) -> VM:
         one_line = ("-global", f"scsi-hd.pr-dir={stores}")
         options = ["-S", *one_line, *arguments]
-        each = VM(name, disks, binary=qemu, arguments=options, wrapper=wrapper)
+        each = VM(name, disks, binary=qemu, adapters=adapters, arguments=options, wrapper=wrapper)
         started.append(each)
         each.start()
         each.qmp.negotiate()
@@ -107,6 +111,15 @@ def test_only_shared_disks(vm: Starter, image: Path, stores: Path, tmp_path: Pat
         "disk0": f"file:{stores}/naa.5000c50015ea71ac.pr",
         "explicit": explicit,
     }
+
+
+def test_usb_storage(vm: Starter, image: Path, stores: Path) -> None:
+    """It makes its scsi-hd itself, and has share-rw and serial for it."""
+    serial: dict[str, object] = {"serial": "QUORUM-1"}
+    stick = Disk(image, "stick", "usb-storage", wwn=None, bus="xhci.0", properties=serial)
+    one = vm("a", stick, adapters=("-device", "qemu-xhci,id=xhci"))
+    (device,) = one.qmp.execute("query-scsi-pr")
+    assert device["store"] == f"file:{stores}/vendor.QUORUM-1.pr"
 
 
 def test_two_vms_one_store(vm: Starter, image: Path, stores: Path) -> None:

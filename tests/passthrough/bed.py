@@ -60,6 +60,7 @@ cat >/run/nodes <<END
 export SCSI_PR_DEBUG_BLOCK=/dev/$debug SCSI_PR_DEBUG_SG=/dev/$(sg $debug)
 export SCSI_PR_LIO_BLOCK=/dev/$1 SCSI_PR_LIO_SG=/dev/$(sg $1) SCSI_PR_LIO_OTHER=/dev/$2
 export SCSI_PR_CD_SG=/dev/$cd SCSI_PR_SCARCE_BLOCK=/dev/$scarce
+export SCSI_PR_HELPER=@HOME@/qemu-pr-helper
 END
 for disk in $debug $1 $2 $scarce; do until [ -b /dev/$disk ] && [ -c /dev/$(sg $disk) ]; do usleep 50000; done; done
 """
@@ -99,7 +100,7 @@ def libraries(programs: list[Path]) -> set[Path]:
 def initramfs(qemu: Path, path: Path) -> Path:
     """The guest's own, and behind it one with QEMU."""
     archive = guest_image_script().Cpio()
-    programs = [qemu, qos_test(qemu)]
+    programs = [qemu, qos_test(qemu), qemu.parent / "qemu-pr-helper"]
     for program in programs:
         archive.file(f"{HOME}/{program.name}", 0o755, program.read_bytes())
     for library in sorted(libraries(programs)):
@@ -122,7 +123,7 @@ def bed(qemu: Path, directory: Path) -> Iterator[VM]:
     disk = Disk(create(directory / "scarce.img"), share_rw=False)
     arguments = ["-initrd", str(image), "-device", "scsi-cd,bus=scsi0.0"]
     with VM("bed", [disk], binary=qemu, memory=1024, arguments=arguments) as vm:
-        vm.run(DISKS, check=True)
+        vm.run(DISKS.replace("@HOME@", f"/{HOME}"), check=True)
         yield vm
 
 

@@ -8,6 +8,7 @@
 #include "scsi-pr-passthrough.h"
 
 #define RING 64
+#define HELPER "/run/pr-helper" /* of upstream's qemu-pr-helper */
 
 /* Tests with one command line share a QEMU: each ends with nothing reserved. */
 
@@ -56,10 +57,8 @@ static void test_legacy(void *obj, void *data, QGuestAllocator *alloc)
 }
 
 /* Beside it, without pr-store: B's commands reach the disk */
-static void test_plain(void *obj, void *data, QGuestAllocator *alloc)
+static void check_beside(Bench *b)
 {
-    Bench *b = bench_new_settled(obj, alloc);
-
     assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
     assert_disk_has_keys("0xb\n");
     g_assert_cmpuint(ldl_be_p(&pr_in(b, A, READ_KEYS, 64).data[4]), ==, 0);
@@ -67,6 +66,26 @@ static void test_plain(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmphex(ldq_be_p(&pr_in(b, B, READ_KEYS, 64).data[8]), ==, KEY_B);
     assert_good(pr_out(b, B, REGISTER, 0, KEY_B, 0));
     assert_disk_has_keys(NO_KEYS);
+}
+
+static void test_plain(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_settled(obj, alloc);
+
+    check_beside(b);
+    bench_free(b);
+}
+
+/* Likewise; but upstream's pr-manager carries B's commands, and none of A's. */
+static void test_pr_manager(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_settled(obj, alloc);
+
+    check_beside(b);
+    g_free(shell("kill -KILL $(cat " HELPER ".pid) # %s", "SCSI_PR_HELPER"));
+    assert_good(pr_in(b, A, READ_KEYS, 64));
+    assert_good(read_block(b, B, 0));
+    g_assert_cmphex(pr_in(b, B, READ_KEYS, 64).status, !=, GOOD);
     bench_free(b);
 }
 
@@ -239,6 +258,20 @@ static void *setup_beside(GString *cmd_line, void *arg)
     return arg;
 }
 
+static void *setup_pr_manager(GString *cmd_line, void *arg)
+{
+    g_free(shell("rm -f " HELPER ".*; %s --daemon --socket " HELPER ".socket"
+                 " --pidfile " HELPER ".pid", "SCSI_PR_HELPER"));
+    g_string_append(cmd_line, " -object pr-manager-helper,id=helper,path="
+                    HELPER ".socket");
+    add_ring(cmd_line, RING);
+    add_host_medium(cmd_line, ((Type *)arg)->lio);
+    g_string_append(cmd_line, ",pr-manager=helper");
+    add_reserved(cmd_line, arg, A, "memory:", "");
+    add_plain(cmd_line, arg, B);
+    return arg;
+}
+
 static void *setup_victim(GString *cmd_line, void *arg)
 {
     make_file_store();
@@ -264,6 +297,7 @@ static void register_scsi_pr_passthrough_test(void)
         { "conflict", test_conflict, setup_lio_pair },
         { "legacy", test_legacy, setup_lio_pair },
         { "plain", test_plain, setup_beside },
+        { "pr-manager", test_pr_manager, setup_pr_manager },
         { "reserved-by-others", test_reserved_by_others, setup_lio_stop },
         { "fence", test_fence, setup_victim },
         { "migration", test_migration, setup_nothing },

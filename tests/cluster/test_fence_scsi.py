@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guest.lib.agent import Result
-from guest.lib.expect import conflict, good
+from guest.lib.expect import conflict, drain, good
 from guest.lib.scsi import Initiator
 
 from .cluster import CLUSTER_NAME, DEVICE, Cluster, key_of
@@ -35,14 +35,20 @@ def booted(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clu
         cluster.close()
 
 
-@pytest.fixture
-def cluster(booted: Cluster) -> Cluster:
-    """Nothing is registered, and no agent has run."""
-    node, *_ = booted.nodes.values()
+def clear(cluster: Cluster) -> None:
+    """By the administrator. The nodes that were registered get a unit attention condition."""
+    node, *_ = cluster.nodes.values()
     (device,) = node.qmp.execute("query-scsi-pr")
     node.qmp.execute("scsi-pr-clear", {"device": device["path"]})
-    for each in booted.nodes.values():
-        each.run("rm -rf /run/cluster*", check=True)
+
+
+@pytest.fixture
+def cluster(booted: Cluster) -> Cluster:
+    """Nothing is registered, no condition waits, and no agent has run."""
+    clear(booted)
+    for node in booted.nodes.values():
+        drain(Initiator(node, DEVICE))
+        node.run("rm -rf /run/cluster*", check=True)
     return booted
 
 
@@ -68,6 +74,13 @@ def test_on(cluster: Cluster) -> None:
         assert agent(node, "-o monitor").code == 0
         good(Initiator(node, DEVICE).write("member", 0))
     assert cluster.query("node1")["state"]["aptpl"] is False
+
+
+def test_condition_waits(cluster: Cluster) -> None:
+    """The agent gets it out of the way with sg_turs, where that sends a command."""
+    on(cluster)
+    clear(cluster)
+    on(cluster, "--sg_turs-path=/usr/local/sbin/sg_turs")
 
 
 def test_keys_from_names(cluster: Cluster) -> None:

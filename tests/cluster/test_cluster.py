@@ -6,6 +6,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from guest.lib import host
 from guest.lib.expect import conflict, good
 from guest.lib.scsi import Initiator
@@ -13,6 +15,9 @@ from guest.lib.scsi import Initiator
 from .cluster import DEVICE, FENCE_TIMEOUT, FORM_TIMEOUT, Cluster, key_of
 
 ONLY_NEWEST_QEMU = True
+
+# In the fencing of Debian 13's fence_scsi.
+REGISTERS_FIRST = "register_dev(options, dev, host_key)"
 
 
 def test_demo(qemu: Path, tmp_path: Path) -> None:
@@ -31,6 +36,8 @@ def test_network_cut(cluster: Cluster) -> None:
     left, has the service and writes; the other's writes fail."""
     names = list(cluster.nodes)
     node1 = cluster.nodes["node1"]
+    if node1.run(f"grep -q '{REGISTERS_FIRST}' /usr/sbin/fence_scsi").code == 0:
+        pytest.skip("this fence_scsi registers before it preempts: who was fenced first fences back")
     cluster.start()
     node1.await_("both online", lambda: cluster.online("node1") == names, FORM_TIMEOUT)
     cluster.configure()

@@ -6,6 +6,7 @@ The initiator port is the default one, made of -uuid and the device's place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from guest.lib.vm import VM
 KEY, OTHER = 0xA, 0xB
 Place = dict[str, int]  # at an adapter
 LUN_1: Place = {"lun": 1}
+# The disk of the adapter in slot 10h, in sysfs.
+FIND_PLUGGED = "find /sys/devices -path '*/0000:00:10.0/*/block/sd*' -prune | grep ."
 
 
 class Plug:
@@ -95,6 +98,22 @@ def test_unplugged_and_plugged_again(
         vm.close()
 
 
+def comes_goes_and_comes(
+    peer: Initiator, come: Callable[[], Initiator], go: Callable[[], None]
+) -> None:
+    """A disk that is registered, and the holder, is both while it is away and afterwards."""
+    x = come()
+    good(x.register(KEY), x.reserve(KEY, 6), peer.register(OTHER))
+    go()
+    drain(peer)
+    assert peer.keys() == [KEY, OTHER] and peer.reservation() == Reservation(KEY, 6)
+    good(peer.register(0, OTHER))
+    conflict(peer.write("not registered", 0))
+    x = come()
+    good(x.write("the same nexus, still the holder", 0))
+    conflict(peer.read(0))
+
+
 @pytest.mark.parametrize(
     ("hba", "module"), [("virtio-scsi-pci", "virtio_scsi"), ("pvscsi", "vmw_pvscsi")]
 )
@@ -114,19 +133,16 @@ def test_disk_of_a_running_guest(
     ) as vm:
         peer = Initiator(vm)
         plugged = Plug(vm, image, uri, "hba.0", {"scsi-id": 1})  # pvscsi has no other LUN than 0
-        plugged.plug()
-        x = plugged_disk(vm)
-        good(x.register(KEY), x.reserve(KEY, 6), peer.register(OTHER))
-        plugged.unplug()
-        vm.run(f"while [ -e /sys/block/{Path(x.device).name} ]; do usleep 50000; done", check=True)
-        drain(peer)
-        assert peer.keys() == [KEY, OTHER] and peer.reservation() == Reservation(KEY, 6)
-        good(peer.register(0, OTHER))
-        conflict(peer.write("not registered", 0))
-        plugged.plug()
-        x = plugged_disk(vm)
-        good(x.write("the same nexus, still the holder", 0))
-        conflict(peer.read(0))
+
+        def come() -> Initiator:
+            plugged.plug()
+            return plugged_disk(vm)
+
+        def go() -> None:
+            plugged.unplug()
+            vm.run(f"while {FIND_PLUGGED}; do usleep 50000; done", check=True)
+
+        comes_goes_and_comes(peer, come, go)
         cell("hot-plug", hba)
 
 
@@ -144,16 +160,9 @@ def test_whole_adapter(
     with VM("plug", [Disk(image, pr_store=uri)], binary=qemu, machine="pc", arguments=arguments) as vm:
         peer = Initiator(vm)
         plugged = Plug(vm, image, uri, bus="hba.0")
-        x = plug_adapter(plugged, adapter_options)
-        good(x.register(KEY), x.reserve(KEY, 6), peer.register(OTHER))
-        unplug_adapter(plugged)
-        drain(peer)
-        assert peer.keys() == [KEY, OTHER] and peer.reservation() == Reservation(KEY, 6)
-        good(peer.register(0, OTHER))
-        conflict(peer.write("not registered", 0))
-        x = plug_adapter(plugged, adapter_options)
-        good(x.write("the same nexus, still the holder", 0))
-        conflict(peer.read(0))
+        comes_goes_and_comes(
+            peer, lambda: plug_adapter(plugged, adapter_options), lambda: unplug_adapter(plugged)
+        )
         # Fenced while it is away: it comes back as nobody.
         unplug_adapter(plugged)
         good(peer.register(OTHER), peer.preempt_and_abort(OTHER, KEY))
@@ -172,8 +181,8 @@ def plug_adapter(plugged: Plug, options: dict[str, str]) -> Initiator:
 
 def plugged_disk(vm: VM) -> Initiator:
     """Of the adapter in slot 10h, once the guest has it."""
-    name = "until find /sys/devices -path '*/0000:00:10.0/*/block/sd*' -prune | grep .; do usleep 50000; done"
-    x = Initiator(vm, f"/dev/{Path(vm.run(name, check=True).out.strip()).name}")
+    found = vm.run(f"until {FIND_PLUGGED}; do usleep 50000; done", check=True)
+    x = Initiator(vm, f"/dev/{Path(found.out.strip()).name}")
     drain(x)
     return x
 

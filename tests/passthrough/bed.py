@@ -60,7 +60,6 @@ cat >/run/nodes <<END
 export SCSI_PR_DEBUG_BLOCK=/dev/$debug SCSI_PR_DEBUG_SG=/dev/$(sg $debug)
 export SCSI_PR_LIO_BLOCK=/dev/$1 SCSI_PR_LIO_SG=/dev/$(sg $1) SCSI_PR_LIO_OTHER=/dev/$2
 export SCSI_PR_CD_SG=/dev/$cd SCSI_PR_SCARCE_BLOCK=/dev/$scarce
-export SCSI_PR_HELPER=@HOME@/qemu-pr-helper
 END
 for disk in $debug $1 $2 $scarce; do until [ -b /dev/$disk ] && [ -c /dev/$(sg $disk) ]; do usleep 50000; done; done
 """
@@ -123,7 +122,7 @@ def bed(qemu: Path, directory: Path) -> Iterator[VM]:
     disk = Disk(create(directory / "scarce.img"), share_rw=False)
     arguments = ["-initrd", str(image), "-device", "scsi-cd,bus=scsi0.0"]
     with VM("bed", [disk], binary=qemu, memory=1024, arguments=arguments) as vm:
-        vm.run(DISKS.replace("@HOME@", f"/{HOME}"), check=True)
+        vm.run(DISKS, check=True)
         yield vm
 
 
@@ -138,8 +137,8 @@ def run_qtests(vm: VM, names: list[str]) -> dict[str, str]:
     results: dict[str, str] = {}
     while names:
         options = " ".join(f"-p {name}" for name in names)
-        environment = f". /run/nodes; export QTEST_QEMU_BINARY=/{HOME}/qtest-system-x86_64"
-        done = vm.run(f"{environment}; /{HOME}/qos-test --tap -k {options}", timeout=600)
+        programs = f"QTEST_QEMU_BINARY=/{HOME}/qtest-system-x86_64 SCSI_PR_HELPER=/{HOME}/qemu-pr-helper"
+        done = vm.run(f". /run/nodes; export {programs}; /{HOME}/qos-test --tap -k {options}", timeout=600)
         for verdict, name in re.findall(r"^(ok|not ok) \d+ (\S+)", done.out, re.M):
             results[name] = "" if verdict == "ok" else trouble(done.out + done.err)
         left = [name for name in names if name not in results]

@@ -249,12 +249,20 @@ static void *setup_lio_stop(GString *cmd_line, void *arg)
     return setup_lio_pair(cmd_line, arg);
 }
 
-static void *setup_beside(GString *cmd_line, void *arg)
+/* @medium_options: begin with a comma */
+static void add_beside(GString *cmd_line, const Type *type,
+                       const char *medium_options)
 {
     add_ring(cmd_line, RING);
-    add_host_medium(cmd_line, ((Type *)arg)->lio);
-    add_reserved(cmd_line, arg, A, "memory:", "");
-    add_plain(cmd_line, arg, B);
+    add_host_medium(cmd_line, type->lio);
+    g_string_append(cmd_line, medium_options);
+    add_reserved(cmd_line, type, A, "memory:", "");
+    add_plain(cmd_line, type, B);
+}
+
+static void *setup_beside(GString *cmd_line, void *arg)
+{
+    add_beside(cmd_line, arg, "");
     return arg;
 }
 
@@ -264,11 +272,7 @@ static void *setup_pr_manager(GString *cmd_line, void *arg)
                  " --pidfile " HELPER ".pid", "SCSI_PR_HELPER"));
     g_string_append(cmd_line, " -object pr-manager-helper,id=helper,path="
                     HELPER ".socket");
-    add_ring(cmd_line, RING);
-    add_host_medium(cmd_line, ((Type *)arg)->lio);
-    g_string_append(cmd_line, ",pr-manager=helper");
-    add_reserved(cmd_line, arg, A, "memory:", "");
-    add_plain(cmd_line, arg, B);
+    add_beside(cmd_line, arg, ",pr-manager=helper");
     return arg;
 }
 

@@ -109,7 +109,7 @@ void FindInDatabase(const Evidence& e, const Verdict& verdict, Findings& finding
 // What the sound gate says of the records.
 void ComparePublished(const Evidence& e, const Verdict& verdict, Findings& findings) {
   if (!e.published || !verdict.record) return;
-  const uint64_t newest = std::max(e.salvage.even.version, e.salvage.odd.version);
+  const uint64_t newest = e.salvage.newest();
   if (*e.published > newest) {
     findings.Add(Kind::kCommitsMissing,
                  "version " + std::to_string(*e.published) +

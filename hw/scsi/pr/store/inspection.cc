@@ -94,8 +94,7 @@ void GatherEvidence(const RangeLock& locks, bool thorough, Evidence* e, SoundGat
   // A gate that is new shows nothing yet.
   if (!e->salvage.gate_nonce || after == 0) return;
   if (!earlier || earlier->gate().nonce != identity.nonce) before = 0;
-  const uint64_t newest = std::max(e->salvage.even.version, e->salvage.odd.version);
-  e->published = std::clamp(newest, before, after);
+  e->published = std::clamp(e->salvage.newest(), before, after);
 }
 
 void InspectStore(const RangeLock& locks, bool thorough, Inspection* inspection) {

@@ -4,6 +4,7 @@
 // is damaged, without changing the store or keeping anybody from using it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ struct Salvage {
   int64_t schema = 0;
   Part even;
   Part odd;  // both the same for schema 1, which has one
+  uint64_t newest() const { return std::max(even.version, odd.version); }
   std::optional<std::string> gate_nonce;
   std::optional<std::string> identity;  // empty for schema 1
 };

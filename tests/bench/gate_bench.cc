@@ -5,7 +5,10 @@
 // Below 50 ns, whatever their number. The physical limit beside it: two locked
 // read-modify-writes of a word that no other processor wants.
 #include <benchmark/benchmark.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -115,6 +118,30 @@ void TwoLockedUpdates(benchmark::State& state) {
   }
 }
 
+// What a gate would cost whose fencer has the kernel put the memory fence into
+// all other processes: at least a count of the thread's own, twice, and a look at
+// the access between them. And what that costs the fencer.
+void TwoPlainUpdatesAndALook(benchmark::State& state) {
+  std::atomic<uint64_t> count{1};
+  std::atomic<uint32_t> access{1};
+  const auto add = [&count](uint64_t n) {
+    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  };
+  for (auto _ : state) {
+    add(1);
+    benchmark::DoNotOptimize(access.load(std::memory_order_relaxed));
+    add(~uint64_t{0});
+  }
+}
+void Membarrier(benchmark::State& state, int command) {
+  for (auto _ : state) {
+    if (syscall(SYS_membarrier, command, 0, 0) == 0) continue;
+    state.SkipWithError("this kernel refuses it");
+    break;
+  }
+}
+
 void Registrants(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("registrants")->Arg(1)->Arg(1000);
 }
@@ -122,6 +149,9 @@ void Registrants(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(EmptyLoop);
 BENCHMARK(RelaxedLoad);
 BENCHMARK(TwoLockedUpdates);
+BENCHMARK(TwoPlainUpdatesAndALook);
+BENCHMARK_CAPTURE(Membarrier, expedited, MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+BENCHMARK_CAPTURE(Membarrier, global, MEMBARRIER_CMD_GLOBAL);
 BENCHMARK_CAPTURE(Pass, memory_admitted, "memory", true)->Apply(Registrants);
 BENCHMARK_CAPTURE(Pass, memory_denied, "memory", false)->Apply(Registrants);
 BENCHMARK_CAPTURE(Pass, file_admitted, "file", true)->Apply(Registrants);

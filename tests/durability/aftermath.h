@@ -43,9 +43,9 @@ inline State FoundAfterDeathOfAll(const std::string& path) {
   std::shared_ptr<Store> store;
   const Status status = Store::Open("file:" + copy, Store::OpenMode::kExisting, &store);
   EXPECT_TRUE(status.ok()) << status.message();
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   EXPECT_TRUE(store != nullptr && store->Read(&snapshot).ok());
-  return snapshot.state;
+  return snapshot->state;
 }
 
 // Leaves the files of a store that nobody uses as another boot of the host would have

@@ -52,17 +52,17 @@ class FailingDiskTest : public ProcessTest {
 
   // All that anybody can see.
   std::string Seen() {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     const Status status = store_->Read(&snapshot);
     EXPECT_TRUE(status.ok()) << status.message();
-    return EncodeDocument(snapshot.state) + " A " + std::to_string(a_->admission().access()) +
+    return EncodeDocument(snapshot->state) + " A " + std::to_string(a_->admission().access()) +
            " B " + std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") +
            " " + c_->Ask("admits") + ", " + c_->Ask("attention");
   }
   State Read() {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_TRUE(store_->Read(&snapshot).ok());
-    return snapshot.state;
+    return snapshot->state;
   }
   // The change under the fault at its `at`th call; false if it has fewer. If it
   // is refused, nothing has happened.

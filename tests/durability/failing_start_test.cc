@@ -26,9 +26,9 @@ class FailingStartTest : public ::testing::Test {
     if (Status s = Store::Open("file:" + path, Store::OpenMode::kCreate, &store); !s.ok()) return s;
     GateSlot* slot = nullptr;
     if (Status s = store->Attach(A(), "a", nullptr, &slot); !s.ok()) return s;
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     const Status status = store->Read(&snapshot);
-    *state = snapshot.state;
+    *state = snapshot->state;
     store->Detach(slot);
     return status;
   }

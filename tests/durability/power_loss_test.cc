@@ -59,9 +59,9 @@ class RecordedStore {
   }
   void Ended() {
     recorder_.Mark("ended");
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     ASSERT_TRUE(store_->Read(&snapshot).ok());
-    states_.push_back(snapshot.state);
+    states_.push_back(snapshot->state);
   }
 
   const TemporaryDirectory directory_;
@@ -122,15 +122,15 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
   const Status opened = Store::Open("file:" + path, Store::OpenMode::kExisting, &store);
   if (!expectation.made() && opened.code() == Status::Code::kInvalid) return;  // no store yet
   ASSERT_TRUE(opened.ok()) << opened.message();
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   ASSERT_TRUE(store->Read(&snapshot).ok());
-  const State found = snapshot.state;
+  const State found = snapshot->state;
   EXPECT_TRUE(expectation.Allows(found)) << ::testing::PrintToString(found);
   GateSlot* slot = nullptr;
   ASSERT_TRUE(store->Attach(C(), "after the power loss", nullptr, &slot).ok());
   ASSERT_TRUE(store->Read(&snapshot).ok());
-  EXPECT_EQ(snapshot.state, AfterPowerOn(found));
-  EXPECT_EQ(slot->admission().access(), AllowedAccess(snapshot.state, C()));
+  EXPECT_EQ(snapshot->state, AfterPowerOn(found));
+  EXPECT_EQ(slot->admission().access(), AllowedAccess(snapshot->state, C()));
   const Command command = RegisterIgnore(kKeyC).Aptpl();
   Outcome outcome;
   EXPECT_TRUE(store

@@ -75,9 +75,9 @@ struct Subject {
     // Behind the reset, if there was one.
     const ByteVector harmless = {0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0};
     EXPECT_EQ(Execute(*server, harmless).status, ScsiStatus::kGood);
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_TRUE(store->Read(&snapshot).ok());
-    return snapshot.state;
+    return snapshot->state;
   }
   void Send(const Command& command) {
     EXPECT_EQ(Execute(*server, OutCdb(command), OutData(command)).status, ScsiStatus::kGood);

@@ -58,6 +58,7 @@ class ProcessTest : public ::testing::Test {
   }
 
   const TemporaryDirectory directory_;
+  const RuntimeDirectoryOfTest runtime_;
   const std::string path_ = directory_ / "lu.pr";
   const std::string uri_ = "file:" + path_;
 };

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "fixture.h"
-#include "store/inspection.h"
+#include "care/inspection.h"
 
 namespace scsi_pr {
 namespace {
@@ -18,7 +18,7 @@ class InspectionTest : public ProcessTest {
   // What the first of so many looks says that finds something wrong; or nothing.
   std::string Wrong(int looks) const {
     for (int i = 0; i < looks; i++) {
-      const Inspection inspection = Inspect(path_, false);
+      const Inspection inspection = Inspect({path_});
       State state;
       const Status status = inspection.GetState(&state);
       if (!status.ok()) return status.message();

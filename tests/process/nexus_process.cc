@@ -25,7 +25,8 @@
 //   hammer KEY        -> ok, then changes the own key until it is killed
 //   quit
 //
-// The first line it prints is the outcome of opening the store.
+// The first line it prints is the outcome of opening the store, in the runtime directory
+// that the environment names (RUNTIME_DIRECTORY).
 #include <signal.h>
 #include <unistd.h>
 
@@ -148,19 +149,19 @@ std::string Legacy(Process& process, LegacyAction action) {
 }
 
 std::string Keys(Process& process) {
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   if (const Status status = process.store->Read(&snapshot); !status.ok()) return Text(status);
   std::string keys;
-  for (const Registration& registration : snapshot.state.registrations) {
+  for (const Registration& registration : snapshot->state.registrations) {
     keys += (keys.empty() ? "" : ",") + std::to_string(registration.key);
   }
   return keys.empty() ? "-" : keys;
 }
 
 std::string StateOf(Process& process) {
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   const Status status = process.store->Read(&snapshot);
-  return status.ok() ? EncodeDocument(snapshot.state) : Text(status);
+  return status.ok() ? EncodeDocument(snapshot->state) : Text(status);
 }
 
 std::string Attention(Process& process) {
@@ -242,7 +243,9 @@ int main(int argc, char** argv) {
   process.nexus = {*initiator, 1};
   const std::string path = std::string(argv[1]).substr(std::string(argv[1]).find(':') + 1);
   const testing::Watching watching(path, &killer);
-  const Status status = Store::Open(argv[1], Store::OpenMode::kCreate, &process.store);
+  Store::OpenOptions options(Store::OpenMode::kCreate);
+  if (const char* directory = getenv("RUNTIME_DIRECTORY")) options.runtime_directory = directory;
+  const Status status = Store::Open(argv[1], options, &process.store);
   std::cout << Text(status) << std::endl;
   if (!status.ok()) return 1;
   for (std::string line; std::getline(std::cin, line) && line != "quit";) {

@@ -5,7 +5,7 @@
 //   repair-process PATH [NAME]
 //
 // Prints "ok DAMAGED", where the damaged store is, or "error CODE MESSAGE".
-#include "store/repair.h"
+#include "care/repair.h"
 
 #include <csignal>
 #include <iostream>
@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   using namespace scsi_pr;
   if (argc > 2) testing::ArmCrashPoint(argv[2], 1, SIGKILL);
   Repair repair;
-  const Status status = RepairStore(argv[1], &repair);
+  const Status status = RepairStore({argv[1]}, &repair);
   if (status.ok()) {
     std::cout << "ok " << repair.damaged << "\n";
   } else {

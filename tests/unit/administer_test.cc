@@ -204,7 +204,7 @@ TEST_P(AdministerTest, WhoIsAttached) {
   RegisterAll();
   auto fencing = std::async(std::launch::async, [&] { return Preempt(kKeyB); });
   EXPECT_TRUE(Eventually([&] { return store_->Attached()[1].being_fenced; }));
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   EXPECT_TRUE(store_->Read(&snapshot).ok());
   EXPECT_TRUE(snapshot.attached[1].being_fenced);
   b().slot->Leave(*write);
@@ -261,7 +261,7 @@ class FailingStoreTest : public AdministerTest {
   void Remove() { std::filesystem::rename(path_, directory_ / "aside"); }
   void Restore() { std::filesystem::rename(directory_ / "aside", path_); }
   Status Look() {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     return store_->Read(&snapshot);
   }
   // Told to all, once.

@@ -86,9 +86,9 @@ class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
     EXPECT_EQ(Send(C(), Register(0, kKeyC)), ScsiStatus::kGood);
   }
   State Read() {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_TRUE(store_->Read(&snapshot).ok());
-    return snapshot.state;
+    return snapshot->state;
   }
   static bool Writes(Owner& owner) {
     const auto epoch = owner.slot->Enter(AccessClass::kWrite);

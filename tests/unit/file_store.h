@@ -45,9 +45,9 @@ class FileStoreFixture : public ::testing::Test {
         &outcome);
   }
   static State Read(Store& store) {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_TRUE(store.Read(&snapshot).ok());
-    return snapshot.state;
+    return snapshot->state;
   }
   // A registers with APTPL and reserves; then everything is closed.
   void MakeStoreReservedByA() {

@@ -250,7 +250,7 @@ TEST_F(FileStoreTest, ReplacedWhileInUse) {
     fs::rename(path_, directory_ / "aside");
     if (replaced) WriteFile(path_, "another");
     EXPECT_EQ(Send(*store, A(), Reserve(kKeyA, kWE)).code(), Code::kIo);
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_EQ(store->Read(&snapshot).code(), Code::kIo);
     fs::rename(directory_ / "aside", path_);
     EXPECT_EQ(Read(*store), before);
@@ -267,7 +267,7 @@ TEST_F(FileStoreTest, DamagedWhileInUse) {
   ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
   ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
   Sql("UPDATE record_odd SET document = 'x'");
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
   EXPECT_EQ(Send(*store, A(), Clear(kKeyA)).code(), Code::kCorrupt);
   EXPECT_FALSE(b->admission().Admits(AccessClass::kWrite)) << "the reservation is still on";
@@ -366,9 +366,9 @@ int ChangeOnFullDisk(const std::string& directory) {
   Status status = send(key);
   while (status.ok() && key < 10000) status = send(++key);
   if (status.code() != Code::kIo) return 3;
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   if (!store->Read(&snapshot).ok()) return 4;
-  const Registration* kept = snapshot.state.Find(A());
+  const Registration* kept = snapshot->state.Find(A());
   if ((kept == nullptr ? 0 : kept->key) != key - 1) return 5;
   fs::remove(directory + "/filler");
   if (!send(key).ok()) return 6;

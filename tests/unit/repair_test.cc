@@ -250,7 +250,7 @@ TEST_F(RepairTest, OldCopyInPlace) {
   Find({Kind::kCommitsMissing});
   {
     const auto store = Open();
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
     GateSlot* slot = nullptr;
     EXPECT_EQ(store->Attach(B(), "b", nullptr, &slot).code(), Code::kCorrupt);

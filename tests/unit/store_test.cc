@@ -48,10 +48,10 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
     return outcome.status;
   }
   State Read() {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> snapshot;
     const Status status = store_->Read(&snapshot);
     EXPECT_TRUE(status.ok()) << status.message();
-    return snapshot.state;
+    return snapshot->state;
   }
   bool IsFile() const { return std::string(GetParam()) == "file"; }
 
@@ -74,7 +74,7 @@ TEST_P(StoreTest, StartsEmpty) {
 TEST_P(StoreTest, ListsWhoIsAttached) {
   GateSlot* a = Attach(A());
   GateSlot* b = Attach(B());
-  Snapshot snapshot;
+  std::shared_ptr<const Record> snapshot;
   ASSERT_TRUE(store_->Read(&snapshot).ok());
   ASSERT_EQ(snapshot.attached.size(), 2u);
   EXPECT_EQ(snapshot.attached[0].nexus, A());

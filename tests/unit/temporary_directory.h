@@ -15,8 +15,8 @@ namespace scsi_pr::testing {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = ::testing::TempDir() + "scsi-pr-XXXXXX";
+  explicit TemporaryDirectory(const std::string& below = ::testing::TempDir()) {
+    std::string pattern = below + "scsi-pr-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no directory " << pattern;
     path_ = pattern;
   }
@@ -32,6 +32,17 @@ class TemporaryDirectory {
 
  private:
   std::string path_;
+};
+
+// Where the processes of a test have what is in force; it goes with the test, whatever
+// killed processes have left.
+class RuntimeDirectoryOfTest {
+ public:
+  RuntimeDirectoryOfTest() { setenv("RUNTIME_DIRECTORY", path().c_str(), 1); }
+  const std::string& path() const { return directory_.path(); }
+
+ private:
+  const TemporaryDirectory directory_{"/dev/shm/"};
 };
 
 inline std::string ReadFile(const std::string& path) {

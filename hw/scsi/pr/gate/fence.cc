@@ -9,14 +9,7 @@ namespace scsi_pr {
 
 Fence::Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted,
              const State& before, const State& after)
-    : gate_(gate), version_(version), before_(before), after_(after) {
-  for (size_t i = 0; i < Gate::kSlots; i++) {
-    const auto nexus = gate.slots[i].attached_nexus();
-    if (!nexus) continue;
-    const auto covers = [&](const Nexus& whom) { return whom.Covers(*nexus); };
-    if (std::ranges::any_of(preempted, covers)) slots_.push_back(i);
-  }
-}
+    : gate_(gate), version_(version), before_(before), after_(after), preempted_(preempted) {}
 
 bool Fence::Shut() {
   // Everybody who could miss this publisher, should it die, knows before
@@ -24,11 +17,13 @@ bool Fence::Shut() {
   gate_.fencing.store(version_, std::memory_order_seq_cst);
   gate_.doorbell.Ring();
   CrashPoint("fencing");
-  for (const size_t index : slots_) {
+  for (size_t index = 0; index < Gate::kSlots; index++) {
     GateSlot& slot = gate_.slots[index];
-    // It may have detached meanwhile: then nothing of it is on its way.
     const auto nexus = slot.attached_nexus();
-    if (nexus && !slot.BeginDrain(AllowedAccess(after_, *nexus))) return false;
+    const auto covers = [&](const Nexus& whom) { return whom.Covers(*nexus); };
+    if (!nexus || std::ranges::none_of(preempted_, covers)) continue;
+    slots_.push_back(index);
+    if (!slot.BeginDrain(AllowedAccess(after_, *nexus))) return false;
     CrashPoint("shut");
   }
   if (!slots_.empty()) gate_.doorbell.Ring();
@@ -62,11 +57,12 @@ bool Fence::Drain(const Watch& watch) {
   return true;
 }
 
+// All of them: somebody may have come meanwhile.
 void Fence::Reopen() {
-  for (const size_t index : slots_) {
-    GateSlot& slot = gate_.slots[index];
+  for (GateSlot& slot : gate_.slots) {
     const auto nexus = slot.attached_nexus();
-    if (nexus) slot.SetAccess(AllowedAccess(before_, *nexus));
+    if (!nexus) continue;
+    slot.SetAccess(AllowedAccess(before_, *nexus));
     slot.EndFencing(false);
     CrashPoint("reopening");
   }

@@ -6,6 +6,9 @@
 //   if (fence.Shut() && fence.Drain(watch)) commit and Publish(), then GOOD
 //   else fence.Reopen(), and nothing has changed
 //
+// Nobody attaches while gates are shut, opened or published (the members' lock of
+// store/sharing.h); while it drains somebody may, with what both states allow.
+//
 // Shut: the preempted nexuses lose what the new state will take from them, in
 // one step with the count of what they have on its way; their owners are asked
 // to abort what has not reached the medium. A nexus that keeps its access (the
@@ -42,7 +45,7 @@ class Fence {
   // A cluster's software expects an answer well below this.
   static constexpr std::chrono::milliseconds kLate{1000};
 
-  // `version` is that of `after`. The states outlive the fence.
+  // `version` is that of `after`. What is named outlives the fence.
   Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted, const State& before,
         const State& after);
 
@@ -64,6 +67,7 @@ class Fence {
   const uint64_t version_;
   const State& before_;
   const State& after_;
+  const std::vector<Nexus>& preempted_;
   std::vector<size_t> slots_;
 };
 

@@ -30,10 +30,10 @@ static_assert(std::size(kConditions) <= kPlaces);
 constexpr uint64_t VersionOf(uint64_t word) { return word >> kVersionShift; }
 constexpr uint64_t CodesOf(uint64_t word) { return word & ((uint64_t{1} << kVersionShift) - 1); }
 
+// 0 for one that is none of these.
 uint64_t CodeOf(Sense sense) {
-  uint64_t code = 1;
-  while (kConditions[code - 1] != sense) code++;
-  return code;
+  const auto* found = std::ranges::find(kConditions, sense);
+  return found == std::end(kConditions) ? 0 : static_cast<uint64_t>(found - kConditions) + 1;
 }
 
 // `codes` with `code` behind those that are pending, or as they are.

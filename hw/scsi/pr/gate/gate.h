@@ -138,31 +138,52 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 5;
+  static constexpr uint32_t kLayout = 6;
+  // A version is below this: it shares words with other things.
+  static constexpr uint64_t kMostVersions = uint64_t{1} << 40;
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;
   uint32_t slot_count = kSlots;
-  // Who may use it; meaning and lifetime are the store's.
+  // Another one each time that the memory begins anew; empty: it never has.
   char nonce[40] = {};
-  char boot_id[40] = {};
-  uint64_t device = 0;
-  uint64_t inode = 0;
+  // The store that it belongs to: its identity, and its file (st_dev, st_ino).
+  char store[40] = {};
+  std::atomic<uint64_t> store_device{0};
+  std::atomic<uint64_t> store_inode{0};
+  // The version that is committed, and which of two places has its record (Place).
+  std::atomic<uint64_t> in_force{0};
   // The version of the state that all attached slots show.
   std::atomic<uint64_t> published{0};
   std::atomic<uint32_t> generation{0};  // its PRgeneration, for people
-  // A fencing is under way that leads to this version; 0: none. Whoever gets
-  // the store's lock and finds it set follows a publisher that died: the slots
-  // show neither version and must be published again.
+  // A fencing is under way that leads to this version, whose record is in the place
+  // that is not in force; 0: none. Whoever gets the right to change and finds it set
+  // follows a publisher that died: the slots show neither version and must be
+  // published again.
   std::atomic<uint64_t> fencing{0};
-  // Whoever has the store's lock and finds it set follows one whose record was not
-  // saved, or who died while it was: the store has to make sure that it is gone.
-  std::atomic<uint64_t> unsettled{0};
+  // The newest record that the disk is known to have, and in which place (Place); of
+  // a store that has a disk.
+  std::atomic<uint64_t> durable{0};
+  // A version that the disk may have, though it never came in force; 0: none. Whoever
+  // reads the disk next does not believe that record.
+  std::atomic<uint64_t> disowned{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
   // fencings() or preemptions() of its slot tell what; and when another version
   // is published.
   Bell doorbell;
+  // Rings when the right to change, or the members' lock, is free again.
+  Bell released;
   GateSlot slots[kSlots];
+};
+
+// A version, and which of two places has its record, in one word.
+struct Place {
+  uint64_t version = 0;
+  unsigned index = 0;  // 0 or 1
+
+  static Place Of(uint64_t word) { return {word >> 1, static_cast<unsigned>(word & 1)}; }
+  uint64_t word() const { return version << 1 | index; }
+  Place Other(uint64_t other_version) const { return {other_version, 1 - index}; }
 };
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

@@ -88,7 +88,7 @@ Status Clear(Store& store, const Store::Waiting& waiting) {
 
 Status Save(Store& store, std::string* document) {
   Snapshot snapshot;
-  if (Status status = store.Read(&snapshot); !status.ok()) return status;
+  if (Status status = store.Look(&snapshot); !status.ok()) return status;
   *document = EncodeDocument(snapshot.state);
   return Status();
 }
@@ -98,7 +98,7 @@ Status Load(Store& store, std::string_view document, bool force, const Store::Wa
   if (Status status = DecodeDocument(document, &loaded); !status.ok()) return status;
   if (Status status = CheckLoadable(store, loaded); !status.ok()) return status;
   Status refusal;
-  // Judged while nobody can attach or change anything.
+  // Judged while nobody can change anything.
   const auto transition = [&](const State& state) {
     if (!force) refusal = CheckLosers(store, state, loaded, store.Attached());
     return refusal.ok() ? AdministratorLoad(state, loaded)

@@ -117,7 +117,7 @@ void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
 void DeviceServer::Inspect(std::function<void(const nlohmann::json&)> done) {
   Submit([this, done = std::move(done)] {
     Snapshot snapshot;
-    const Status status = store_->Read(&snapshot);
+    const Status status = store_->Look(&snapshot);
     nlohmann::json info = DescribeStore(*store_, status, snapshot);
     info.update(NexusToJson(nexus_));
     info["statistics"] = statistics_.ToJson();
@@ -138,9 +138,9 @@ void DeviceServer::Refused() {
   if ((access & Bit(AccessClass::kTestUnitReady)) != 0) return;
   if (looking_.exchange(true)) return;
   Submit([this] {
-    Snapshot snapshot;
+    std::shared_ptr<const Record> record;
     // What fails here fails again for a command that can say so.
-    static_cast<void>(store_->Read(&snapshot).ok());
+    static_cast<void>(store_->Read(&record).ok());
     looking_ = false;
   });
 }
@@ -174,11 +174,11 @@ Response DeviceServer::ProcessIn(ByteSpan cdb) {
   const auto parsed = ParsePersistentReserveIn(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
   const auto& command = std::get<PersistentReserveIn>(parsed);
-  Snapshot snapshot;
-  if (Status status = store_->Read(&snapshot); !status.ok()) return Failed(status);
-  const Refusal refusal = RefusePersistentReserve(snapshot.state);
+  std::shared_ptr<const Record> record;
+  if (Status status = store_->Read(&record); !status.ok()) return Failed(status);
+  const Refusal refusal = RefusePersistentReserve(record->state);
   if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense};
-  return Data(Report(command.action, snapshot.state, store_->capabilities()),
+  return Data(Report(command.action, record->state, store_->capabilities()),
               command.allocation_length);
 }
 

@@ -41,7 +41,7 @@ Status CanonicalizeStorePath(const std::string& path, std::string* canonical) {
   return Status();
 }
 
-Status RefuseNetworkFileSystem(const std::string& path) {
+Status CheckFileSystemOf(const std::string& path, bool accept) {
   constexpr uint32_t kNetworkTypes[] = {
       0x6969,      // NFS
       0xFE534D42,  // SMB2
@@ -52,7 +52,10 @@ Status RefuseNetworkFileSystem(const std::string& path) {
       0x01161970,  // GFS2
   };
   struct statfs info = {};
-  if (statfs(path.c_str(), &info) != 0) return Status();
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  if (accept || (statfs(path.c_str(), &info) != 0 && statfs(directory.c_str(), &info) != 0)) {
+    return Status();
+  }
   const auto type = static_cast<uint32_t>(info.f_type);
   if (std::ranges::find(kNetworkTypes, type) == std::end(kNetworkTypes)) return Status();
   return Invalid(path + " is on a network or cluster file system",

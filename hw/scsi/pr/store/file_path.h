@@ -14,7 +14,7 @@ namespace scsi_pr {
 Status CanonicalizeStorePath(const std::string& path, std::string* canonical);
 
 // A gate is memory of one kernel. Several hosts on one file would each obey a
-// gate of their own.
-Status RefuseNetworkFileSystem(const std::string& path);
+// gate of their own. `path` may not exist yet.
+Status CheckFileSystemOf(const std::string& path, bool accept);
 
 }  // namespace scsi_pr

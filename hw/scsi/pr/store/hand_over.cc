@@ -5,48 +5,25 @@
 #include <unistd.h>
 
 #include "gate/crash_point.h"
-#include "store/local_store.h"
+#include "store/local_locks.h"
 #include "store/membership.h"
 
 namespace scsi_pr {
 
 size_t LocalStore::IndexOf(const GateSlot& slot) const {
-  return static_cast<size_t>(&slot - backing_->gate().slots);
+  return static_cast<size_t>(&slot - sharing_->gate().slots);
 }
 
 // No other attachment, of any gate, has this name.
 std::string LocalStore::AttachmentOf(const GateSlot& slot) const {
-  return backing_->gate().nonce + ("/" + std::to_string(IndexOf(slot))) + "/" +
+  return sharing_->gate().nonce + ("/" + std::to_string(IndexOf(slot))) + "/" +
          std::to_string(slot.attachment());
-}
-
-// Claims the slot in which somebody else has the nexus attached, if anybody has.
-Status LocalStore::Join(const Nexus& nexus, std::optional<size_t>* index) {
-  const Gate& gate = backing_->gate();
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  for (Pause pause; (*index = FindAttached(gate, nexus)).has_value(); pause()) {
-    switch (backing_->Claim(**index)) {
-      case Backing::ClaimResult::kClaimed:
-        return Status();
-      case Backing::ClaimResult::kOwn:
-        return CheckNexusFree(gate, nexus, uri());
-      case Backing::ClaimResult::kHasHeir:
-        return Status::Error(Status::Code::kInUse,
-                             "I_T nexus " + nexus.initiator.ToText() + ", target port " +
-                                 std::to_string(nexus.target_port) + " of " + uri() +
-                                 " is waited for by another incoming VM already",
-                             "Look for a second QEMU process with -incoming, and stop it.");
-      case Backing::ClaimResult::kLeaving:
-        break;
-    }
-    if (std::chrono::steady_clock::now() >= deadline) return Busy();
-  }
-  return Status();
 }
 
 Status LocalStore::Identify(StoreIdentity* identity) {
   identity->uri = uri();
-  return backing_->Identify(identity);
+  durable_->Identify(identity);
+  return Status();
 }
 
 Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
@@ -56,27 +33,31 @@ Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
   handed->attachment = AttachmentOf(*slot);
   // First: a fencing that begins in between counts as one that came later.
   handed->epoch = slot->admission().epoch();
-  Snapshot snapshot;
-  if (Status status = Read(&snapshot); !status.ok()) return status;
+  RecordPointer record;
+  if (Status status = Read(&record); !status.ok()) return status;
   if (is_owner && !slot->EndTenure()) {
     return Status::Error(Status::Code::kBusy, "commands are still on their way to the medium",
                          "The VM must be stopped, and its requests must have ended.");
   }
   CrashPoint("handing-over");
-  backing_->Disown(IndexOf(*slot));
+  sharing_->Disown(IndexOf(*slot));
   CrashPoint("handed-over");
-  handed->version = snapshot.version;
-  const Registration* registration = snapshot.state.Find(handed->nexus);
+  handed->version = record->version;
+  const Registration* registration = record->state.Find(handed->nexus);
   handed->key = registration == nullptr ? 0 : registration->key;
   handed->unit_attentions = slot->unit_attentions().List();
-  if (handed->store.kind == StoreIdentity::Kind::kMemory) handed->state = std::move(snapshot.state);
+  if (handed->store.kind == StoreIdentity::Kind::kMemory) handed->state = record->state;
   return Status();
 }
 
 // The source's state, and nobody can have changed it since.
-Status LocalStore::PutInPlace(GateSlot* slot, Record* record, HandedOver* handed) {
+Status LocalStore::PutInPlace(GateSlot* slot, HandedOver* handed) {
+  const Right right(*this, std::chrono::steady_clock::now() + kPatience, [] { return false; });
+  if (!right.held()) return right.status();
+  RecordPointer record;
+  if (Status status = LoadPublished(&record); !status.ok()) return status;
   if (*handed->state != record->state) {
-    if (Status status = Commit(record, *handed->state, {}); !status.ok()) return status;
+    if (Status status = Commit(*record, *handed->state, {}, nullptr); !status.ok()) return status;
   }
   handed->attachment = AttachmentOf(*slot);
   handed->epoch = slot->admission().epoch();
@@ -87,14 +68,12 @@ Status LocalStore::PutInPlace(GateSlot* slot, Record* record, HandedOver* handed
 }
 
 Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
-  const ChangeRight right(*this);
-  if (!right.status().ok()) return right.status();
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  backing_->EndHeirship(IndexOf(*slot));
-  if (handed->state) return PutInPlace(slot, &record, handed);
+  sharing_->EndHeirship(IndexOf(*slot));
+  if (handed->state) return PutInPlace(slot, handed);
+  RecordPointer record;
+  if (Status status = Read(&record); !status.ok()) return status;
   const bool goes_on = AttachmentOf(*slot) == handed->attachment;
-  const Registration* registration = record.state.Find(handed->nexus);
+  const Registration* registration = record->state.Find(handed->nexus);
   const bool lost =
       handed->key != 0 && (registration == nullptr || registration->key != handed->key);
   slot->unit_attentions().Insert(
@@ -104,7 +83,7 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
 }
 
 bool LocalStore::TakeOver(GateSlot* slot, Admission::Tenure* tenure) {
-  if (!backing_->TryOwn(IndexOf(*slot))) return false;
+  if (!sharing_->TryOwn(IndexOf(*slot))) return false;
   CrashPoint("taking-over");
   *tenure = slot->BeginTenure(static_cast<uint32_t>(getpid()));
   CrashPoint("taken-over");
@@ -115,7 +94,9 @@ bool LocalStore::MayBeFencedSince(const GateSlot& slot, const HandedOver& handed
   if (AttachmentOf(slot) == handed.attachment) {
     return slot.admission().HasDrained(handed.epoch);
   }
-  return backing_->gate().published.load() != handed.version;
+  // Versions of another memory count other changes.
+  const Gate& gate = sharing_->gate();
+  return !handed.attachment.starts_with(gate.nonce) || gate.published.load() != handed.version;
 }
 
 }  // namespace scsi_pr

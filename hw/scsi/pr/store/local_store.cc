@@ -8,6 +8,7 @@
 
 #include "gate/crash_point.h"
 #include "gate/fence.h"
+#include "store/local_locks.h"
 #include "store/membership.h"
 
 namespace scsi_pr {
@@ -17,47 +18,40 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Step = Failures::Step;
 
-// To publish an older state would let in whom the newer one shuts out.
-Status CommitsMissing(const std::string& uri, const Gate& gate, const Record& record) {
-  return Status::Error(Status::Code::kCorrupt,
-                       uri + " is damaged: version " + std::to_string(gate.published.load()) +
-                           " is in force, but the newest record is version " +
-                           std::to_string(record.version),
-                       "Its write-ahead log was removed, or an old copy was put in its place. What "
-                       "to do: scsi-pr check " + uri);
-}
+// What a power off must not take away.
+bool MustSurvive(const State& state) { return state.aptpl || state.information_lost; }
 
 }  // namespace
 
-bool LocalStore::TryLock() {
-  if (!threads_.try_lock()) return false;
-  if (backing_->TryLock()) return true;
-  threads_.unlock();
-  return false;
+LocalStore::LocalStore(std::string uri, std::shared_ptr<Sharing> sharing,
+                       std::unique_ptr<Durable> durable)
+    : Store(std::move(uri)),
+      sharing_(std::move(sharing)),
+      durable_(std::move(durable)),
+      watcher_(sharing_->gate(), [this] { Repair(); }) {
+  durable_->Follow([this](const Status& status) {
+    static_cast<void>(Noted(Step::kFollow, status).ok());
+  });
 }
 
-void LocalStore::Unlock() {
-  backing_->Unlock();
-  threads_.unlock();
-}
+LocalStore::~LocalStore() { durable_->Follow(nullptr); }
 
-Status LocalStore::Busy() const {
+Status LocalStore::Busy(Locked locked) const {
+  if (locked == Locked::kFailed) {
+    return Status::Error(Status::Code::kIo, "the kernel has no room for a lock of " + uri(),
+                         "Nothing has changed.");
+  }
   return Status::Error(Status::Code::kBusy,
                        uri() + " is being changed by another process that does not finish",
                        "Look for a stopped QEMU process that uses it.");
 }
 
-LocalStore::LocalStore(std::string uri, std::unique_ptr<Backing> backing)
-    : Store(std::move(uri)), backing_(std::move(backing)), watcher_(backing_->gate(), [this] {
-        Repair();
-      }) {}
-
 size_t LocalStore::ForgetTheDead() {
-  return scsi_pr::ForgetTheDead(backing_->gate(), [this](size_t i) { return backing_->IsLive(i); });
+  return scsi_pr::ForgetTheDead(sharing_->gate(), [this](size_t i) { return sharing_->IsLive(i); });
 }
 
 std::vector<Attachment> LocalStore::List(const std::vector<size_t>& slots) const {
-  return ListAttached(backing_->gate(), slots, [this](size_t i) { return backing_->IsLive(i); });
+  return ListAttached(sharing_->gate(), slots, [this](size_t i) { return sharing_->IsLive(i); });
 }
 
 std::vector<Attachment> LocalStore::ListAll() const {
@@ -71,184 +65,135 @@ Status LocalStore::Noted(Step step, Status status) {
   return status;
 }
 
-Status LocalStore::Load(Record* record) {
-  return Noted(Step::kLoad, backing_->Load(record));
+Status LocalStore::InForce(RecordPointer* record) {
+  return Noted(Step::kLoad, sharing_->InForce(record));
 }
 
-// The committed record, in force everywhere, without a legacy reservation that
-// nobody holds any more.
-Status LocalStore::LoadPublished(Record* record) {
-  Settle();
-  if (Status status = Load(record); !status.ok()) return status;
-  Gate& gate = backing_->gate();
-  if (gate.published.load() > record->version) {
-    return Noted(Step::kLoad, CommitsMissing(uri(), gate, *record));
-  }
+bool LocalStore::IsPublished(const Record& record) const {
+  return sharing_->gate().published.load() == record.version;
+}
+
+// A legacy reservation ends with the process of its holder.
+bool LocalStore::HolderIsGone(const State& state) const {
+  if (!state.legacy_holder) return false;
+  const auto index = FindAttached(sharing_->gate(), *state.legacy_holder);
+  return !index || !sharing_->IsLive(*index);
+}
+
+// With the right to change: the committed record, in force everywhere, without a legacy
+// reservation that nobody holds any more.
+Status LocalStore::LoadPublished(RecordPointer* record) {
+  if (Status status = InForce(record); !status.ok()) return status;
+  Gate& gate = sharing_->gate();
   // Who had the right to change before may have died at any point.
-  if (gate.published.load() != record->version || gate.fencing.load() != 0) {
-    Publish(gate, record->version, record->state, record->unit_attentions);
+  if (!IsPublished(**record) || gate.fencing.load() != 0) {
+    const Members members(*this);
+    if (!members.held()) return members.status();
+    const Record& r = **record;
+    Publish(gate, r.version, r.state, r.unit_attentions);
   }
   return ReleaseForTheGone(record);
 }
 
-// A legacy reservation ends with the process of its holder. Only where there
-// is one is it worth asking the kernel who lives.
-Status LocalStore::ReleaseForTheGone(Record* record) {
-  if (!record->state.legacy_holder) return Status();
-  ForgetTheDead();
-  auto outcome = LoseNexusThatIsGone(record->state, backing_->gate());
-  if (!outcome) return Status();
-  return Commit(record, std::move(outcome->state), std::move(outcome->unit_attentions));
-}
-
-// Replaces `*record` by its successor.
-Status LocalStore::Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions) {
-  // Also the change that turns APTPL off: the last valid value counts (5.6.3).
-  const bool durable = record->state.aptpl || state.aptpl;
-  Record next{record->version + 1, std::move(state), std::move(unit_attentions)};
-  Gate& gate = backing_->gate();
-  const uint64_t unsettled = gate.unsettled.exchange(1);
-  if (Status status = Noted(Step::kSave, backing_->Save(next, durable)); !status.ok()) {
-    // Locked by another program: nothing was written.
-    if (status.code() == Status::Code::kBusy) gate.unsettled.store(unsettled);
-    Settle();
-    return status;
+Status LocalStore::ReleaseForTheGone(RecordPointer* record) {
+  if (!HolderIsGone((*record)->state)) return Status();
+  std::optional<Outcome> outcome;
+  {
+    const Members members(*this);
+    if (!members.held()) return members.status();
+    ForgetTheDead();
+    outcome = LoseNexusThatIsGone((*record)->state, sharing_->gate());
   }
-  gate.unsettled.store(0);
+  if (!outcome) return Status();
+  const RecordPointer before = *record;
+  return Commit(*before, std::move(outcome->state), std::move(outcome->unit_attentions), record);
+}
+
+Status LocalStore::Commit(const Record& before, State state,
+                          std::vector<UnitAttention> unit_attentions, RecordPointer* committed) {
+  Record next{durable_->NextVersion(before.version), std::move(state), std::move(unit_attentions)};
+  const bool survives = MustSurvive(before.state) || MustSurvive(next.state);
+  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  return Finish(next, survives, committed);
+}
+
+// The record is staged. Also the change that turns APTPL off must survive: the last valid
+// value counts (5.6.3).
+Status LocalStore::Finish(const Record& next, bool survives, RecordPointer* committed) {
+  if (survives) {
+    if (Status status = Noted(Step::kSave, durable_->Persist(next)); !status.ok()) return status;
+  }
+  const Members members(*this);
+  if (!members.held()) {
+    if (survives) durable_->Revoke(next);
+    return members.status();
+  }
+  sharing_->Enforce();
   CrashPoint("committed");
-  *record = std::move(next);
-  Publish(gate, record->version, record->state, record->unit_attentions);
-  return Status();
+  Publish(sharing_->gate(), next.version, next.state, next.unit_attentions);
+  return committed != nullptr ? sharing_->InForce(committed) : Status();
 }
 
-// Whoever saved last did not see the end of it. While the disk does not let us,
-// the last state is in force all the same.
-void LocalStore::Settle() {
-  Gate& gate = backing_->gate();
-  if (gate.unsettled.load() != 0 && backing_->Settle().ok()) gate.unsettled.store(0);
-}
-
-Status LocalStore::PowerOn(Record* record) {
+// With the right to change. Whatever the disk has, the next power on finds the same: this
+// need not survive.
+Status LocalStore::PowerOnIfFirst(RecordPointer record) {
+  {
+    const Members members(*this);
+    if (!members.held()) return members.status();
+    if (ForgetTheDead() != 0) return Status();
+  }
   State powered_on = AfterPowerOn(record->state);
   if (powered_on == record->state) return Status();
-  return Commit(record, std::move(powered_on), {});
-}
-
-// A slot that nobody has, for a nexus that is attached nowhere.
-Status LocalStore::TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
-                                size_t* index) {
-  if (Status status = CheckNexusFree(backing_->gate(), nexus, uri()); !status.ok()) return status;
-  if (attached == 0) {
-    if (Status status = PowerOn(record); !status.ok()) return status;
-  }
-  if (backing_->TakeSlot(heir, index)) return Status();
-  return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
-                                                 std::to_string(Gate::kSlots) + " are attached");
-}
-
-Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                          NexusListener* listener, GateSlot** slot) {
-  const ChangeRight right(*this);
-  if (!right.status().ok()) return right.status();
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  const bool incoming = mode == AttachMode::kIncoming;
-  std::optional<size_t> joined;
-  const size_t attached = ForgetTheDead();
-  if (Status status = CheckMedium(backing_->gate(), nexus, owner, uri()); !status.ok()) {
-    return status;
-  }
-  if (Status status = incoming ? Join(nexus, &joined) : Status(); !status.ok()) return status;
-  size_t index = joined.value_or(0);
-  if (!joined) {
-    Status status = TakeFreeSlot(nexus, incoming, attached, &record, &index);
-    if (!status.ok()) return status;
-  }
-  try {
-    watcher_.Add(index, listener);
-  } catch (...) {
-    backing_->ReleaseSlot(index);
-    throw;
-  }
-  *slot = &backing_->gate().slots[index];
-  if (joined) return Status();
-  (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner,
-                  AllowedAccess(record.state, nexus), record.version);
-  return Status();
-}
-
-void LocalStore::Detach(GateSlot* slot) {
-  const size_t index = IndexOf(*slot);
-  watcher_.Remove(index);
-  backing_->ReleaseSlot(index);
-}
-
-Status LocalStore::ReadLocked(Snapshot* snapshot) {
-  ForgetTheDead();
-  Record record;
-  if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *snapshot = {record.version, std::move(record.state), ListAll()};
-  return Status();
-}
-
-// Whoever has the right to change may keep it long, for a fencing waits for
-// the commands of others. Until he commits, what is committed is in force.
-Status LocalStore::Read(Snapshot* snapshot) {
-  const auto deadline = Clock::now() + kPatience;
-  for (Pause pause;; pause()) {
-    if (TryLock()) {
-      const Status status = ReadLocked(snapshot);
-      Unlock();
-      return status;
-    }
-    Record record;
-    if (Status status = Load(&record); !status.ok()) return status;
-    // Unless somebody is gone whose legacy reservation has to end first.
-    const bool in_force = backing_->gate().published.load() == record.version;
-    if (in_force && !record.state.legacy_holder) {
-      *snapshot = {record.version, std::move(record.state), ListAll()};
-      return Status();
-    }
-    if (Clock::now() >= deadline) return Noted(Step::kLock, Busy());
-  }
-}
-
-std::vector<Attachment> LocalStore::Attached() {
-  std::vector<Attachment> attached = ListAll();
-  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
-  return attached;
+  Record next{durable_->NextVersion(record->version), std::move(powered_on), {}};
+  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  return Finish(next, false, nullptr);
 }
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
-  const ChangeRight right(*this, waiting.cancelled);
-  if (!right.status().ok()) return right.status();
-  Record record;
+  const Right right(*this, Clock::now() + kPatience, waiting.cancelled);
+  if (!right.held()) return Noted(Step::kLock, right.status());
+  static_cast<void>(Noted(Step::kLock, Status()).ok());
+  RecordPointer record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
-  *outcome = transition(record.state);
-  if (outcome->status != ScsiStatus::kGood || outcome->state == record.state) return Status();
-  if (!outcome->preempted.empty()) return FenceAndCommit(&record, *outcome, waiting);
-  return Commit(&record, outcome->state, outcome->unit_attentions);
+  *outcome = transition(record->state);
+  if (outcome->status != ScsiStatus::kGood || outcome->state == record->state) return Status();
+  if (!outcome->preempted.empty()) return FenceAndCommit(*record, *outcome, waiting);
+  return Commit(*record, outcome->state, outcome->unit_attentions, nullptr);
 }
 
-Status LocalStore::FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting) {
-  Gate& gate = backing_->gate();
-  const State before = record->state;
-  Fence fence(gate, record->version + 1, outcome.preempted, before, outcome.state);
+Status LocalStore::Shut(Fence& fence) {
+  const Members members(*this);
+  if (!members.held()) return members.status();
+  if (fence.Shut()) return Status();
+  return Status::Error(Status::Code::kBusy,
+                       "too many fencings of one nexus on " + uri() + " were given up",
+                       "Its commands have not ended for long. Is its storage hung?");
+}
+
+// If it cannot be had now, whoever has the right to change next opens the gates.
+void LocalStore::Reopen(Fence& fence) {
+  const Members members(*this);
+  if (members.held()) fence.Reopen();
+}
+
+Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
+                                  const Waiting& waiting) {
+  const Record next{durable_->NextVersion(before.version), outcome.state, outcome.unit_attentions};
+  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  Fence fence(sharing_->gate(), next.version, outcome.preempted, before.state, next.state);
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
-                           [this](size_t index) { return backing_->IsOwned(index); },
+                           [this](size_t index) { return sharing_->IsOwned(index); },
                            waiting.cancelled,
                            [&] { waiting.late(List(fence.Pending())); }};
   const auto start = Clock::now();
   waiting.begun();
-  Status status;
-  const bool drained = fence.Shut() && fence.Drain(watch);
+  Status status = Shut(fence);
+  if (status.ok() && !fence.Drain(watch)) status = NotDrained(fence, waiting);
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
-  if (!drained) {
-    status = NotDrained(fence, waiting);
-  } else {
-    status = Commit(record, outcome.state, outcome.unit_attentions);
+  if (status.ok()) {
+    status = Finish(next, MustSurvive(before.state) || MustSurvive(next.state), nullptr);
   }
-  if (!status.ok()) fence.Reopen();
+  if (!status.ok()) Reopen(fence);
   waiting.ended(waited, status);
   return status;
 }
@@ -268,11 +213,40 @@ Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const 
 
 // A fencer that died left gates shut.
 void LocalStore::Repair() {
-  if (!TryLock()) return;  // it lives, or somebody else sees to it
-  Record record;
+  const Right right(*this);
+  if (!right.held()) return;  // it lives, or somebody else sees to it
+  RecordPointer record;
   // An error is told to the listeners.
-  if (backing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
-  Unlock();
+  if (sharing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
+}
+
+// What is committed is in force until the next change commits. Who is about to publish it
+// has the right to change; if nobody has, he has died.
+Status LocalStore::Read(RecordPointer* record) {
+  const auto deadline = Clock::now() + kPatience;
+  const Bell& released = sharing_->gate().released;
+  for (;;) {
+    const uint32_t seen = released.count();
+    if (Status status = InForce(record); !status.ok()) return status;
+    if (IsPublished(**record) && !HolderIsGone((*record)->state)) return Status();
+    const Right right(*this);
+    if (right.held()) return LoadPublished(record);
+    if (Clock::now() >= deadline) return Noted(Step::kLock, right.status());
+    released.Wait(seen, std::chrono::milliseconds(1));
+  }
+}
+
+Status LocalStore::Look(Snapshot* snapshot) {
+  RecordPointer record;
+  if (Status status = InForce(&record); !status.ok()) return status;
+  *snapshot = {record->version, record->state, ListAll()};
+  return Status();
+}
+
+std::vector<Attachment> LocalStore::Attached() {
+  std::vector<Attachment> attached = ListAll();
+  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
+  return attached;
 }
 
 }  // namespace scsi_pr

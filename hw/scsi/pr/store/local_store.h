@@ -3,18 +3,22 @@
 // A store whose nexuses all live on one host and share one gate: how a change
 // becomes effective for all of them, whatever dies in between.
 //
-// A change: take the right to change; load the record, and publish it first if
-// somebody died before he had; apply; with preempted nexuses shut and drain
-// (gate/fence.h); commit; publish; only then the status.
+// A change: take the right to change; publish the committed record first if somebody
+// died before he had; apply; put the record to come where all can see it; with preempted
+// nexuses shut and drain (gate/fence.h); make it durable where APTPL asks for that;
+// commit, by one word; publish; only then the status.
+//
+// Coming and going needs the members' lock, for moments, and not the right to change: a
+// nexus that comes while a fencing waits begins with what both states allow.
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <optional>
 
-#include "store/backing.h"
-#include "store/change_right.h"
+#include "store/durable.h"
 #include "store/failures.h"
+#include "store/sharing.h"
 #include "store/store.h"
 #include "store/watcher.h"
 
@@ -24,9 +28,10 @@ class Fence;
 
 class LocalStore : public Store {
  public:
-  LocalStore(std::string uri, std::unique_ptr<Backing> backing);
+  LocalStore(std::string uri, std::shared_ptr<Sharing> sharing, std::unique_ptr<Durable> durable);
+  ~LocalStore() override;
 
-  Capabilities capabilities() const override { return backing_->capabilities(); }
+  Capabilities capabilities() const override { return durable_->capabilities(); }
   Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override;
   using Store::Attach;
@@ -36,43 +41,56 @@ class LocalStore : public Store {
   Status Arrive(GateSlot* slot, HandedOver* handed) override;
   bool TakeOver(GateSlot* slot, Admission::Tenure* tenure) override;
   bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override;
-  Status Read(Snapshot* snapshot) override;
+  Status Read(std::shared_ptr<const Record>* record) override;
+  Status Look(Snapshot* snapshot) override;
   std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
 
  private:
-  friend class ChangeRight;
+  using RecordPointer = std::shared_ptr<const Record>;
 
-  bool TryLock();
-  void Unlock();
-  Status Busy() const;
+  // A lock among processes, and among the threads of this one.
+  class Right;    // to change
+  class Members;  // members' lock
+
+  Status Busy(Locked locked) const;
   size_t IndexOf(const GateSlot& slot) const;
   std::string AttachmentOf(const GateSlot& slot) const;
-  Status PutInPlace(GateSlot* slot, Record* record, HandedOver* handed);
-  Status Join(const Nexus& nexus, std::optional<size_t>* index);
-  Status TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,
-                      size_t* index);
+  Status PutInPlace(GateSlot* slot, HandedOver* handed);
+  Status Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving);
+  Status TakeSlot(const Nexus& nexus, bool heir, size_t* index);
+  Status TryAttach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                   NexusListener* listener, GateSlot** slot, bool* later);
+  Status AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                        NexusListener* listener, GateSlot** slot, bool* leaving);
+  Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version);
+  Status PowerOnIfFirst(RecordPointer record);
   size_t ForgetTheDead();
   std::vector<Attachment> List(const std::vector<size_t>& slots) const;
   std::vector<Attachment> ListAll() const;
   // `status`; tells the listeners where it is a failure, and news.
   Status Noted(Failures::Step step, Status status);
-  Status Load(Record* record);
-  Status PowerOn(Record* record);
-  Status LoadPublished(Record* record);
-  Status ReleaseForTheGone(Record* record);
-  Status Commit(Record* record, State state, std::vector<UnitAttention> unit_attentions);
-  void Settle();
-  Status FenceAndCommit(Record* record, const Outcome& outcome, const Waiting& waiting);
+  Status InForce(RecordPointer* record);
+  bool IsPublished(const Record& record) const;
+  bool HolderIsGone(const State& state) const;
+  Status LoadPublished(RecordPointer* record);
+  Status ReleaseForTheGone(RecordPointer* record);
+  Status Commit(const Record& before, State state, std::vector<UnitAttention> unit_attentions,
+                RecordPointer* committed);
+  Status Finish(const Record& next, bool survives, RecordPointer* committed);
+  Status FenceAndCommit(const Record& before, const Outcome& outcome, const Waiting& waiting);
+  Status Shut(Fence& fence);
+  void Reopen(Fence& fence);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
-  Status ReadLocked(Snapshot* snapshot);
   void Repair();
 
-  const std::unique_ptr<Backing> backing_;
-  std::mutex threads_;  // the right to change, among the threads of this process
+  const std::shared_ptr<Sharing> sharing_;
+  const std::unique_ptr<Durable> durable_;
+  std::mutex changing_;  // the right to change, among the threads of this process
+  std::mutex members_;   // the members' lock, likewise
   Failures failures_;
-  Watcher watcher_;     // last: its thread uses all of the above
+  Watcher watcher_;      // last: its thread uses all of the above
 };
 
 }  // namespace scsi_pr

@@ -5,12 +5,13 @@
 //
 //   memory:            private to one device
 //   memory:NAME        shared by the devices of this process that say NAME
-//   file:/PATH         shared by all processes of this host (SQLite)
+//   file:/PATH         shared by all processes of this host
 //
-// One Store object serves all devices of a process that name the same store.
-// Every method may be called from any thread; all may block on a disk or on
-// another process, but for Detach(). None blocks longer than kPatience on
-// another process.
+// One Store object serves all devices of a process that name the same store. What is in
+// force is in memory: only Open(), and a change that must survive a power loss, wait for a
+// disk, and no longer than they say.
+// Every method may be called from any thread. None waits longer than kPatience for
+// another process, but for a change that fences; what never waits says so.
 #pragma once
 
 #include <chrono>
@@ -25,6 +26,7 @@
 #include "core/transition.h"
 #include "gate/gate.h"
 #include "store/handed_over.h"
+#include "store/record.h"
 
 namespace scsi_pr {
 
@@ -99,12 +101,22 @@ class Store {
 
   enum class OpenMode {
     kCreate,    // make an empty store if there is none
-    kExisting,  // a tool that looks at a store: kInvalid if there is none
+    kExisting,  // a tool that changes a store: kInvalid if there is none
     kIncoming,  // for a nexus that was handed over: likewise, if it is file:
+  };
+  struct OpenOptions {
+    OpenOptions(OpenMode how) : mode(how) {}
+
+    OpenMode mode;
+    std::string runtime_directory = {};  // of a file: store (store/runtime_directory.h)
+    bool accept_file_system = false;     // likewise: whatever that is
+    // How long opening may wait for the disk.
+    std::chrono::milliseconds patience = kPatience;
   };
 
   // Opens the store that `uri` names.
-  static Status Open(std::string_view uri, OpenMode mode, std::shared_ptr<Store>* store);
+  static Status Open(std::string_view uri, const OpenOptions& options,
+                     std::shared_ptr<Store>* store);
 
   virtual ~Store() = default;
 
@@ -151,11 +163,14 @@ class Store {
   // A legacy reservation whose holder is not attached (any more: its process
   // died, say) is released by whoever next attaches, reads or changes.
 
-  // The last committed state. It is in force when this returns.
-  virtual Status Read(Snapshot* snapshot) = 0;
+  // The last committed state. It is in force when this returns: waits for somebody who is
+  // just publishing it.
+  virtual Status Read(std::shared_ptr<const Record>* record) = 0;
 
-  // Who is attached and lives. Never waits, and may be called by a transition:
-  // until that is in force nobody else attaches.
+  // The last committed state, and who is attached, for people. Never waits.
+  virtual Status Look(Snapshot* snapshot) = 0;
+
+  // Who is attached and lives. Never waits, and may be called by a transition.
   virtual std::vector<Attachment> Attached() = 0;
 
   // Runs `transition` on the current state. If it ends in GOOD its new state

@@ -26,7 +26,7 @@ using Operation = std::function<Status(Store&, const Store::Waiting&)>;
 
 Status Read(Store& store, View* view) {
   Snapshot snapshot;
-  if (Status status = store.Read(&snapshot); !status.ok()) return status;
+  if (Status status = store.Look(&snapshot); !status.ok()) return status;
   view->uri = store.uri();
   view->state = std::move(snapshot.state);
   view->attached = std::move(snapshot.attached);
@@ -70,15 +70,23 @@ void Report(const char* name, const View& before, const View& after, bool as_jso
   }
 }
 
-int Run(const char* name, const std::string& uri, const ChangeOptions& options,
+// In the runtime directory of those who use the store, if anybody does.
+Status OpenStore(const StoreArgument& argument, std::shared_ptr<Store>* store) {
+  Subject subject;
+  if (Status status = SubjectOf(argument, &subject); !status.ok()) return status;
+  Store::OpenOptions options(Store::OpenMode::kExisting);
+  options.accept_file_system = argument.accept_file_system;
+  options.runtime_directory = argument.runtime_directory;
+  const Inspection found = Inspect(subject);
+  if (found.memory) options.runtime_directory = found.memory->directory();
+  return Store::Open(argument.uri, options, store);
+}
+
+int Run(const char* name, const StoreArgument& argument, const ChangeOptions& options,
         const Operation& operation) {
-  std::string path;
-  if (Status status = FilePath(uri, &path); !status.ok()) return Fail(status);
   CatchInterrupts();
   std::shared_ptr<Store> store;
-  if (Status status = Store::Open(uri, Store::OpenMode::kExisting, &store); !status.ok()) {
-    return Fail(status);
-  }
+  if (Status status = OpenStore(argument, &store); !status.ok()) return Fail(status);
   View before;
   View after;
   if (Status status = Read(*store, &before); !status.ok()) return Fail(status);
@@ -109,22 +117,22 @@ Status ReadDocument(const std::string& file, std::string* text) {
 
 }  // namespace
 
-int Load(const std::string& uri, const std::string& file, bool force,
+int Load(const StoreArgument& store, const std::string& file, bool force,
          const ChangeOptions& options) {
   std::string document;
   if (Status status = ReadDocument(file, &document); !status.ok()) return Fail(status);
-  return Run("load", uri, options, [&](Store& store, const Store::Waiting& waiting) {
-    return administration::Load(store, document, force, waiting);
+  return Run("load", store, options, [&](Store& opened, const Store::Waiting& waiting) {
+    return administration::Load(opened, document, force, waiting);
   });
 }
 
-int Clear(const std::string& uri, const ChangeOptions& options) {
-  return Run("clear", uri, options, administration::Clear);
+int Clear(const StoreArgument& store, const ChangeOptions& options) {
+  return Run("clear", store, options, administration::Clear);
 }
 
-int Preempt(const std::string& uri, uint64_t key, const ChangeOptions& options) {
-  return Run("preempt", uri, options, [&](Store& store, const Store::Waiting& waiting) {
-    return administration::Preempt(store, key, waiting);
+int Preempt(const StoreArgument& store, uint64_t key, const ChangeOptions& options) {
+  return Run("preempt", store, options, [&](Store& opened, const Store::Waiting& waiting) {
+    return administration::Preempt(opened, key, waiting);
   });
 }
 

@@ -2,8 +2,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "care/repair.h"
 #include "core/document.h"
-#include "store/repair.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -65,17 +65,17 @@ void Print(const Repair& repair) {
 
 }  // namespace
 
-int Check(const std::string& uri, bool repair, bool as_json) {
-  std::string path;
-  if (Status status = FilePath(uri, &path); !status.ok()) return Fail(status);
-  const Inspection inspection = Inspect(path, true);
+int Check(const StoreArgument& store, bool repair, bool as_json) {
+  Subject subject;
+  if (Status status = SubjectOf(store, &subject); !status.ok()) return Fail(status);
+  const Inspection inspection = Inspect(subject);
   if (!inspection.status.ok()) return Fail(inspection.status);
   json result = ToJson(inspection);
   if (!as_json) Print(inspection);
   int code = inspection.damaged() ? kDamaged : kDone;
   if (repair && inspection.damaged()) {
     Repair repaired;
-    if (Status status = RepairStore(path, &repaired); !status.ok()) return Fail(status);
+    if (Status status = RepairStore(subject, &repaired); !status.ok()) return Fail(status);
     code = kDone;
     if (repaired.done) result["repaired"] = ToJson(repaired);
     if (repaired.done && !as_json) Print(repaired);

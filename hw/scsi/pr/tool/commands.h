@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "tool/common.h"
+
 namespace scsi_pr::tool {
 
 // Look, without using the store.
-int Info(const std::string& uri, bool as_json);
-int List(const std::vector<std::string>& directories, bool as_json);
-int Dump(const std::string& uri);
-int Check(const std::string& uri, bool repair, bool as_json);
-int Watch(const std::string& uri, bool as_json);
+int Info(const StoreArgument& store, bool as_json);
+// `like`: its runtime directory.
+int List(const std::vector<std::string>& directories, const StoreArgument& like, bool as_json);
+int Dump(const StoreArgument& store);
+int Check(const StoreArgument& store, bool repair, bool as_json);
+int Watch(const StoreArgument& store, bool as_json);
 
 // Change, as an administrator (core/administration.h). `timeout`: for commands of
 // those who lose their registration.
@@ -23,8 +26,8 @@ struct ChangeOptions {
   bool as_json = false;
   std::chrono::milliseconds timeout{10000};
 };
-int Load(const std::string& uri, const std::string& file, bool force, const ChangeOptions& options);
-int Clear(const std::string& uri, const ChangeOptions& options);
-int Preempt(const std::string& uri, uint64_t key, const ChangeOptions& options);
+int Load(const StoreArgument& store, const std::string& file, bool force, const ChangeOptions& options);
+int Clear(const StoreArgument& store, const ChangeOptions& options);
+int Preempt(const StoreArgument& store, uint64_t key, const ChangeOptions& options);
 
 }  // namespace scsi_pr::tool

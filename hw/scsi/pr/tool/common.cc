@@ -70,19 +70,16 @@ int FailOperation(const Status& status) {
   return status.code() == Code::kInvalid ? kRefused : ExitFor(status.code());
 }
 
-Status FilePath(const std::string& uri, std::string* path) {
+Status SubjectOf(const StoreArgument& store, Subject* subject) {
+  const std::string& uri = store.uri;
   if (uri.starts_with("file:")) {
-    *path = uri.substr(5);
+    *subject = {uri.substr(5), store.runtime_directory, store.accept_file_system};
     return Status();
   }
   if (uri.starts_with("memory:")) {
     return Invalid(uri + " is in the memory of one QEMU, which no other program can look into",
                    "Use QMP's query-scsi-pr, scsi-pr-save, scsi-pr-load, scsi-pr-preempt or "
                    "scsi-pr-clear there.");
-  }
-  if (uri.starts_with("etcd:")) {
-    return Invalid(uri + " would be a store over several hosts; this version has none",
-                   "Known is file:/PATH.");
   }
   return Invalid("\"" + uri + "\" is no store URI",
                  uri.starts_with('/') ? "Write file:" + uri : "Known is file:/PATH.");
@@ -92,15 +89,15 @@ Status MakeView(const Inspection& inspection, View* view) {
   view->uri = "file:" + inspection.path;
   if (Status status = inspection.GetState(&view->state); !status.ok()) return status;
   view->identity = inspection.identity;
-  view->version = inspection.verdict.record->version;
+  view->version = inspection.version;
   view->attached = inspection.attached;
   return Status();
 }
 
-Status ReadView(const std::string& uri, View* view) {
-  std::string path;
-  if (Status status = FilePath(uri, &path); !status.ok()) return status;
-  return MakeView(Inspect(path, false), view);
+Status ReadView(const StoreArgument& store, View* view) {
+  Subject subject;
+  if (Status status = SubjectOf(store, &subject); !status.ok()) return status;
+  return MakeView(Inspect(subject), view);
 }
 
 void CatchInterrupts() {

@@ -10,9 +10,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "care/inspection.h"
 #include "core/state.h"
 #include "core/status.h"
-#include "store/inspection.h"
 #include "store/store.h"
 
 namespace scsi_pr::tool {
@@ -40,11 +40,18 @@ struct View {
   std::vector<Attachment> attached;
 };
 
+// Which store, as the command line says it.
+struct StoreArgument {
+  std::string uri;
+  std::string runtime_directory = {};  // empty: wherever it may be
+  bool accept_file_system = false;
+};
+
 // kInvalid, saying why, for stores that only QEMU itself can look at.
-Status FilePath(const std::string& uri, std::string* path);
+Status SubjectOf(const StoreArgument& store, Subject* subject);
 Status MakeView(const Inspection& inspection, View* view);
 // Looks at the store without using it.
-Status ReadView(const std::string& uri, View* view);
+Status ReadView(const StoreArgument& store, View* view);
 
 // Stops what it is about to do when the user interrupts; until then signals end
 // the program as usual.

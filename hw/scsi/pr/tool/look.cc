@@ -19,29 +19,19 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kSuffixesOfOthers[] = {"-gate", "-wal", "-shm"};
-
-// Not what lies beside a store, nor what a repair has kept of it.
-bool IsBesideAStore(const fs::path& path) {
-  const std::string name = path.filename();
-  for (const char* suffix : kSuffixesOfOthers) {
-    if (name.ends_with(suffix)) return true;
-  }
+// Not what a repair has kept of a store, nor one that is being made.
+bool IsBesideAStore(const std::string& name) {
   return name.find(".damaged-") != std::string::npos || name.find(".new-") != std::string::npos;
 }
 
-// Databases of ours; of what is damaged, what has a gate.
+// By how it begins, or by its name if that is damaged.
 bool IsStore(const fs::path& path) {
   std::error_code error;
-  if (!fs::is_regular_file(path, error) || IsBesideAStore(path)) return false;
-  constexpr size_t kApplicationId = 68;
-  std::string head(kApplicationId + 4, '\0');
+  if (!fs::is_regular_file(path, error) || IsBesideAStore(path.filename())) return false;
+  std::string begin(16, '\0');
   std::ifstream file(path, std::ios::binary);
-  if (file.read(head.data(), static_cast<std::streamsize>(head.size())) &&
-      head.starts_with("SQLite format 3") && head.compare(kApplicationId, 4, "scPR") == 0) {
-    return true;
-  }
-  return fs::exists(path.string() + "-gate", error) || RepairInterruptedAt(path).has_value();
+  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  return LooksLikeStore(begin) || path.extension() == ".pr";
 }
 
 Status FindStores(const std::string& directory, std::vector<fs::path>* stores) {
@@ -69,15 +59,16 @@ std::string Summary(const View& view) {
 }
 
 // Adds one line, or one object.
-int ListStore(const fs::path& path, json* list) {
+int ListStore(const Subject& subject, json* list) {
   View view;
-  const Status status = MakeView(Inspect(path, false), &view);
+  const std::string& path = subject.path;
+  const Status status = MakeView(Inspect(subject), &view);
   if (list != nullptr) {
     list->push_back(status.ok()
                         ? ViewToJson(view)
-                        : json{{"store", "file:" + path.string()}, {"error", status.message()}});
+                        : json{{"store", "file:" + path}, {"error", status.message()}});
   } else {
-    std::cout << "file:" << path.string() << "  "
+    std::cout << "file:" << path << "  "
               << (status.ok() ? Summary(view) : status.message()) << "\n";
   }
   if (status.ok()) return kDone;
@@ -86,9 +77,9 @@ int ListStore(const fs::path& path, json* list) {
 
 }  // namespace
 
-int Info(const std::string& uri, bool as_json) {
+int Info(const StoreArgument& store, bool as_json) {
   View view;
-  if (Status status = ReadView(uri, &view); !status.ok()) return Fail(status);
+  if (Status status = ReadView(store, &view); !status.ok()) return Fail(status);
   if (as_json) {
     std::cout << ViewToJson(view).dump(2) << "\n";
   } else {
@@ -97,7 +88,7 @@ int Info(const std::string& uri, bool as_json) {
   return kDone;
 }
 
-int List(const std::vector<std::string>& directories, bool as_json) {
+int List(const std::vector<std::string>& directories, const StoreArgument& like, bool as_json) {
   int result = kDone;
   json list = json::array();
   for (const std::string& directory : directories) {
@@ -106,16 +97,17 @@ int List(const std::vector<std::string>& directories, bool as_json) {
       result = std::max(result, Fail(status));
     }
     for (const fs::path& store : stores) {
-      result = std::max(result, ListStore(store, as_json ? &list : nullptr));
+      const Subject subject{store, like.runtime_directory, like.accept_file_system};
+      result = std::max(result, ListStore(subject, as_json ? &list : nullptr));
     }
   }
   if (as_json) std::cout << list.dump(2) << "\n";
   return result;
 }
 
-int Dump(const std::string& uri) {
+int Dump(const StoreArgument& store) {
   View view;
-  if (Status status = ReadView(uri, &view); !status.ok()) return Fail(status);
+  if (Status status = ReadView(store, &view); !status.ok()) return Fail(status);
   std::cout << EncodeDocument(view.state) << "\n";
   return kDone;
 }

@@ -20,7 +20,7 @@ constexpr const char* kExitStatus =
 
 // What the options of all subcommands are put into.
 struct Arguments {
-  std::string uri;
+  tool::StoreArgument store;
   std::string output = "human";
   std::vector<std::string> directories;
   std::string file;
@@ -53,13 +53,19 @@ CLI::App* AddCommand(CLI::App& app, Arguments& arguments, const char* name, cons
   command->add_option("--output", arguments.output, "human (the default) or json")
       ->check(CLI::IsMember({"human", "json"}))
       ->type_name("FORM");
+  command
+      ->add_option("--runtime-dir", arguments.store.runtime_directory,
+                   "Where the VMs have what is in force (pr-runtime-dir); else it is looked for")
+      ->type_name("DIR");
+  command->add_flag("--accept-file-system", arguments.store.accept_file_system,
+                    "Whatever file system the store is on (pr-accept-file-system)");
   return command;
 }
 
 CLI::App* AddStoreCommand(CLI::App& app, Arguments& arguments, const char* name,
                           const char* description, const char* examples) {
   CLI::App* command = AddCommand(app, arguments, name, description, examples);
-  command->add_option("STORE", arguments.uri, "Store URI: file:/PATH")->required();
+  command->add_option("STORE", arguments.store.uri, "Store URI: file:/PATH")->required();
   return command;
 }
 
@@ -77,26 +83,26 @@ void AddLookers(CLI::App& app, Arguments& a, int* result) {
                   "Show PRgeneration, reservation, registrations and attached I_T nexuses",
                   "  scsi-pr info file:/var/lib/scsi-pr/quorum.pr\n"
                   "  scsi-pr info --output=json file:/var/lib/scsi-pr/quorum.pr | jq .state")
-      ->callback([&a, result] { *result = tool::Info(a.uri, a.as_json()); });
+      ->callback([&a, result] { *result = tool::Info(a.store, a.as_json()); });
   CLI::App* list = AddCommand(app, a, "list", "Show the stores in directories, one line each",
                               "  scsi-pr list /var/lib/scsi-pr");
   a.directories = {"."};
   list->add_option("DIR", a.directories, "Directories; the current one if none is named");
-  list->callback([&a, result] { *result = tool::List(a.directories, a.as_json()); });
+  list->callback([&a, result] { *result = tool::List(a.directories, a.store, a.as_json()); });
   CLI::App* check = AddStoreCommand(app, a, "check", "Find and explain damage, and repair it",
                                     "  scsi-pr check file:/var/lib/scsi-pr/quorum.pr\n"
                                     "  scsi-pr check --repair file:/var/lib/scsi-pr/quorum.pr");
   check->add_flag("--repair", a.repair,
                   "Build a sound store of what is left; the damaged one is kept as PATH.damaged-N");
-  check->callback([&a, result] { *result = tool::Check(a.uri, a.repair, a.as_json()); });
+  check->callback([&a, result] { *result = tool::Check(a.store, a.repair, a.as_json()); });
   AddStoreCommand(app, a, "dump", "Print the state's canonical document, for load",
                   "  scsi-pr dump file:/var/lib/scsi-pr/quorum.pr > saved.json")
-      ->callback([&a, result] { *result = tool::Dump(a.uri); });
+      ->callback([&a, result] { *result = tool::Dump(a.store); });
   AddStoreCommand(app, a, "watch",
                   "Show who holds what and who is attached, and each change as it comes",
                   "  scsi-pr watch file:/var/lib/scsi-pr/quorum.pr\n"
                   "  scsi-pr watch --output=json file:/var/lib/scsi-pr/quorum.pr | jq -c .changes")
-      ->callback([&a, result] { *result = tool::Watch(a.uri, a.as_json()); });
+      ->callback([&a, result] { *result = tool::Watch(a.store, a.as_json()); });
 }
 
 void AddChangers(CLI::App& app, Arguments& a, int* result) {
@@ -108,11 +114,11 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   load->add_flag("--force", a.force,
                  "Even if an attached I_T nexus loses its registration or reservation");
   AddTimeout(load, a);
-  load->callback([&a, result] { *result = tool::Load(a.uri, a.file, a.force, a.change()); });
+  load->callback([&a, result] { *result = tool::Load(a.store, a.file, a.force, a.change()); });
   CLI::App* clear = AddStoreCommand(app, a, "clear", "Remove the reservation and all registrations",
                                     "  scsi-pr clear file:/var/lib/scsi-pr/quorum.pr");
   AddTimeout(clear, a);
-  clear->callback([&a, result] { *result = tool::Clear(a.uri, a.change()); });
+  clear->callback([&a, result] { *result = tool::Clear(a.store, a.change()); });
   CLI::App* preempt = AddStoreCommand(
       app, a, "preempt",
       "Remove the registrations with a key, as PREEMPT AND ABORT does",
@@ -124,7 +130,7 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   preempt->callback([&a, result] {
     uint64_t key = 0;
     ParseKey(a.key, &key);
-    *result = tool::Preempt(a.uri, key, a.change());
+    *result = tool::Preempt(a.store, key, a.change());
   });
 }
 

@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "store/observer.h"
+#include "care/observer.h"
 #include "tool/changes.h"
 #include "tool/commands.h"
 #include "tool/common.h"
@@ -175,12 +175,12 @@ void Follow(Observer& observer, Audience& audience, View view) {
 
 }  // namespace
 
-int Watch(const std::string& uri, bool as_json) {
-  std::string path;
-  if (Status status = FilePath(uri, &path); !status.ok()) return Fail(status);
+int Watch(const StoreArgument& store, bool as_json) {
+  Subject subject;
+  if (Status status = SubjectOf(store, &subject); !status.ok()) return Fail(status);
   signal(SIGPIPE, SIG_IGN);
   CatchInterrupts();
-  Observer observer(path);
+  Observer observer(subject);
   View view;
   if (Status status = MakeView(observer.Look(), &view); !status.ok()) return Fail(status);
   const std::unique_ptr<Audience> audience = MakeAudience(as_json);

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// How nexuses come to a LocalStore, and go.
+#include <unistd.h>
+
+#include "gate/crash_point.h"
+#include "store/local_locks.h"
+#include "store/membership.h"
+
+namespace scsi_pr {
+
+// Claims the slot in which somebody else has the nexus attached, if anybody has.
+Status LocalStore::Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving) {
+  const Gate& gate = sharing_->gate();
+  *index = FindAttached(gate, nexus);
+  if (!*index) return Status();
+  switch (sharing_->Claim(**index)) {
+    case Sharing::ClaimResult::kClaimed:
+      return Status();
+    case Sharing::ClaimResult::kOwn:
+      return CheckNexusFree(gate, nexus, uri());
+    case Sharing::ClaimResult::kHasHeir:
+      return Status::Error(Status::Code::kInUse,
+                           "I_T nexus " + nexus.initiator.ToText() + ", target port " +
+                               std::to_string(nexus.target_port) + " of " + uri() +
+                               " is waited for by another incoming VM already",
+                           "Look for a second QEMU process with -incoming, and stop it.");
+    case Sharing::ClaimResult::kLeaving:
+      break;
+  }
+  *leaving = true;
+  return Busy(Locked::kElsewhere);
+}
+
+// A slot that nobody has, for a nexus that is attached nowhere.
+Status LocalStore::TakeSlot(const Nexus& nexus, bool heir, size_t* index) {
+  if (Status status = CheckNexusFree(sharing_->gate(), nexus, uri()); !status.ok()) return status;
+  if (sharing_->TakeSlot(heir, index)) return Status();
+  return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
+                                                 std::to_string(Gate::kSlots) + " are attached");
+}
+
+// What the state in force allows, and the one to come if a fencing is under way: nothing
+// has to be taken away then, whichever it will be.
+Status LocalStore::AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version) {
+  RecordPointer record;
+  if (Status status = InForce(&record); !status.ok()) return status;
+  *version = record->version;
+  *access = AllowedAccess(record->state, nexus);
+  const uint64_t to_come = sharing_->gate().fencing.load();
+  if (to_come == 0 || to_come == record->version) return Status();
+  Record next;
+  if (Status status = sharing_->ToCome(to_come, &next); !status.ok()) return status;
+  *access = static_cast<AccessMask>(*access & AllowedAccess(next.state, nexus));
+  return Status();
+}
+
+// With the members' lock.
+Status LocalStore::AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                                  NexusListener* listener, GateSlot** slot, bool* leaving) {
+  ForgetTheDead();
+  Gate& gate = sharing_->gate();
+  const bool incoming = mode == AttachMode::kIncoming;
+  std::optional<size_t> joined;
+  AccessMask access = 0;
+  uint64_t version = 0;
+  Status status = CheckMedium(gate, nexus, owner, uri());
+  if (status.ok()) status = AllowedFor(nexus, &access, &version);
+  if (status.ok() && incoming) status = Join(nexus, &joined, leaving);
+  if (!status.ok()) return status;
+  size_t index = joined.value_or(0);
+  if (!joined) status = TakeSlot(nexus, incoming, &index);
+  if (!status.ok()) return status;
+  try {
+    watcher_.Add(index, listener);
+  } catch (...) {
+    sharing_->ReleaseSlot(index);
+    throw;
+  }
+  *slot = &gate.slots[index];
+  if (!joined) (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner, access, version);
+  return Status();
+}
+
+// The right to change is needed to power the logical unit on, and to do what somebody has
+// left undone who died. While others change the state, neither is to be done.
+Status LocalStore::TryAttach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                             NexusListener* listener, GateSlot** slot, bool* later) {
+  const Right right(*this);
+  RecordPointer record;
+  Status status;
+  if (right.held()) {
+    status = LoadPublished(&record);
+    if (status.ok()) status = PowerOnIfFirst(std::move(record));
+  }
+  if (!status.ok()) return status;
+  const Members members(*this);
+  if (!members.held()) return members.status();
+  *later = !right.held() && ForgetTheDead() == 0;
+  if (*later) return right.status();
+  return AttachAsMember(nexus, owner, mode, listener, slot, later);
+}
+
+Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                          NexusListener* listener, GateSlot** slot) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const Bell& released = sharing_->gate().released;
+  for (;;) {
+    const uint32_t seen = released.count();
+    bool later = false;
+    const Status status = TryAttach(nexus, owner, mode, listener, slot, &later);
+    if (!later || std::chrono::steady_clock::now() >= deadline) return status;
+    released.Wait(seen, std::chrono::milliseconds(1));
+  }
+}
+
+void LocalStore::Detach(GateSlot* slot) {
+  const size_t index = IndexOf(*slot);
+  watcher_.Remove(index);
+  sharing_->ReleaseSlot(index);
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/file_durable.h"
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+
+#include "gate/crash_point.h"
+#include "store/file_path.h"
+
+namespace scsi_pr {
+
+namespace {
+
+constexpr uint64_t kUseLock = 0;
+constexpr std::chrono::milliseconds kPoll{2};
+
+Status Damaged(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
+                       "Nothing was changed. What is left of it, and what to do: scsi-pr check "
+                       "file:" + path);
+}
+
+Status Newer(const std::string& path, const std::string& what) {
+  return Status::Error(Status::Code::kUnsupported,
+                       path + " was written by a newer version: " + what,
+                       "Use that version, or a newer one.");
+}
+
+Status Judged(const std::string& path, const DiskParts& parts, Disowned disowned, Verdict* verdict) {
+  for (const DiskPart& part : parts.part) {
+    if (part.condition == DiskPart::Condition::kNewer) return Newer(path, part.what);
+  }
+  *verdict = Judge(parts, disowned);
+  return verdict->newer_is_lost ? Damaged(path, verdict->why) : Status();
+}
+
+}  // namespace
+
+// What the jobs share. Only they use `file` after it was opened.
+struct FileDurable::File {
+  std::string path;
+  std::string identity;
+  struct stat info = {};
+  std::chrono::milliseconds patience = kPatience;
+  std::unique_ptr<RecordFile> file;
+
+  std::mutex hear_mutex;
+  std::function<void(const Status&)> hear;
+
+  Status Open(const std::string& named, const Options& options);
+  Status ReadIdentity();
+  // kCorrupt if it does not have that record (any more).
+  Status CheckContents(const Place& durable) const;
+  // How it is, for who was told that somebody has done something to it.
+  Status Look(const Gate& gate) const;
+  void Hear(const Status& status) {
+    const std::lock_guard lock(hear_mutex);
+    if (hear) hear(status);
+  }
+};
+
+Status FileDurable::File::ReadIdentity() {
+  std::optional<Stamp> stamps[2];
+  if (Status status = file->ReadStamps(stamps); !status.ok()) return status;
+  for (const auto& stamp : stamps) {
+    if (stamp && !stamp->is_blank()) identity = stamp->identity;
+  }
+  if (!identity.empty()) return Status();
+  DiskParts parts;
+  Verdict verdict;
+  Status status = file->ReadParts(&parts);
+  if (status.ok()) status = Judged(path, parts, {}, &verdict);
+  return status.ok() ? Damaged(path, "it has no identity") : status;
+}
+
+Status FileDurable::File::Open(const std::string& named, const Options& options) {
+  Status status = CanonicalizeStorePath(named, &path);
+  if (!status.ok()) return status;
+  status = RecordFile::Open(path, &file);
+  if (status.code() == Status::Code::kInvalid && options.create && !file) {
+    status = CheckFileSystemOf(path, options.accept_file_system);
+    if (status.ok()) status = RecordFile::Create(path);
+    if (status.ok()) status = RecordFile::Open(path, &file);
+  }
+  if (status.ok()) status = CheckFileSystemOf(path, options.accept_file_system);
+  if (!status.ok()) return status;
+  info = file->info();
+  return ReadIdentity();
+}
+
+Status FileDurable::File::CheckContents(const Place& durable) const {
+  std::optional<Stamp> stamps[2];
+  if (Status status = file->ReadStamps(stamps); !status.ok()) return status;
+  const auto& stamp = stamps[durable.index];
+  if (stamp && stamp->version == durable.version && stamp->identity == identity) return Status();
+  return Status::Error(Status::Code::kCorrupt,
+                       path + " has lost version " + std::to_string(durable.version) +
+                           ", which was on the disk: it was overwritten or damaged",
+                       "The state in force stays; the next change that must survive writes the file "
+                       "anew.");
+}
+
+Status FileDurable::File::Look(const Gate& gate) const {
+  for (;;) {
+    const uint64_t durable = gate.durable.load();
+    Status status = file->CheckStillThere();
+    if (status.ok()) status = CheckContents(Place::Of(durable));
+    if (gate.durable.load() == durable) return status;
+  }
+}
+
+// A change to the file, on the disk's thread. It holds all that it needs, for nobody may
+// wait for it any more.
+class FileDurable::Writing {
+ public:
+  Writing(std::shared_ptr<File> file, std::shared_ptr<HostLocks> locks, const Record& record)
+      : file_(std::move(file)), locks_(std::move(locks)), gate_(locks_->gate()) {
+    record_.identity = file_->identity;
+    record_.record = record;
+  }
+
+  Status Run() {
+    if (Status status = LockDisk(); !status.ok()) return status;
+    locks_->Settle();
+    const Place durable = Place::Of(gate_.durable.load());
+    place_ = durable.Other(record_.record.version);
+    record_.previous = durable.version;
+    Status status = Prepare(durable);
+    if (status.ok()) status = Write();
+    CrashPoint("persisted");
+    Unlock();
+    return status;
+  }
+
+  // The file's record, where it counts, was refused.
+  void TakeBack() {
+    if (!LockDisk().ok()) return;
+    place_ = Place::Of(gate_.durable.load()).Other(record_.record.version);
+    if (gate_.disowned.load() == record_.record.version && file_->file->TakeBack(place_.index).ok()) {
+      gate_.disowned.store(0);
+    }
+    Unlock();
+  }
+
+ private:
+  // Who has it waits for the disk.
+  Status LockDisk() {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    for (;; std::this_thread::sleep_for(kPoll)) {
+      const Locked locked = locks_->TryLockDisk();
+      if (locked == Locked::kYes) return Status();
+      if (locked == Locked::kElsewhere && std::chrono::steady_clock::now() < deadline) continue;
+      return Status::Error(Status::Code::kIo,
+                           "another process still waits for the file system of " + file_->path,
+                           "Is it frozen (fsfreeze), or does its disk hang?");
+    }
+  }
+  void Unlock() { locks_->UnlockDisk(); }
+
+  Status Write() {
+    gate_.disowned.store(record_.record.version);
+    CrashPoint("disowned");
+    bool lingers = false;
+    Status status = file_->file->Write(place_.index, record_, &lingers);
+    if (!status.ok() && !lingers) gate_.disowned.store(0);
+    return status;
+  }
+
+  // What was removed or spoilt is made anew for the next change; this one is refused, for
+  // somebody has to know.
+  Status Prepare(const Place& durable) {
+    RecordFile& file = *file_->file;
+    Status status = file.CheckStillThere();
+    if (!status.ok() && IsAdopted() && file.Reopen().ok()) status = file.CheckStillThere();
+    if (status.ok()) {
+      status = file_->CheckContents(durable);
+      if (status.code() == Status::Code::kCorrupt) MakeAnew();
+    } else if (file.IsGone()) {
+      MakeAnew();
+    }
+    return status;
+  }
+
+  // Another process has made the file anew.
+  bool IsAdopted() const {
+    const struct stat& info = file_->file->info();
+    return gate_.store_device.load() != info.st_dev || gate_.store_inode.load() != info.st_ino;
+  }
+
+  void MakeAnew() {
+    std::shared_ptr<const Record> in_force;
+    if (!locks_->InForce(&in_force).ok()) return;
+    DiskRecord newest{file_->identity, in_force->version - 1, *in_force};
+    Place place{in_force->version, 1};
+    if (!file_->file->WriteAnew(newest).ok()) return;
+    gate_.durable.store(place.word());
+    gate_.disowned.store(0);
+    const struct stat& info = file_->file->info();
+    gate_.store_device.store(info.st_dev);
+    gate_.store_inode.store(info.st_ino);
+    ByteLocks(file_->file->fd()).TryLockShared(kUseLock);
+  }
+
+  const std::shared_ptr<File> file_;
+  const std::shared_ptr<HostLocks> locks_;
+  Gate& gate_;
+  DiskRecord record_;
+  Place place_;
+};
+
+Status FileDurable::OnDisk(Disk::Job job, std::chrono::milliseconds patience,
+                           std::function<void()> too_late) {
+  return disk_.Run(std::move(job), patience, std::move(too_late));
+}
+
+Status FileDurable::Open(const std::string& path, const Options& options,
+                         std::unique_ptr<FileDurable>* durable) {
+  std::unique_ptr<FileDurable> opened(new FileDurable);
+  const auto file = std::make_shared<File>();
+  file->path = path;
+  file->patience = options.patience;
+  opened->file_ = file;
+  const Status status = opened->OnDisk(
+      [file, path, options] { return file->Open(path, options); }, options.patience);
+  if (status.ok()) *durable = std::move(opened);
+  return status;
+}
+
+// The file is closed on the disk's thread, where that may wait.
+FileDurable::~FileDurable() {
+  Follow(nullptr);
+  static_cast<void>(disk_.Run([file = std::move(file_)] { return Status(); }, {}).ok());
+}
+
+const std::string& FileDurable::path() const { return file_->path; }
+const std::string& FileDurable::identity() const { return file_->identity; }
+const struct stat& FileDurable::info() const { return file_->info; }
+
+namespace {
+
+Status AnotherMemory(const std::string& path) {
+  return Status::Error(Status::Code::kInUse,
+                       path + " is in use by processes that have another runtime directory",
+                       "All that use a store must share one runtime directory: /run/scsi-pr, or "
+                       "the one of pr-runtime-dir. Share it with the container, too, or stop the "
+                       "VMs that use the store.");
+}
+
+}  // namespace
+
+Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) {
+  const ByteLocks locks(file_->file->fd());
+  if (locks.TryLock(kUseLock) != Locked::kYes) return AnotherMemory(path());
+  const auto read = std::make_shared<std::pair<Record, Place>>();
+  Status status = OnDisk(
+      [read, file = file_, than, and_up_to] {
+        DiskParts parts;
+        Verdict verdict;
+        Status found = file->file->ReadParts(&parts);
+        if (found.ok()) found = Judged(file->path, parts, {than, and_up_to}, &verdict);
+        if (!found.ok()) return found;
+        DiskPart& part = parts.part[*verdict.place];
+        *read = {std::move(part.content.record), Place{part.version, *verdict.place}};
+        return found;
+      },
+      file_->patience);
+  if (status.ok()) {
+    *record = std::move(read->first);
+    *durable = read->second;
+  }
+  locks.TryLockShared(kUseLock);
+  return status;
+}
+
+Status FileDurable::Join(const Gate& gate) {
+  if (gate.store_device.load() != info().st_dev || gate.store_inode.load() != info().st_ino) {
+    return Status::Error(Status::Code::kInUse,
+                         path() + " is not the file of the store that VMs use now",
+                         "It was replaced or copied while they use it. Put the original file back, "
+                         "or stop these VMs first.");
+  }
+  if (ByteLocks(file_->file->fd()).TryLockShared(kUseLock) != Locked::kYes) {
+    return AnotherMemory(path());
+  }
+  // Those VMs may go on changing it.
+  for (;;) {
+    const uint64_t durable = gate.durable.load();
+    const Status status = OnDisk(
+        [file = file_, durable] {
+          Status there = file->file->CheckStillThere();
+          return there.ok() ? file->CheckContents(Place::Of(durable)) : there;
+        },
+        file_->patience);
+    if (gate.durable.load() == durable) return status;
+  }
+}
+
+void FileDurable::Identify(StoreIdentity* identity) {
+  identity->kind = StoreIdentity::Kind::kFile;
+  identity->id = file_->identity;
+}
+
+Status FileDurable::Persist(const Record& record) {
+  const auto writing = std::make_shared<Writing>(file_, locks_, record);
+  return OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+}
+
+void FileDurable::Revoke(const Record& record) {
+  const auto writing = std::make_shared<Writing>(file_, locks_, record);
+  const auto take_back = [writing] {
+    writing->TakeBack();
+    return Status();
+  };
+  static_cast<void>(OnDisk(take_back, kPatience).ok());
+}
+
+uint64_t FileDurable::NextVersion(uint64_t in_force) {
+  return std::max(in_force, locks_->gate().disowned.load()) + 1;
+}
+
+void FileDurable::Follow(std::function<void(const Status&)> hear) {
+  const bool begins = hear != nullptr;
+  {
+    const std::lock_guard lock(file_->hear_mutex);
+    file_->hear = std::move(hear);
+  }
+  if (!begins) return;
+  // Neither keeps the other, nor the store.
+  disk_.Watch(file_->path, [file = std::weak_ptr(file_), locks = std::weak_ptr(locks_)] {
+    const auto followed = file.lock();
+    const auto shared = locks.lock();
+    if (followed && shared) followed->Hear(followed->Look(shared->gate()));
+  });
+}
+
+}  // namespace scsi_pr

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The durable half of file:/PATH: its file, and the thread that waits for it. What is in
+// force is in the memory that the processes share (host_locks.h); the file gets what has
+// APTPL on, or just had (SPC-3 5.6.3), and is read when the first process opens it.
+//
+// A lock on the file (byte 0) is shared by all that use it, and exclusive for who begins:
+// processes that would see different memories for one file refuse to start.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "store/disk.h"
+#include "store/durable.h"
+#include "store/host_locks.h"
+#include "store/record_file.h"
+
+namespace scsi_pr {
+
+class FileDurable : public Durable, public HostLocks::Origin {
+ public:
+  // How long a change waits for the disk.
+  static constexpr std::chrono::milliseconds kPatience{5000};
+
+  struct Options {
+    bool create = false;              // make a store if there is none
+    bool accept_file_system = false;  // whatever that is
+    std::chrono::milliseconds patience = kPatience;  // for opening
+  };
+
+  // `path` as the user says it.
+  static Status Open(const std::string& path, const Options& options,
+                     std::unique_ptr<FileDurable>* durable);
+  ~FileDurable() override;
+
+  const std::string& path() const;      // canonical
+  const std::string& identity() const;  // UUID
+  const struct stat& info() const;      // when it was opened
+  // Who shares it. Before Persist().
+  void SetLocks(std::shared_ptr<HostLocks> locks) { locks_ = std::move(locks); }
+
+  Status Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) override;
+  Status Join(const Gate& gate) override;
+
+  Capabilities capabilities() const override {
+    return {.persist_through_power_loss = true, .abort_tasks = true};
+  }
+  void Identify(StoreIdentity* identity) override;
+  Status Persist(const Record& record) override;
+  void Revoke(const Record& record) override;
+  uint64_t NextVersion(uint64_t in_force) override;
+  void Follow(std::function<void(const Status&)> hear) override;
+
+ private:
+  struct File;
+  class Writing;
+
+  FileDurable() = default;
+  Status OnDisk(Disk::Job job, std::chrono::milliseconds patience,
+                std::function<void()> too_late = [] {});
+
+  Disk disk_;
+  std::shared_ptr<File> file_;  // with its jobs
+  std::shared_ptr<HostLocks> locks_;
+  std::chrono::milliseconds opening_patience_ = kPatience;
+};
+
+}  // namespace scsi_pr

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/file_store.h"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+#include "store/file_durable.h"
+#include "store/local_store.h"
+
+namespace scsi_pr {
+
+namespace {
+
+// The stores of this process that are open, by identity. An entry goes when its store is
+// destroyed, which is later than when the last user lets go.
+struct OpenStores {
+  struct Entry {
+    std::weak_ptr<Store> store;
+    std::weak_ptr<HostLocks> locks;
+  };
+  std::mutex mutex;
+  std::condition_variable destroyed;
+  std::map<std::string, Entry> stores;
+};
+
+OpenStores& TheOpenStores() {
+  static OpenStores open_stores;
+  return open_stores;
+}
+
+// Destroys under the lock: its locks are gone before anybody opens the same store again.
+struct DestroyOpen {
+  std::string identity;
+
+  void operator()(Store* store) const {
+    OpenStores& open = TheOpenStores();
+    const std::lock_guard lock(open.mutex);
+    delete store;
+    open.stores.erase(identity);
+    open.destroyed.notify_all();
+  }
+};
+
+// Nothing if there is none, not even one that somebody else is about to destroy.
+std::shared_ptr<Store> FindOpen(OpenStores& open, std::unique_lock<std::mutex>& lock,
+                                FileDurable& durable, Status* status) {
+  for (;;) {
+    const auto entry = open.stores.find(durable.identity());
+    if (entry == open.stores.end()) return nullptr;
+    if (std::shared_ptr<Store> store = entry->second.store.lock()) {
+      // It may be a copy of that store.
+      *status = durable.Join(entry->second.locks.lock()->gate());
+      return store;
+    }
+    open.destroyed.wait(lock);
+  }
+}
+
+Status NotHere(const std::string& path) {
+  return Status::Error(Status::Code::kInvalid,
+                       "there is no store " + path + " here that an incoming VM could go on with",
+                       "It must be the very one of the source, which a file: store can only be on "
+                       "the same host. To go to another host use a store that both can see.");
+}
+
+Status OpenLocks(const Store::OpenOptions& options, FileDurable& durable,
+                 std::shared_ptr<HostLocks>* locks) {
+  std::shared_ptr<const RuntimeDirectory> directory;
+  Status status = RuntimeDirectory::Open(options.runtime_directory, &directory);
+  std::unique_ptr<HostLocks> opened;
+  if (status.ok()) {
+    status = HostLocks::Open(std::move(directory), durable.identity(), durable.info(), durable,
+                             options.patience, &opened);
+  }
+  *locks = std::move(opened);
+  return status;
+}
+
+}  // namespace
+
+Status OpenFileStore(const std::string& path, const Store::OpenOptions& options,
+                     std::shared_ptr<Store>* store) {
+  std::unique_ptr<FileDurable> durable;
+  const FileDurable::Options how{options.mode == Store::OpenMode::kCreate,
+                                 options.accept_file_system, options.patience};
+  Status status = FileDurable::Open(path, how, &durable);
+  if (status.code() == Status::Code::kInvalid && options.mode == Store::OpenMode::kIncoming) {
+    return NotHere(path);
+  }
+  if (!status.ok()) return status;
+  OpenStores& open = TheOpenStores();
+  std::unique_lock lock(open.mutex);
+  const std::string identity = durable->identity();
+  std::shared_ptr<Store> found = FindOpen(open, lock, *durable, &status);
+  if (found) {
+    if (status.ok()) *store = std::move(found);
+    return status;
+  }
+  std::shared_ptr<HostLocks> locks;
+  if (status = OpenLocks(options, *durable, &locks); !status.ok()) return status;
+  durable->SetLocks(locks);
+  const std::string uri = "file:" + durable->path();
+  *store = std::shared_ptr<Store>(new LocalStore(uri, locks, std::move(durable)),
+                                  DestroyOpen{identity});
+  open.stores[identity] = {*store, locks};
+  return Status();
+}
+
+}  // namespace scsi_pr

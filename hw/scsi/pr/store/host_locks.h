@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the processes of one host share of a store, whatever keeps its durable half: the
+// gate's memory with the records in force and to come, the right to change, the
+// members' lock, and who is attached. Nothing here ever waits for a disk.
+//
+// Locks on bytes of the memory's file (byte_locks.h):
+//   kOpenLock        whoever opens, or is the last to leave
+//   kUseLock         shared: whoever has it open
+//   kChangeLock      the right to change the state; may be held for as long as a fencing
+//                    waits
+//   kMembersLock     who comes, goes, shuts or publishes; for moments only
+//   kDiskLock        whoever writes to the durable half, until the disk has answered
+//   kOwnerLocks + i  the process that owns gate slot i, while it lives
+//   kClaimLocks + i  shared: whoever has the nexus of that slot attached
+//   kHeirLocks + i   who waits for it to be handed over
+//
+// For the threads of one process see sharing.h.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "gate/gate.h"
+#include "store/gate_memory.h"
+#include "store/sharing.h"
+
+namespace scsi_pr {
+
+class HostLocks : public Sharing {
+ public:
+  // What a store is asked when its memory begins anew, under kOpenLock.
+  class Origin {
+   public:
+    virtual ~Origin() = default;
+    // Nobody else on this host uses the store: the record to begin with, and where the
+    // durable half has it. Versions above `than`, up to `and_up_to`, never came in force.
+    virtual Status Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) = 0;
+    // Somebody does, by way of this memory.
+    virtual Status Join(const Gate& gate) = 0;
+  };
+
+  // `identity` is the store's, `file` its file. Waits up to `patience` for another
+  // process that opens it.
+  static Status Open(std::shared_ptr<const RuntimeDirectory> directory,
+                     const std::string& identity, const struct stat& file, Origin& origin,
+                     std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks);
+  // For who looks only: `memory` is open. Whether anybody uses it.
+  static bool IsInUse(const ByteLocks& locks) { return locks.IsLockedElsewhere(kUseLock, 1); }
+  static bool IsTaken(const ByteLocks& locks, size_t index) {
+    return locks.IsLockedElsewhere(kClaimLocks + index, 1);
+  }
+  ~HostLocks();
+  HostLocks(const HostLocks&) = delete;
+  HostLocks& operator=(const HostLocks&) = delete;
+
+  const GateMemory& memory() const { return *memory_; }
+
+  // With the right to change, before the durable half is written: Gate::durable and
+  // Gate::disowned say what is so, even if who wrote it last has died.
+  void Settle();
+  Locked TryLockDisk() { return bytes_.TryLock(kDiskLock); }
+  void UnlockDisk() { bytes_.Unlock(kDiskLock); }
+
+  Gate& gate() override { return memory_->gate(); }
+  Locked TryLockChange() override { return bytes_.TryLock(kChangeLock); }
+  void UnlockChange() override;
+  Locked TryLockMembers() override { return bytes_.TryLock(kMembersLock); }
+  void UnlockMembers() override;
+  Status InForce(std::shared_ptr<const Record>* record) override;
+  Status Stage(const Record& record) override;
+  void Enforce() override;
+  Status ToCome(uint64_t version, Record* record) override;
+  bool TakeSlot(bool heir, size_t* index) override;
+  ClaimResult Claim(size_t index) override;
+  void ReleaseSlot(size_t index) override;
+  bool IsLive(size_t index) override;
+  bool IsOwned(size_t index) override;
+  bool TryOwn(size_t index) override;
+  void Disown(size_t index) override;
+  void EndHeirship(size_t index) override { bytes_.Unlock(kHeirLocks + index); }
+
+ private:
+  static constexpr uint64_t kOpenLock = 0;
+  static constexpr uint64_t kUseLock = 1;
+  static constexpr uint64_t kChangeLock = 2;
+  static constexpr uint64_t kMembersLock = 3;
+  static constexpr uint64_t kDiskLock = 4;
+  static constexpr uint64_t kOwnerLocks = 16;
+  static constexpr uint64_t kClaimLocks = kOwnerLocks + Gate::kSlots;
+  static constexpr uint64_t kHeirLocks = kClaimLocks + Gate::kSlots;
+
+  explicit HostLocks(std::unique_ptr<GateMemory> memory)
+      : memory_(std::move(memory)), bytes_(memory_->locks()) {}
+
+  static Status BeginAnew(GateMemory& memory, const std::string& identity,
+                          const struct stat& file, Origin& origin);
+  Place PlaceInForce() const { return Place::Of(memory_->gate().in_force.load()); }
+  bool LockSlot(size_t index, bool heir);
+
+  const std::unique_ptr<GateMemory> memory_;
+  const ByteLocks bytes_;
+
+  std::mutex cache_mutex_;
+  std::shared_ptr<const Record> cached_;  // the record in force when it was last read
+  uint64_t cached_word_ = 0;
+  std::atomic<uint64_t> staged_{0};  // a version; only with the right to change
+
+  std::mutex own_mutex_;
+  std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them
+};
+
+}  // namespace scsi_pr

@@ -21,11 +21,29 @@ static void scsi_pr_correct_cdb(SCSICommand *cmd)
     }
 }
 
+bool scsi_pr_is_questionable(uint8_t opcode)
+{
+    static const bool table[256] = {
+        [ALLOW_MEDIUM_REMOVAL] = true,
+        [MAINTENANCE_IN] = true,
+        [MODE_SENSE] = true,
+        [MODE_SENSE_10] = true,
+        [PERSISTENT_RESERVE_IN] = true,
+        [PERSISTENT_RESERVE_OUT] = true,
+        [RELEASE] = true,
+        [RELEASE_10] = true,
+        [RESERVE] = true,
+        [RESERVE_10] = true,
+    };
+
+    return table[opcode];
+}
+
 /* Whether all of the CDB is there, and we answer it. */
 static bool scsi_pr_is_ours(const SCSIPRKind *kind, uint8_t *buf,
                             size_t buf_len)
 {
-    int len = buf_len ? scsi_cdb_length(buf) : -1;
+    int len = scsi_cdb_length(buf);
 
     return len > 0 && len <= buf_len &&
         (kind->is_library_command(buf) || kind->is_answered(buf));
@@ -41,7 +59,8 @@ int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
     const SCSIPRClass *wrapped = scsi_pr_class(dev);
     int ret;
 
-    if (scsi_pr_state(dev) && scsi_pr_is_ours(wrapped->kind, buf, buf_len)) {
+    if (buf_len && scsi_pr_is_questionable(buf[0]) && scsi_pr_state(dev) &&
+        scsi_pr_is_ours(wrapped->kind, buf, buf_len)) {
         ret = scsi_req_parse_cdb(dev, cmd, buf, buf_len);
         if (ret == 0) {
             scsi_pr_correct_cdb(cmd);

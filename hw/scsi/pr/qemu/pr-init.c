@@ -11,29 +11,11 @@
 #include "pr-compat.h"
 #include "pr-internal.h"
 
-static SCSIPRClass scsi_pr_classes[] = {
+SCSIPRClass scsi_pr_classes[] = {
     { .type_name = "scsi-hd", .kind = &scsi_pr_emulated },
     { .type_name = "scsi-block", .kind = &scsi_pr_passthrough },
     { .type_name = "scsi-generic", .kind = &scsi_pr_passthrough },
 };
-
-static SCSIPRClass *scsi_pr_find_class(SCSIDevice *dev)
-{
-    /* Once a request: compare pointers, not names. */
-    ObjectClass *klass = object_get_class(OBJECT(dev));
-
-    for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_classes); i++) {
-        if (scsi_pr_classes[i].klass == klass) {
-            return &scsi_pr_classes[i];
-        }
-    }
-    g_assert_not_reached();
-}
-
-const SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
-{
-    return scsi_pr_find_class(dev);
-}
 
 /* Not every build of QEMU has every device. */
 static void scsi_pr_prepare_class(SCSIPRClass *prepared)
@@ -61,7 +43,7 @@ static void scsi_pr_prepare_class(SCSIPRClass *prepared)
  */
 void scsi_pr_wrap_class(SCSIDevice *dev)
 {
-    SCSIPRClass *wrapped = scsi_pr_find_class(dev);
+    SCSIPRClass *wrapped = scsi_pr_class(dev);
     DeviceClass *dc = DEVICE_CLASS(wrapped->klass);
     SCSIDeviceClass *sc = SCSI_DEVICE_CLASS(wrapped->klass);
 

@@ -11,6 +11,7 @@
 #define HW_SCSI_PR_INTERNAL_H
 
 #include "hw/scsi/scsi.h"
+#include "qemu/atomic.h"
 #include "qemu/queue.h"
 #include "qemu/stats64.h"
 #include "qemu/timer.h"
@@ -31,7 +32,7 @@ typedef struct SCSIPRKind {
     /* The device model's own commands, as far as it does not report them. */
     ScsiPrSupportedCommand *(*commands)(SCSIDevice *dev, size_t *count);
     /*
-     * About commands that scsi_pr_is_questionable() is true of; "no" to others:
+     * About commands of scsi_pr_questionable, "no" to others:
      * whether the library carries the command out, not the device model.
      */
     bool (*is_library_command)(const uint8_t *cdb);
@@ -128,8 +129,23 @@ extern SCSIPRStateList scsi_pr_devices;
 
 /* pr-init.c */
 
-/* The device's, as it was. */
-const SCSIPRClass *scsi_pr_class(SCSIDevice *dev);
+extern SCSIPRClass scsi_pr_classes[3];
+
+/*
+ * The device's, as it was. Once a request: compares pointers, not names, and calls
+ * nothing.
+ */
+static inline SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
+{
+    const ObjectClass *klass = OBJECT(dev)->class;
+    SCSIPRClass *found = scsi_pr_classes;
+
+    while (found->klass != klass) {
+        found++;
+        g_assert(found < scsi_pr_classes + ARRAY_SIZE(scsi_pr_classes));
+    }
+    return found;
+}
 
 /* Before the device is realized, which has got a state. */
 void scsi_pr_wrap_class(SCSIDevice *dev);
@@ -146,13 +162,55 @@ void scsi_pr_add_properties(ObjectClass *klass);
 
 /* pr-state.c */
 
+typedef struct SCSIPREntry SCSIPREntry;
+struct SCSIPREntry {
+    SCSIDevice *dev;            /* NULL: free; set last, cleared first */
+    SCSIPRState *s;
+    SCSIPREntry *next;
+};
+
+#define SCSI_PR_CHAINS 256
+
+extern SCSIPREntry *scsi_pr_chains[SCSI_PR_CHAINS];
+
+static inline SCSIPREntry **scsi_pr_chain(const SCSIDevice *dev)
+{
+    /* Fibonacci hashing: the upper bits of the product depend on all others. */
+    uint32_t hash = (uint32_t)((uintptr_t)dev >> 4) * 0x9e3779b9u;
+
+    return &scsi_pr_chains[hash / (UINT32_MAX / SCSI_PR_CHAINS + 1)];
+}
+
+/* Of NULL: a free one. */
+static inline SCSIPREntry *scsi_pr_find_entry(SCSIPREntry **chain,
+                                              const SCSIDevice *dev)
+{
+    SCSIPREntry *entry = qatomic_load_acquire(chain);
+
+    while (entry && qatomic_load_acquire(&entry->dev) != dev) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
 /*
  * The state of a device that has a property of ours set, or NULL; and if it
  * is realized with pr-store, or NULL. Any thread; lock-free. Valid as long as
  * the device.
  */
-SCSIPRState *scsi_pr_find(SCSIDevice *dev);
-SCSIPRState *scsi_pr_state(SCSIDevice *dev);
+static inline SCSIPRState *scsi_pr_find(SCSIDevice *dev)
+{
+    SCSIPREntry *entry = scsi_pr_find_entry(scsi_pr_chain(dev), dev);
+
+    return entry ? entry->s : NULL;
+}
+
+static inline SCSIPRState *scsi_pr_state(SCSIDevice *dev)
+{
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    return s && s->handle ? s : NULL;
+}
 
 /* In the main loop, and in any thread; no command of the device is under way. */
 void scsi_pr_insert(SCSIPRState *s);
@@ -399,10 +457,10 @@ char *scsi_pr_passthrough_identity(SCSIDevice *dev);
 /* pr-cdb.c */
 
 /*
- * Whether the questions of SCSIPRKind about a CDB have any other answer than no.
- * They are not asked about a READ or a WRITE.
+ * By operation code: whether the questions of SCSIPRKind about a CDB have any other
+ * answer than no. They are not asked about a READ or a WRITE.
  */
-bool scsi_pr_is_questionable(uint8_t opcode);
+extern const bool scsi_pr_questionable[256];
 
 int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
                       size_t buf_len, void *hba_private);

@@ -14,7 +14,7 @@ static SCSIRequest *scsi_pr_command_req(SCSIPRState *s, uint32_t tag,
     const SCSIPRClass *wrapped = scsi_pr_class(s->dev);
     const SCSIPRKind *kind = wrapped->kind;
 
-    if (scsi_pr_is_questionable(buf[0])) {
+    if (scsi_pr_questionable[buf[0]]) {
         if (kind->is_library_command(buf)) {
             return scsi_pr_command_alloc(s, tag, lun, hba_private);
         }
@@ -29,15 +29,16 @@ static SCSIRequest *scsi_pr_command_req(SCSIPRState *s, uint32_t tag,
                                               hba_private), s);
 }
 
-SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
-                               uint8_t *buf, void *hba_private)
+/*
+ * Of a device with a store. Not inlined: one without shall not save registers for
+ * it.
+ */
+static __attribute__((noinline)) SCSIRequest *
+scsi_pr_new_req(SCSIPRState *s, uint32_t tag, uint32_t lun, uint8_t *buf,
+                void *hba_private)
 {
-    SCSIPRState *s = scsi_pr_state(dev);
     SCSIRequest *req = NULL;
 
-    if (!s) {
-        return scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);
-    }
     /*
      * Not while requests are loaded from a migration stream: each must be of
      * the kind that was saved.
@@ -46,4 +47,13 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
         req = scsi_pr_unit_attention_req(s, tag, lun, buf, hba_private);
     }
     return req ? req : scsi_pr_command_req(s, tag, lun, buf, hba_private);
+}
+
+SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
+                               uint8_t *buf, void *hba_private)
+{
+    SCSIPRState *s = scsi_pr_state(dev);
+
+    return s ? scsi_pr_new_req(s, tag, lun, buf, hba_private)
+        : scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);
 }

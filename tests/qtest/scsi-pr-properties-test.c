@@ -65,6 +65,40 @@ static void test_properties(void *obj, void *data, QGuestAllocator *alloc)
     qobject_unref(answer);
 }
 
+static void plug_b(void)
+{
+    qtest_qmp_device_add(global_qtest, "scsi-hd", "b",
+                         "{'drive': 'medium', 'share-rw': true,"
+                         " 'scsi-id': 2, 'serial': 'plain',"
+                         " 'pr-store': 'memory:',"
+                         " 'pr-initiator': 'iqn.2026-01.org.example:b'}");
+}
+
+/*
+ * The class of a disk that is at work already gets other methods when another
+ * disk of it is the first with a store; they come and go, and it stays as it is.
+ */
+static void test_first_store(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+
+    settle(b, A);
+    assert_check(pr_in(b, A, READ_KEYS, 8), ILLEGAL_REQUEST, 0x20, 0x00);
+    for (int i = 0; i < 3; i++) {
+        plug_b();
+        settle(b, B);
+        settle(b, A);
+        assert_good(pr_out(b, B, REGISTER, 0, 0, KEY_B));
+        assert_good(pr_out(b, B, PR_RESERVE, WRITE_EXCLUSIVE, KEY_B, 0));
+        assert_check(pr_in(b, A, READ_KEYS, 8), ILLEGAL_REQUEST, 0x20, 0x00);
+        assert_good(write_block(b, A, 0, 0xa0));
+        qtest_qmp_device_del(global_qtest, "b");
+    }
+    settle(b, A);
+    assert_good(write_block(b, A, 0, 0xa0));
+    bench_free(b);
+}
+
 static void *setup_global(GString *cmd_line, void *arg)
 {
     g_string_append(cmd_line, " -global scsi-hd.pr-abort-timeout=300"
@@ -75,9 +109,11 @@ static void *setup_global(GString *cmd_line, void *arg)
 static void register_scsi_pr_properties_test(void)
 {
     QOSGraphTestOptions global = { .before = setup_global };
+    QOSGraphTestOptions plain = { .before = setup_plain };
 
     add_test_group("scsi-pr-properties-group");
     add_test("scsi-pr-properties", test_properties, &global);
+    add_test("scsi-pr-first-store", test_first_store, &plain);
 }
 
 libqos_init(register_scsi_pr_properties_test);

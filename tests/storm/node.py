@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import threading
 import time
 from collections.abc import Callable
@@ -13,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from guest.lib import disk, host
-from guest.lib.channel import Channel, ChannelClosed
-from guest.lib.process import Child, tail
-from guest.lib.qmp import Qmp, QmpTimeout
+from guest.lib.channel import ChannelClosed
+from guest.lib.process import tail
+from guest.lib.qmp import QmpTimeout
 
-from . import initiator
-from .initiator import Initiator, Request
+from .initiator import Request
+from .machine import Machine, adapter
 from .medium import CHUNK, Medium
-from .qtest import Qtest
 
 RUNNING, PAUSED, FROZEN, DEAD = "running", "paused", "frozen", "dead"
 
@@ -40,8 +38,6 @@ class Setup:
 class Node:
     """`state` is what has been done to the process; only a RUNNING one is given commands."""
 
-    PCI_SLOT = 4
-
     def __init__(self, index: int, binary: Path, medium: Medium, directory: Path) -> None:
         self.index = index
         self.name = "abcdefgh"[index]
@@ -52,7 +48,6 @@ class Node:
         self.traps: list[int] = []
         self._binary, self._medium, self._directory = binary, medium, directory
         self._major = int(host.version(binary).split(".")[0])
-        self._memory_file = directory / f"{self.name}.ram"
         self._log = directory / f"{self.name}.log"
         self._clock = 0.0
 
@@ -73,21 +68,19 @@ class Node:
         assert self.state == DEAD
         self.traps = list(self._medium.traps(self.index))
         self.setup = setup
-        with self._memory_file.open("wb") as file:
-            file.truncate(initiator.MEMORY)
-        with self._memory_file.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), initiator.MEMORY)
-        channels = qmp, qtest = Channel(), Channel()
-        fds = [channel.fd for channel in channels]
-        self.child = Child(self._command(*fds), self._log, pass_fds=fds)
-        for channel in channels:
-            channel.passed_on()
-        self.qmp = Qmp(qmp, timeout=30)
-        self.qmp.negotiate()
-        self._qtest = Qtest(qtest)
-        self.initiator = Initiator(
-            self._memory, self._qtest, self.PCI_SLOT, max(setup.iothreads, 1)
+        options = ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
+        for i in range(setup.iothreads):
+            options += ["-object", f"iothread,id=io{i}"]
+        machine = Machine(
+            self._binary,
+            self._directory,
+            self.name,
+            options,
+            [adapter(setup.iothreads), self._device()],
+            queues=max(setup.iothreads, 1),
         )
+        self.child, self.qmp, self._qtest = machine.child, machine.qmp, machine.qtest
+        self.initiator = machine.initiator
         self.state, self._clock = RUNNING, time.monotonic()
 
     def kill(self) -> None:
@@ -233,34 +226,3 @@ class Node:
         }
         faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
         return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}
-
-    def _adapter(self) -> dict[str, Any]:
-        iothreads = self.setup.iothreads
-        adapter: dict[str, Any] = {
-            "driver": "virtio-scsi-pci",
-            "id": "scsi0",
-            "addr": str(self.PCI_SLOT),
-            "disable-legacy": "on",
-            "num_queues": max(iothreads, 1),
-            "virtqueue_size": 512,
-        }
-        if iothreads == 1:
-            adapter["iothread"] = "io0"
-        elif iothreads:
-            adapter["iothread-vq-mapping"] = [{"iothread": f"io{i}"} for i in range(iothreads)]
-        return adapter
-
-    def _command(self, qmp: int, qtest: int) -> list[str]:
-        command = [str(self._binary), "-nodefaults", "-no-user-config", "-display", "none"]
-        command += [*host.firmware(), "-name", f"storm-{self.name}", "-accel", "qtest"]
-        ram = f"memory-backend-file,id=ram,mem-path={self._memory_file},share=on"
-        command += ["-object", f"{ram},size={initiator.MEMORY}"]
-        command += ["-machine", "pc,memory-backend=ram", "-m", f"{initiator.MEMORY >> 20}M"]
-        command += ["-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
-        command += ["-chardev", f"socket,id=qtest,fd={qtest}", "-qtest", "chardev:qtest"]
-        command += ["-qtest-log", "/dev/null"]
-        command += ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
-        for i in range(self.setup.iothreads):
-            command += ["-object", f"iothread,id=io{i}"]
-        devices = self._adapter(), self._device()
-        return command + [word for d in devices for word in ("-device", json.dumps(d))]

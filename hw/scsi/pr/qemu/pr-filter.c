@@ -36,7 +36,7 @@ static void scsi_pr_filter_ask(SCSIRequest *req, uint8_t *cdb, size_t size,
                                                           req->lun, cdb, NULL);
 
     scsi_req_ref(req);          /* dropped by @reply */
-    scsi_pr_ask(scsi_pr_enlarge(inner, s), cdb, size, reply, req);
+    scsi_pr_ask(scsi_pr_io_wrap(inner, s), cdb, size, reply, req);
 }
 
 /* Ends a request as the device has ended what it was asked. */

@@ -1,63 +1,70 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: wraps the device classes.
+ * Persistent reservations for SCSI disks: adds properties to the device classes,
+ * and wraps the methods of a class when the first device of it has one set. Until
+ * then they are upstream's, untouched.
  */
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 
-static SCSIPRClass scsi_pr_classes[] = {
+SCSIPRClass scsi_pr_classes[] = {
     { .type_name = "scsi-hd", .kind = &scsi_pr_emulated },
     { .type_name = "scsi-block", .kind = &scsi_pr_passthrough },
     { .type_name = "scsi-generic", .kind = &scsi_pr_passthrough },
 };
 
-const SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
+/* Not every build of QEMU has every device. */
+static void scsi_pr_prepare_class(SCSIPRClass *prepared)
 {
-    /* Once a request: compare pointers, not names. */
-    ObjectClass *klass = object_get_class(OBJECT(dev));
-
-    for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_classes); i++) {
-        if (scsi_pr_classes[i].klass == klass) {
-            return &scsi_pr_classes[i];
-        }
-    }
-    g_assert_not_reached();
-}
-
-static void scsi_pr_wrap_class(SCSIPRClass *wrapped)
-{
-    /* Not every build of QEMU has every device. */
-    ObjectClass *klass = object_class_by_name(wrapped->type_name);
+    ObjectClass *klass = object_class_by_name(prepared->type_name);
     SCSIDeviceClass *sc;
 
     if (!klass) {
         return;
     }
     sc = SCSI_DEVICE_CLASS(klass);
-    wrapped->klass = klass;
-    wrapped->realize = sc->realize;
-    wrapped->unrealize = sc->unrealize;
-    wrapped->qdev_unrealize = DEVICE_CLASS(klass)->unrealize;
-    wrapped->alloc_req = sc->alloc_req;
-    wrapped->parse_cdb = sc->parse_cdb;
-    wrapped->reset = pr_compat_class_reset(DEVICE_CLASS(klass));
+    prepared->klass = klass;
+    prepared->realize = sc->realize;
+    prepared->unrealize = sc->unrealize;
+    prepared->qdev_unrealize = DEVICE_CLASS(klass)->unrealize;
+    prepared->alloc_req = sc->alloc_req;
+    prepared->parse_cdb = sc->parse_cdb;
+    prepared->reset = pr_compat_class_reset(DEVICE_CLASS(klass));
+    scsi_pr_add_properties(klass);
+}
+
+/*
+ * Others of the class may be at work in their iothreads. Whether a command of
+ * theirs meets a method or what has taken its place makes no difference.
+ */
+void scsi_pr_wrap_class(SCSIDevice *dev)
+{
+    SCSIPRClass *wrapped = scsi_pr_class(dev);
+    DeviceClass *dc = DEVICE_CLASS(wrapped->klass);
+    SCSIDeviceClass *sc = SCSI_DEVICE_CLASS(wrapped->klass);
+
+    GLOBAL_STATE_CODE();
+    if (wrapped->is_wrapped) {
+        return;
+    }
+    wrapped->is_wrapped = true;
     sc->realize = scsi_pr_realize;
     sc->unrealize = scsi_pr_unrealize;
-    DEVICE_CLASS(klass)->unrealize = scsi_pr_qdev_unrealize;
-    sc->alloc_req = scsi_pr_alloc_req;
-    sc->parse_cdb = scsi_pr_parse_cdb;
-    pr_compat_set_class_reset(DEVICE_CLASS(klass), scsi_pr_reset_device);
-    scsi_pr_add_properties(klass);
+    dc->unrealize = scsi_pr_qdev_unrealize;
+    qatomic_set(&sc->alloc_req, scsi_pr_alloc_req);
+    qatomic_set(&sc->parse_cdb, scsi_pr_parse_cdb);
+    pr_compat_set_class_reset(dc, scsi_pr_reset_device);
 }
 
 static void scsi_pr_init(void)
 {
-    scsi_pr_properties_init();
     scsi_pr_hmp_init();
     for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_classes); i++) {
-        scsi_pr_wrap_class(&scsi_pr_classes[i]);
+        scsi_pr_prepare_class(&scsi_pr_classes[i]);
     }
 }
 

@@ -3,14 +3,15 @@
  * Persistent reservations for SCSI disks: the shim between QEMU's device
  * models and libscsi-pr.
  *
- * No device model is changed. pr-init.c wraps class methods of the existing
- * device types and adds properties to them; a device without pr-store goes
- * through the wrappers untouched.
+ * No device model is changed. pr-init.c adds properties to the existing device
+ * types, and wraps class methods once one is set; a device without pr-store
+ * beside one with it goes through the wrappers untouched.
  */
 #ifndef HW_SCSI_PR_INTERNAL_H
 #define HW_SCSI_PR_INTERNAL_H
 
 #include "hw/scsi/scsi.h"
+#include "qemu/atomic.h"
 #include "qemu/queue.h"
 #include "qemu/stats64.h"
 #include "qemu/timer.h"
@@ -30,7 +31,10 @@ typedef struct SCSIPRKind {
     bool (*check)(SCSIPRState *s, Error **errp);
     /* The device model's own commands, as far as it does not report them. */
     ScsiPrSupportedCommand *(*commands)(SCSIDevice *dev, size_t *count);
-    /* Whether the library carries the command out, not the device model. */
+    /*
+     * About commands of scsi_pr_questionable, "no" to others:
+     * whether the library carries the command out, not the device model.
+     */
     bool (*is_library_command)(const uint8_t *cdb);
     /* Whether the shim answers it by what it hears from the device model. */
     bool (*is_answered)(const uint8_t *cdb);
@@ -45,11 +49,12 @@ typedef struct SCSIPRKind {
 
 extern const SCSIPRKind scsi_pr_emulated, scsi_pr_passthrough;
 
-/* The methods of a device class as they were before they got wrapped. */
+/* The methods of a device class as they are before they get wrapped. */
 typedef struct SCSIPRClass {
     const char *type_name;
     const SCSIPRKind *kind;
     ObjectClass *klass;
+    bool is_wrapped;            /* protected by the BQL */
     void (*realize)(SCSIDevice *dev, Error **errp);
     void (*unrealize)(SCSIDevice *dev);
     void (*qdev_unrealize)(DeviceState *qdev);  /* calls the former */
@@ -124,8 +129,26 @@ extern SCSIPRStateList scsi_pr_devices;
 
 /* pr-init.c */
 
-/* The class whose methods were wrapped, for a device of it. */
-const SCSIPRClass *scsi_pr_class(SCSIDevice *dev);
+extern SCSIPRClass scsi_pr_classes[3];
+
+/*
+ * The device's, as it was. Once a request: compares pointers, not names, and calls
+ * nothing.
+ */
+static inline SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
+{
+    const ObjectClass *klass = OBJECT(dev)->class;
+    SCSIPRClass *found = scsi_pr_classes;
+
+    while (found->klass != klass) {
+        found++;
+        g_assert(found < scsi_pr_classes + ARRAY_SIZE(scsi_pr_classes));
+    }
+    return found;
+}
+
+/* Before the device is realized, which has got a state. */
+void scsi_pr_wrap_class(SCSIDevice *dev);
 
 /* The device's, for messages. */
 static inline const char *scsi_pr_name(SCSIPRState *s)
@@ -135,16 +158,63 @@ static inline const char *scsi_pr_name(SCSIPRState *s)
 
 /* pr-properties.c */
 
-void scsi_pr_properties_init(void);
 void scsi_pr_add_properties(ObjectClass *klass);
+
+/* pr-state.c */
+
+typedef struct SCSIPREntry SCSIPREntry;
+struct SCSIPREntry {
+    SCSIDevice *dev;            /* NULL: free; set last, cleared first */
+    SCSIPRState *s;
+    SCSIPREntry *next;
+};
+
+#define SCSI_PR_CHAINS 256
+
+extern SCSIPREntry *scsi_pr_chains[SCSI_PR_CHAINS];
+
+static inline SCSIPREntry **scsi_pr_chain(const SCSIDevice *dev)
+{
+    /* Fibonacci hashing: the upper bits of the product depend on all others. */
+    uint32_t hash = (uint32_t)((uintptr_t)dev >> 4) * 0x9e3779b9u;
+
+    return &scsi_pr_chains[hash / (UINT32_MAX / SCSI_PR_CHAINS + 1)];
+}
+
+/* Of NULL: a free one. */
+static inline SCSIPREntry *scsi_pr_find_entry(SCSIPREntry **chain,
+                                              const SCSIDevice *dev)
+{
+    SCSIPREntry *entry = qatomic_load_acquire(chain);
+
+    while (entry && qatomic_load_acquire(&entry->dev) != dev) {
+        entry = entry->next;
+    }
+    return entry;
+}
 
 /*
  * The state of a device that has a property of ours set, or NULL; and if it
  * is realized with pr-store, or NULL. Any thread; lock-free. Valid as long as
  * the device.
  */
-SCSIPRState *scsi_pr_find(SCSIDevice *dev);
-SCSIPRState *scsi_pr_state(SCSIDevice *dev);
+static inline SCSIPRState *scsi_pr_find(SCSIDevice *dev)
+{
+    SCSIPREntry *entry = scsi_pr_find_entry(scsi_pr_chain(dev), dev);
+
+    return entry ? entry->s : NULL;
+}
+
+static inline SCSIPRState *scsi_pr_state(SCSIDevice *dev)
+{
+    SCSIPRState *s = scsi_pr_find(dev);
+
+    return s && s->handle ? s : NULL;
+}
+
+/* In the main loop, and in any thread; no command of the device is under way. */
+void scsi_pr_insert(SCSIPRState *s);
+void scsi_pr_remove(SCSIPRState *s);
 
 /* pr-device.c */
 
@@ -157,13 +227,26 @@ void scsi_pr_qdev_unrealize(DeviceState *qdev);
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private);
 
+/* pr-spare.c */
+
+typedef struct SCSIPRSpare {
+    QSLIST_ENTRY(SCSIPRSpare) next;
+} SCSIPRSpare;
+
+/*
+ * A block that begins with an SCSIPRSpare; always the same @size. Either new, all
+ * zero, or as somebody has given it back on this thread. Any thread may do that.
+ */
+void *scsi_pr_take_spare(size_t size);
+void scsi_pr_give_spare(SCSIPRSpare *spare);
+
 /* pr-io.c */
 
 /*
- * Makes the device model's own request ask the gate. @req was just allocated:
- * nobody else has a pointer to it yet; use the one returned.
+ * Makes the device model's own request ask the gate. @req was just allocated, and
+ * is what is returned.
  */
-SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s);
+SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRState *s);
 
 /*
  * Aborts an I/O request that a fencing waits for, if nothing of it is on its
@@ -372,6 +455,12 @@ char *scsi_pr_emulated_identity(SCSIDevice *dev);
 char *scsi_pr_passthrough_identity(SCSIDevice *dev);
 
 /* pr-cdb.c */
+
+/*
+ * By operation code: whether the questions of SCSIPRKind about a CDB have any other
+ * answer than no. They are not asked about a READ or a WRITE.
+ */
+extern const bool scsi_pr_questionable[256];
 
 int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
                       size_t buf_len, void *hba_private);

@@ -2,13 +2,12 @@
 /*
  * Persistent reservations for SCSI disks: I/O requests.
  *
- * An I/O request is the device model's own, enlarged, with operations that
+ * An I/O request is the device model's own, with operations of its own that
  * enter the gate before they go to the medium. It leaves when it has ended.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
-#include "qemu/lockable.h"
 #include "scsi/constants.h"
 #include "migration/qemu-file.h"
 #include "pr-compat.h"
@@ -33,15 +32,11 @@ void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
     }
 }
 
-/* Request operations of a device model, and what takes their place. */
-typedef struct SCSIPRIOOps {
-    SCSIReqOps ops;             /* must be first */
-    const SCSIReqOps *base;
-    size_t offset;              /* of SCSIPRIORequest in the request */
-} SCSIPRIOOps;
-
-/* Lies behind the device model's own request. */
+/* What an I/O request has beyond the device model's own. */
 typedef struct SCSIPRIORequest {
+    SCSIPRSpare spare;          /* must be first */
+    SCSIReqOps ops;             /* the request's: where we are found by it */
+    const SCSIReqOps *base;     /* the device model's */
     SCSIPRState *pr;
     ScsiPrTask task;            /* its stay in the gate */
     uint32_t epoch;             /* admission_epoch that it entered in */
@@ -49,19 +44,16 @@ typedef struct SCSIPRIORequest {
     Notifier ended;
 } SCSIPRIORequest;
 
-static const SCSIPRIOOps *scsi_pr_io_ops(SCSIRequest *req)
-{
-    return container_of(req->ops, SCSIPRIOOps, ops);
-}
-
 static SCSIPRIORequest *scsi_pr_io(SCSIRequest *req)
 {
-    return (void *)((char *)req + scsi_pr_io_ops(req)->offset);
+    return container_of(req->ops, SCSIPRIORequest, ops);
 }
 
 static void scsi_pr_io_leave(SCSIPRIORequest *io)
 {
-    scsi_pr_leave(io->pr->handle, &io->task);
+    if (io->task.entered) {
+        scsi_pr_leave(io->pr->handle, &io->task);
+    }
 }
 
 static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf);
@@ -88,17 +80,10 @@ static void scsi_pr_io_end_aborted(SCSIRequest *req)
     }
 }
 
-/*
- * Ends the request and returns false if it may not go to the medium now.
- *
- * Data of a request that is in the gate goes on without a question (SPC-3
- * 5.6.1), but not if the VM was stopped meanwhile: what werror=stop has parked
- * must not slip past a reservation that was made in the meantime.
- */
-static bool scsi_pr_io_enter(SCSIRequest *req)
+/* Ends the request and returns false if it may not go to the medium now. */
+static bool scsi_pr_io_ask(SCSIRequest *req, uint32_t epoch)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
-    uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
     ScsiPrTask before = {};
     ScsiPrAdmission admission;
 
@@ -129,33 +114,51 @@ static bool scsi_pr_io_enter(SCSIRequest *req)
     return true;
 }
 
+/*
+ * Likewise. Data of a request that is in the gate goes on without a question
+ * (SPC-3 5.6.1), but not if the VM was stopped meanwhile: what werror=stop has
+ * parked must not slip past a reservation that was made in the meantime.
+ */
+static bool scsi_pr_io_enter(SCSIRequest *req)
+{
+    SCSIPRIORequest *io = scsi_pr_io(req);
+    uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
+
+    return (io->task.entered && io->epoch == epoch &&
+            io->fate == SCSI_PR_GOES_ON) || scsi_pr_io_ask(req, epoch);
+}
+
 static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf)
 {
     return scsi_pr_io_enter(req)
-        ? scsi_pr_io_ops(req)->base->send_command(req, buf) : 0;
+        ? scsi_pr_io(req)->base->send_command(req, buf) : 0;
 }
 
 static void scsi_pr_io_read_data(SCSIRequest *req)
 {
     if (scsi_pr_io_enter(req)) {
-        scsi_pr_io_ops(req)->base->read_data(req);
+        scsi_pr_io(req)->base->read_data(req);
     }
 }
 
 static void scsi_pr_io_write_data(SCSIRequest *req)
 {
     if (scsi_pr_io_enter(req)) {
-        scsi_pr_io_ops(req)->base->write_data(req);
+        scsi_pr_io(req)->base->write_data(req);
     }
 }
 
 /* Also of a request that never completed: one that a migration took along. */
 static void scsi_pr_io_free(SCSIRequest *req)
 {
-    scsi_pr_io_leave(scsi_pr_io(req));
-    if (scsi_pr_io_ops(req)->base->free_req) {
-        scsi_pr_io_ops(req)->base->free_req(req);
+    SCSIPRIORequest *io = scsi_pr_io(req);
+
+    scsi_pr_io_leave(io);
+    req->ops = io->base;
+    if (req->ops->free_req) {
+        req->ops->free_req(req);
     }
+    scsi_pr_give_spare(&io->spare);
 }
 
 /* The lock: while the VM is stopped its task may be handed over, too. */
@@ -220,7 +223,7 @@ void scsi_pr_io_set_fate(SCSIRequest *req, void *opaque)
 /* Behind what the device model saves of its own. */
 static void scsi_pr_io_save(QEMUFile *f, SCSIRequest *req)
 {
-    const SCSIReqOps *base = scsi_pr_io_ops(req)->base;
+    const SCSIReqOps *base = scsi_pr_io(req)->base;
 
     if (base->save_request) {
         base->save_request(f, req);
@@ -230,7 +233,7 @@ static void scsi_pr_io_save(QEMUFile *f, SCSIRequest *req)
 
 static void scsi_pr_io_load(QEMUFile *f, SCSIRequest *req)
 {
-    const SCSIReqOps *base = scsi_pr_io_ops(req)->base;
+    const SCSIReqOps *base = scsi_pr_io(req)->base;
     uint8_t fate;
 
     if (base->load_request) {
@@ -245,65 +248,32 @@ static void scsi_pr_io_load(QEMUFile *f, SCSIRequest *req)
     scsi_pr_io(req)->fate = fate;
 }
 
-static SCSIPRIOOps *scsi_pr_wrap_ops(const SCSIReqOps *base)
+static void scsi_pr_io_set_base(SCSIPRIORequest *io, const SCSIReqOps *base)
 {
-    SCSIPRIOOps *wrapped = g_new0(SCSIPRIOOps, 1);
-
-    wrapped->base = base;
-    wrapped->offset = ROUND_UP(base->size, __alignof__(SCSIPRIORequest));
-    wrapped->ops = *base;
-    wrapped->ops.size = wrapped->offset + sizeof(SCSIPRIORequest);
-    wrapped->ops.send_command = scsi_pr_io_send_command;
-    wrapped->ops.read_data = scsi_pr_io_read_data;
-    wrapped->ops.write_data = scsi_pr_io_write_data;
-    wrapped->ops.free_req = scsi_pr_io_free;
-    wrapped->ops.save_request = scsi_pr_io_save;
-    wrapped->ops.load_request = scsi_pr_io_load;
-    return wrapped;
+    io->base = base;
+    io->ops = *base;
+    io->ops.send_command = scsi_pr_io_send_command;
+    io->ops.read_data = scsi_pr_io_read_data;
+    io->ops.write_data = scsi_pr_io_write_data;
+    io->ops.free_req = scsi_pr_io_free;
+    io->ops.save_request = scsi_pr_io_save;
+    io->ops.load_request = scsi_pr_io_load;
 }
 
-/* A device model has a handful of request operations; each is wrapped once. */
-static const SCSIPRIOOps *scsi_pr_find_wrapped_ops(const SCSIReqOps *base)
+SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRState *s)
 {
-    static SCSIPRIOOps *known[16];
-    static QemuMutex lock;
-    static gsize lock_ready;
-    size_t i;
+    SCSIPRIORequest *io = scsi_pr_take_spare(sizeof(*io));
 
-    for (i = 0; i < ARRAY_SIZE(known); i++) {
-        SCSIPRIOOps *wrapped = qatomic_load_acquire(&known[i]);
-
-        if (!wrapped) {
-            break;
-        }
-        if (wrapped->base == base) {
-            return wrapped;
-        }
+    /* It may have served another request like this one. */
+    if (io->base != req->ops) {
+        scsi_pr_io_set_base(io, req->ops);
     }
-
-    if (g_once_init_enter(&lock_ready)) {
-        qemu_mutex_init(&lock);
-        g_once_init_leave(&lock_ready, 1);
-    }
-    QEMU_LOCK_GUARD(&lock);
-    for (i = 0; known[i] && known[i]->base != base; i++) {
-        g_assert(i + 1 < ARRAY_SIZE(known));
-    }
-    if (!known[i]) {
-        qatomic_store_release(&known[i], scsi_pr_wrap_ops(base));
-    }
-    return known[i];
-}
-
-SCSIRequest *scsi_pr_enlarge(SCSIRequest *req, SCSIPRState *s)
-{
-    const SCSIPRIOOps *wrapped = scsi_pr_find_wrapped_ops(req->ops);
-    SCSIPRIORequest *io;
-
-    req = g_realloc(req, wrapped->ops.size);
-    req->ops = &wrapped->ops;
-    io = scsi_pr_io(req);
-    *io = (SCSIPRIORequest) { .pr = s, .ended.notify = scsi_pr_io_ended };
+    io->pr = s;
+    io->task = (ScsiPrTask) {};
+    io->epoch = 0;
+    io->fate = SCSI_PR_GOES_ON;
+    io->ended.notify = scsi_pr_io_ended;
+    req->ops = &io->ops;
     notifier_list_add(&req->cancel_notifiers, &io->ended);
     return req;
 }

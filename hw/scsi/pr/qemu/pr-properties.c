@@ -1,48 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: properties, and where a device's
- * state is found.
+ * Persistent reservations for SCSI disks: properties. Setting one makes a device's
+ * state.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
-#include "qemu/qht.h"
-#include "qemu/rcu.h"
-#include "qemu/xxhash.h"
 #include "pr-internal.h"
-
-/* SCSIPRState of every device that has a pr- property set, by device. */
-static struct qht scsi_pr_states;
-
-static bool scsi_pr_state_equal(const void *a, const void *b)
-{
-    return ((const SCSIPRState *)a)->dev == ((const SCSIPRState *)b)->dev;
-}
-
-static uint32_t scsi_pr_hash(SCSIDevice *dev)
-{
-    return qemu_xxhash2((uintptr_t)dev);
-}
-
-void scsi_pr_properties_init(void)
-{
-    qht_init(&scsi_pr_states, scsi_pr_state_equal, 8, QHT_MODE_AUTO_RESIZE);
-}
-
-SCSIPRState *scsi_pr_find(SCSIDevice *dev)
-{
-    const SCSIPRState key = { .dev = dev };
-
-    RCU_READ_LOCK_GUARD();
-    return qht_lookup(&scsi_pr_states, &key, scsi_pr_hash(dev));
-}
-
-SCSIPRState *scsi_pr_state(SCSIDevice *dev)
-{
-    SCSIPRState *s = scsi_pr_find(dev);
-
-    return s && s->handle ? s : NULL;
-}
 
 /* What a device has of which no property was set; @dev is missing. */
 static const SCSIPRState scsi_pr_defaults = {
@@ -83,7 +47,8 @@ static void *scsi_pr_set_field(Object *obj, const SCSIPRProperty *p,
     if (!s) {
         s = g_memdup2(&scsi_pr_defaults, sizeof(scsi_pr_defaults));
         s->dev = dev;
-        qht_insert(&scsi_pr_states, s, scsi_pr_hash(dev), NULL);
+        scsi_pr_insert(s);
+        scsi_pr_wrap_class(dev);
     }
     return (char *)s + p->offset;
 }
@@ -161,7 +126,7 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
     if (!s) {
         return;
     }
-    qht_remove(&scsi_pr_states, s, scsi_pr_hash(dev));
+    scsi_pr_remove(s);
     g_free(s->store);
     g_free(s->dir);
     g_free(s->initiator);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/file_backing.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,9 +9,11 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 #include "store/file_path.h"
+#include "store/file_system.h"
 #include "store/local_store.h"
 
 namespace scsi_pr {
@@ -65,9 +68,20 @@ Status NotHere(const std::string& path) {
                        "the same host. To go to another host use a store that both can see.");
 }
 
+// Nothing is left where a store may not be.
+Status CheckDirectoryOf(const std::string& path, const Store::Place& place) {
+  const std::string directory = std::filesystem::path(path).parent_path();
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Status();  // making the store will tell
+  Status status = CheckFileSystem(fd, directory, place.accept_file_system);
+  close(fd);
+  return status;
+}
+
 }  // namespace
 
-Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store) {
+Status OpenFileStore(const std::string& path, Store::OpenMode mode, const Store::Place& place,
+                     std::shared_ptr<Store>* store) {
   std::string canonical;
   if (Status status = CanonicalizeStorePath(path, &canonical); !status.ok()) {
     return mode == Store::OpenMode::kIncoming ? NotHere(path) : status;
@@ -82,15 +96,16 @@ Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_
       return Status::Error(Status::Code::kInvalid, "there is no store " + canonical,
                            "Name an existing one.");
     }
-    if (Status status = Database::Create(canonical); !status.ok()) return status;
+    Status status = CheckDirectoryOf(canonical, place);
+    if (status.ok()) status = Database::Create(canonical);
+    if (!status.ok()) return status;
   }
   if (stat(canonical.c_str(), &info) == 0) {
     *store = FindOpen(registry, registry_lock, {info.st_dev, info.st_ino});
     if (*store) return Status();
   }
-  if (Status status = RefuseNetworkFileSystem(canonical); !status.ok()) return status;
   std::unique_ptr<FileBacking> backing;
-  if (Status status = FileBacking::Open(canonical, &backing); !status.ok()) return status;
+  if (Status status = FileBacking::Open(canonical, place, &backing); !status.ok()) return status;
   const Registry::Key key{backing->device(), backing->inode()};
   *store = std::shared_ptr<Store>(new LocalStore("file:" + canonical, std::move(backing)),
                                   DestroyRegistered{key});
@@ -98,9 +113,12 @@ Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_
   return Status();
 }
 
-Status FileBacking::Open(const std::string& path, std::unique_ptr<FileBacking>* backing) {
+Status FileBacking::Open(const std::string& path, const Store::Place& place,
+                         std::unique_ptr<FileBacking>* backing) {
   std::unique_ptr<RangeLock> locks;
   if (Status status = RangeLock::Open(path, &locks); !status.ok()) return status;
+  Status allowed = CheckFileSystem(locks->fd(), path, place.accept_file_system);
+  if (!allowed.ok()) return allowed;
   std::unique_ptr<Database> database;
   if (Status status = Database::Open(path, &database); !status.ok()) return status;
   backing->reset(new FileBacking(path, std::move(locks), std::move(database)));

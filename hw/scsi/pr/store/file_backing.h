@@ -26,12 +26,14 @@
 namespace scsi_pr {
 
 // The one object of this process for that file.
-Status OpenFileStore(const std::string& path, Store::OpenMode mode, std::shared_ptr<Store>* store);
+Status OpenFileStore(const std::string& path, Store::OpenMode mode, const Store::Place& place,
+                     std::shared_ptr<Store>* store);
 
 class FileBacking : public Backing {
  public:
   // `path` exists, is canonical, and no other object of this process uses it.
-  static Status Open(const std::string& path, std::unique_ptr<FileBacking>* backing);
+  static Status Open(const std::string& path, const Store::Place& place,
+                     std::unique_ptr<FileBacking>* backing);
 
   // For those who look at a store, or repair it, without using it: whether a
   // process that lives has taken a slot, or any; and the right to change.

@@ -125,7 +125,6 @@ Inspection InspectOnce(const std::string& path, bool thorough) {
     status = Status::Error(Status::Code::kInvalid, "there is no store " + inspection.path,
                            "Name an existing one.");
   }
-  if (status.ok()) status = RefuseNetworkFileSystem(inspection.path);
   std::unique_ptr<RangeLock> locks;
   if (status.ok()) status = RangeLock::OpenToLook(inspection.path, &locks);
   if (!status.ok()) return inspection;

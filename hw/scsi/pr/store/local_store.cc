@@ -177,6 +177,11 @@ Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode 
   return Status();
 }
 
+Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const std::string&) {
+  slot->SetMedium(medium);
+  return Status();
+}
+
 void LocalStore::Detach(GateSlot* slot) {
   const size_t index = IndexOf(*slot);
   watcher_.Remove(index);

@@ -30,6 +30,7 @@ class LocalStore : public Store {
   Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override;
   using Store::Attach;
+  Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override;
   void Detach(GateSlot* slot) override;
   Status Identify(StoreIdentity* identity) override;
   Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) override;

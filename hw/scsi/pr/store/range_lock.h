@@ -54,6 +54,8 @@ class RangeLock {
   // them if it is several; 0: none.
   pid_t DatabaseUser() const;
 
+  int fd() const { return fd_; }
+
  private:
   RangeLock(int fd, void* mapping, dev_t device, ino_t inode)
       : fd_(fd), mapping_(mapping), device_(device), inode_(inode) {}

@@ -25,11 +25,14 @@ Status OpenMemory(const std::string& name, std::shared_ptr<Store>* store) {
 
 }  // namespace
 
-Status Store::Open(std::string_view uri, OpenMode mode, std::shared_ptr<Store>* store) {
+Status Store::Open(std::string_view uri, OpenMode mode, const Place& place,
+                   std::shared_ptr<Store>* store) {
   const size_t colon = uri.find(':');
   const std::string_view scheme = uri.substr(0, colon);
   const std::string rest(colon == std::string_view::npos ? "" : uri.substr(colon + 1));
-  if (colon != std::string_view::npos && scheme == "file") return OpenFileStore(rest, mode, store);
+  if (colon != std::string_view::npos && scheme == "file") {
+    return OpenFileStore(rest, mode, place, store);
+  }
   if (colon != std::string_view::npos && scheme == "memory") return OpenMemory(rest, store);
   return Status::Error(Status::Code::kInvalid, "\"" + std::string(uri) + "\" is no store URI",
                        "Known are memory:, memory:NAME and file:/PATH.");

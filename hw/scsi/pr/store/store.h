@@ -103,8 +103,18 @@ class Store {
     kIncoming,  // for a nexus that was handed over: likewise, if it is file:
   };
 
+  // What else the user says about where a store is.
+  struct Place {
+    std::string runtime_directory = {};   // empty: the usual one
+    bool accept_file_system = false;      // whatever the store's file is on
+  };
+
   // Opens the store that `uri` names.
-  static Status Open(std::string_view uri, OpenMode mode, std::shared_ptr<Store>* store);
+  static Status Open(std::string_view uri, OpenMode mode, const Place& place,
+                     std::shared_ptr<Store>* store);
+  static Status Open(std::string_view uri, OpenMode mode, std::shared_ptr<Store>* store) {
+    return Open(uri, mode, Place(), store);
+  }
 
   virtual ~Store() = default;
 
@@ -121,7 +131,8 @@ class Store {
 
   // Attaches a nexus. The first one powers the logical unit on. `*slot` lives
   // until Detach(). kInUse, naming the other, if the nexus is attached anywhere
-  // already, or if who is attached has a medium that is not `owner`'s.
+  // already, or if who is attached has a medium that is not `owner`'s and that does
+  // not insist.
   // `listener` may be null, and outlives the attachment.
   virtual Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot) = 0;
@@ -129,6 +140,9 @@ class Store {
                 GateSlot** slot) {
     return Attach(nexus, owner, AttachMode::kNew, listener, slot);
   }
+  // The attached nexus shows another medium from now on, as in Attacher. Waits for
+  // nobody. On error it counts as the old one.
+  virtual Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) = 0;
   // No command of the nexus of this process is on its way any more. It stays
   // attached if another process has it attached, too.
   virtual void Detach(GateSlot* slot) = 0;

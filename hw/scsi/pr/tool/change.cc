@@ -76,16 +76,16 @@ int Run(const char* name, const std::string& uri, const ChangeOptions& options,
   if (Status status = FilePath(uri, &path); !status.ok()) return Fail(status);
   CatchInterrupts();
   std::shared_ptr<Store> store;
-  if (Status status = Store::Open(uri, Store::OpenMode::kExisting, &store); !status.ok()) {
-    return Fail(status);
-  }
+  // Whoever made it where it is has had a reason.
+  const Store::Place place{.accept_file_system = true};
+  Status status = Store::Open(uri, Store::OpenMode::kExisting, place, &store);
+  if (!status.ok()) return Fail(status);
   View before;
   View after;
-  if (Status status = Read(*store, &before); !status.ok()) return Fail(status);
-  if (Status status = operation(*store, MakeWaiting(options)); !status.ok()) {
-    return FailOperation(status);
-  }
-  if (Status status = Read(*store, &after); !status.ok()) return Fail(status);
+  if (status = Read(*store, &before); !status.ok()) return Fail(status);
+  status = operation(*store, MakeWaiting(options));
+  if (!status.ok()) return FailOperation(status);
+  if (status = Read(*store, &after); !status.ok()) return Fail(status);
   Report(name, before, after, options.as_json);
   return kDone;
 }

@@ -5,7 +5,6 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "block/block_int.h"
 #include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
@@ -47,45 +46,4 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
         return NULL;
     }
     return g_strdup_printf("file:%s/%s.pr", dir, identity);
-}
-
-/* The node with the medium, below formats, filters and the like. */
-static BlockDriverState *GRAPH_RDLOCK scsi_pr_medium(BlockDriverState *bs)
-{
-    while (bs && bs->file) {
-        bs = bs->file->bs;
-    }
-    return bs;
-}
-
-static bool scsi_pr_stat(const char *filename, struct stat *info)
-{
-    int fd;
-    bool known;
-
-    if (!g_str_has_prefix(filename, "/dev/fdset/")) {
-        return stat(filename, info) == 0;
-    }
-    fd = qemu_open(filename, O_RDWR, NULL);
-    if (fd < 0) {
-        return false;
-    }
-    known = fstat(fd, info) == 0;
-    qemu_close(fd);
-    return known;
-}
-
-void scsi_pr_dir_medium(SCSIDevice *dev, uint64_t *device, uint64_t *inode)
-{
-    BlockBackend *blk = dev->conf.blk;
-    BlockDriverState *bs = blk ? blk_bs(blk) : NULL;
-    struct stat info;
-
-    PR_COMPAT_GRAPH_RDLOCK_GUARD();
-    bs = scsi_pr_medium(bs);
-    if (bs && bs->drv && g_str_equal(bs->drv->format_name, "file") &&
-        scsi_pr_stat(bs->filename, &info) && S_ISREG(info.st_mode)) {
-        *device = info.st_dev;
-        *inode = info.st_ino;
-    }
 }

@@ -31,6 +31,7 @@ static void scsi_pr_wrap_class(SCSIPRClass *wrapped)
     /* Not every build of QEMU has every device. */
     ObjectClass *klass = object_class_by_name(wrapped->type_name);
     SCSIDeviceClass *sc;
+    ObjectProperty *drive;
 
     if (!klass) {
         return;
@@ -49,6 +50,9 @@ static void scsi_pr_wrap_class(SCSIPRClass *wrapped)
     sc->alloc_req = scsi_pr_alloc_req;
     sc->parse_cdb = scsi_pr_parse_cdb;
     pr_compat_set_class_reset(DEVICE_CLASS(klass), scsi_pr_reset_device);
+    drive = object_class_property_find(klass, "drive");
+    wrapped->set_drive = drive->set;
+    drive->set = scsi_pr_set_drive;
     scsi_pr_add_properties(klass);
 }
 

@@ -25,11 +25,14 @@ def node(name: str, **options: object) -> list[str]:
 class Bench:
     """A VM with device disk0 on node `format`, which is raw, above node `file`."""
 
-    def __init__(self, qemu: Path, directory: Path, **properties: object) -> None:
+    def __init__(
+        self, qemu: Path, directory: Path, adapter: str = "virtio-scsi-pci", **properties: object
+    ) -> None:
         self.directory = directory
+        self.iothread = "t" if "iothread" in adapter else None
         self.image = disk.create(directory / "disk.img", size=SIZE)
         other = disk.create(directory / "other.img", size=SIZE)
-        device: dict[str, object] = {"id": "disk0", "drive": "format", "wwn": WWN, "bus": "scsi0.0"}
+        device: dict[str, object] = {"id": "disk0", "drive": "format", "wwn": WWN, "bus": "s.0"}
         device |= {"share-rw": "on", "pr-store": f"file:{directory}/q.pr"} | properties
         device = {key: value for key, value in device.items() if value is not None}
         arguments = [
@@ -37,7 +40,8 @@ class Bench:
             *node("format", driver="raw", file="file"),
             *node("other", driver="file", filename=other),
             *node("scratch", **{"driver": "null-co", "size": SIZE, "read-zeroes": "on"}),
-            *("-device", f"scsi-hd,{option(device)}", "-S"),
+            *("-object", "iothread,id=t", "-device", f"{adapter},id=s", "-S"),
+            *("-device", f"scsi-hd,{option(device)}"),
         ]
         self.vm = VM("a", binary=qemu, arguments=arguments)
         self.vm.start()
@@ -59,20 +63,24 @@ class Bench:
     def add(self, name: str, **options: object) -> None:
         self.vm.qmp.execute("blockdev-add", {"node-name": name} | options)
 
+    def come_along(self, name: str) -> None:
+        """A node gets the device's iothread, which a job between the two wants."""
+        self.do("x-blockdev-set-iothread", node_name=name, iothread=self.iothread)
+
     def finish(self, job: str) -> None:
         while self.vm.qmp.wait_event("JOB_STATUS_CHANGE")["data"] != {"id": job, "status": "null"}:
             pass
 
     def plug(self, drive: str, store: str, **properties: object) -> None:
-        device = {"driver": "scsi-hd", "id": "disk1", "bus": "scsi0.0", "drive": drive}
+        device = {"driver": "scsi-hd", "id": "disk1", "bus": "s.0", "drive": drive}
         device |= {"wwn": int(WWN, 0) + 1, "share-rw": True, "pr-store": store}
         device |= {"pr-initiator": "iqn.2026-01.org.example:b"}
         self.vm.qmp.execute("device_add", device | properties)
 
 
-@pytest.fixture
-def bench(qemu: Path, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(qemu, tmp_path)
+@pytest.fixture(params=["virtio-scsi-pci", "virtio-scsi-pci,iothread=t"])
+def bench(qemu: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(qemu, tmp_path, request.param)
     yield bench
     # In order: QEMU finds out then whether anybody still keeps a node.
     code = bench.vm.stop()
@@ -111,6 +119,7 @@ def test_mirror_from(bench: Bench) -> None:
 
 
 def test_mirror_back(bench: Bench) -> None:
+    bench.come_along("other")
     for name in ("format", "file"):
         arguments = {"device": "other", "target": name, "sync": "full", "job_id": "j"}
         bench.refuses("blockdev-mirror", *PAST, **arguments)
@@ -133,6 +142,7 @@ def test_commit_of_an_overlay_of_somebody_elses(bench: Bench) -> None:
 
 
 def test_backup_into(bench: Bench) -> None:
+    bench.come_along("other")
     bench.refuses("blockdev-backup", *PAST, device="other", target="format", sync="full", job_id="j")
 
 

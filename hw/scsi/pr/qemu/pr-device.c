@@ -82,7 +82,10 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     };
     SCSIPRMedium medium;
 
-    if (!initiator || !scsi_pr_medium(s, &medium, errp)) {
+    if (!initiator ||
+        (g_str_has_prefix(s->store, "file:") &&
+         !scsi_pr_check_root(s->store, errp)) ||
+        !scsi_pr_medium(s, &medium, errp)) {
         return false;
     }
     config.medium = medium.id;

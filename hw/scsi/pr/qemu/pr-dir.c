@@ -24,6 +24,36 @@ static bool scsi_pr_check_dir(const char *dir, Error **errp)
     return true;
 }
 
+/*
+ * The root directory when QEMU started. Devices of the command line are plugged
+ * before -run-with chroot= takes effect, others after: below another root a
+ * path leads to another file, and two stores for one medium would each let in
+ * whom the other shuts out.
+ */
+static struct stat scsi_pr_root;
+
+void scsi_pr_remember_root(void)
+{
+    if (stat("/", &scsi_pr_root) != 0) {
+        scsi_pr_root.st_ino = 0;
+    }
+}
+
+bool scsi_pr_check_root(const char *path, Error **errp)
+{
+    struct stat now;
+
+    if (stat("/", &now) == 0 && now.st_dev == scsi_pr_root.st_dev &&
+        now.st_ino == scsi_pr_root.st_ino) {
+        return true;
+    }
+    error_setg(errp, "QEMU has another root directory than when it started"
+               " (chroot), where %s is not what it was", path);
+    error_append_hint(errp, "Name the device on the command line, which comes"
+                      " before that, or start QEMU without chroot.\n");
+    return false;
+}
+
 bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir)
 {
     return dir && *dir && dev->conf.share_rw &&
@@ -35,7 +65,7 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
     const SCSIPRKind *kind = scsi_pr_class(dev)->kind;
     g_autofree char *identity = kind->identity(dev);
 
-    if (!scsi_pr_check_dir(dir, errp)) {
+    if (!scsi_pr_check_root(dir, errp) || !scsi_pr_check_dir(dir, errp)) {
         return NULL;
     }
     if (!identity) {

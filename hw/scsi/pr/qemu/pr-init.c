@@ -59,6 +59,7 @@ static void scsi_pr_wrap_class(SCSIPRClass *wrapped)
 static void scsi_pr_init(void)
 {
     scsi_pr_properties_init();
+    scsi_pr_remember_root();
     scsi_pr_hmp_init();
     for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_classes); i++) {
         scsi_pr_wrap_class(&scsi_pr_classes[i]);

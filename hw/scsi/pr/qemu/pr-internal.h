@@ -365,6 +365,10 @@ bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir);
  */
 char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp);
 
+/* At start-up; and whether a path still means the same. */
+void scsi_pr_remember_root(void);
+bool scsi_pr_check_root(const char *path, Error **errp);
+
 /* pr-medium.c */
 
 /* For ScsiPrConfig; NULL: not known. */

@@ -104,6 +104,9 @@ typedef struct ScsiPrSupportedCommand {
     bool has_service_action;    /* all commands of one code or none */
 } ScsiPrSupportedCommand;
 
+/* Bytes of ScsiPrConfig.medium. */
+#define SCSI_PR_MAX_MEDIUM 200
+
 typedef struct ScsiPrConfig {
     /* "memory:", "memory:NAME" or "file:/PATH" */
     const char *store;
@@ -122,12 +125,29 @@ typedef struct ScsiPrConfig {
      */
     uint32_t abort_timeout_ms;
     /*
-     * The medium's regular file, st_dev and st_ino: if another nexus that is
-     * attached to the store has said another one, this one is refused. 0 and 0:
-     * not known, or the user has named the store and knows what he does.
+     * Which medium the device has: a text without blanks that two devices of
+     * the host have in common exactly if it is one medium; and its name, for
+     * people. NULL: not known. While a nexus is attached with a medium, neither
+     * another one is attached to its store, nor it to another store, unless
+     * accept_medium: the user says that it is one medium after all, or that
+     * two have one state.
      */
-    uint64_t medium_device;
-    uint64_t medium_inode;
+    const char *medium;
+    const char *medium_name;
+    bool accept_medium;
+    /*
+     * Of a file: store. Where what is in force is kept, an absolute path; NULL
+     * or "": where it usually is. And whether the store may be on a file system
+     * of which it is not known that all processes that see the file are of one
+     * host, and see one file.
+     */
+    const char *runtime_dir;
+    bool accept_file_system;
+    /*
+     * How long a file: store's disk may take to open it before that is refused;
+     * milliseconds, 0 for the default of 5000
+     */
+    uint32_t patience_ms;
     /* copied; NULL for none. @opaque is handed to them */
     const ScsiPrEvents *events;
     void *opaque;
@@ -156,6 +176,15 @@ typedef struct ScsiPrConfig {
  * then.
  */
 ScsiPrDevice *scsi_pr_device_new(const ScsiPrConfig *config, ScsiPrError *error);
+
+/*
+ * The device has another medium from now on, as in ScsiPrConfig. Does not wait.
+ * False with *error if that one has another store, or the store another medium:
+ * then nothing has changed here, and what the device writes does not ask whom
+ * it should.
+ */
+bool scsi_pr_set_medium(ScsiPrDevice *device, const char *medium,
+                        const char *name, ScsiPrError *error);
 
 /*
  * Detaches the nexus. Its registration and persistent reservation stay, a

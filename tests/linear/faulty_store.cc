@@ -28,6 +28,9 @@ class Wrapper : public Store {
     return store_->Attach(nexus, owner, mode, listener, slot);
   }
   void Detach(GateSlot* slot) override { store_->Detach(slot); }
+  Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override {
+    return store_->SetMedium(slot, medium, name);
+  }
   Status Identify(StoreIdentity* identity) override { return store_->Identify(identity); }
   Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) override {
     return store_->HandOver(slot, is_owner, handed);

@@ -299,18 +299,24 @@ static const char *check_error(const ScsiPrConfig *config)
 
 const char *c_abi_check_errors(void)
 {
-    static const ScsiPrConfig kBad[] = {
+    char too_long[SCSI_PR_MAX_MEDIUM + 2] = {0};
+    memset(too_long, 'x', SCSI_PR_MAX_MEDIUM + 1);
+    const ScsiPrConfig bad[] = {
         {.store = "etcd://host/x", .initiator = "naa.5000000000000001", .target_port = 1},
         {.store = "memory:", .initiator = "naa.1", .target_port = 1},
         {.store = "memory:", .initiator = "", .target_port = 1},
         {.store = "memory:", .initiator = "naa.5000000000000001", .target_port = 0},
         {.store = "file:/nonexistent/dir/lu.pr", .initiator = "naa.5000000000000001",
          .target_port = 1},
+        {.store = "memory:", .initiator = "naa.5000000000000001", .target_port = 1,
+         .medium = "file:a b"},
+        {.store = "memory:", .initiator = "naa.5000000000000001", .target_port = 1,
+         .medium = too_long},
         {.store = "file:/tmp/nonexistent.pr", .initiator = "naa.5000000000000001",
          .target_port = 1, .incoming = true},
     };
-    for (size_t i = 0; i < sizeof kBad / sizeof kBad[0]; i++) {
-        const char *wrong = check_error(&kBad[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *wrong = check_error(&bad[i]);
         if (wrong != NULL) {
             return wrong;
         }

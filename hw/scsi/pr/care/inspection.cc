@@ -5,6 +5,7 @@
 
 #include "core/legacy.h"
 #include "store/file_path.h"
+#include "store/file_system.h"
 #include "store/record_file.h"
 
 namespace scsi_pr {
@@ -26,7 +27,9 @@ std::string IdentityOf(const RecordFile& file, const DiskParts& parts) {
 Status Open(const Subject& subject, Inspection* inspection, std::unique_ptr<RecordFile>* file) {
   Status status = CanonicalizeStorePath(subject.path, &inspection->path);
   if (status.ok()) status = RecordFile::OpenToLook(inspection->path, file);
-  if (status.ok()) status = CheckFileSystemOf(inspection->path, subject.accept_file_system);
+  if (status.ok()) {
+    status = CheckFileSystem((*file)->fd(), inspection->path, subject.accept_file_system);
+  }
   if (status.ok()) status = (*file)->ReadParts(&inspection->parts);
   for (const DiskPart& part : inspection->parts.part) {
     if (!status.ok() || part.condition != DiskPart::Condition::kNewer) continue;

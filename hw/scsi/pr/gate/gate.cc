@@ -110,11 +110,17 @@ std::optional<Nexus> GateSlot::nexus() const {
 
 std::string GateSlot::owner() const { return std::string(owner_, strnlen(owner_, sizeof owner_)); }
 
+void GateSlot::SetMedium(const std::string& medium) {
+  uint64_t digest = 0xCBF29CE484222325;  // FNV-1a
+  for (const unsigned char byte : medium) digest = (digest ^ byte) * 0x100000001B3;
+  medium_.store(medium.empty() ? 0 : digest, std::memory_order_relaxed);
+}
+
 void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
                       AccessMask access, uint64_t version) {
   g_strlcpy(initiator_, nexus.initiator.ToText().c_str(), sizeof initiator_);
   g_strlcpy(owner_, owner.name.c_str(), sizeof owner_);
-  medium_ = owner.medium;
+  SetMedium(owner.medium);
   target_port_ = nexus.target_port;
   attachment_++;
   process_id_.store(process_id, std::memory_order_relaxed);

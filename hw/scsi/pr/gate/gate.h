@@ -86,8 +86,9 @@ class alignas(512) GateSlot {
   std::optional<Nexus> nexus() const;
   uint32_t process_id() const { return process_id_.load(std::memory_order_relaxed); }
   std::string owner() const;
-  // With what; likewise.
-  const Medium& medium() const { return medium_; }
+  // With what, as a digest of Attacher::medium; 0: not known. Likewise.
+  uint64_t medium() const { return medium_.load(std::memory_order_relaxed); }
+  void SetMedium(const std::string& medium);
   // Another number each time a nexus attaches, as long as the gate exists. It
   // stays when the nexus is handed over.
   uint32_t attachment() const { return attachment_; }
@@ -131,7 +132,7 @@ class alignas(512) GateSlot {
   uint16_t target_port_ = 0;
   char initiator_[TransportId::kMaxText + 1] = {};
   char owner_[160] = {};
-  Medium medium_;
+  std::atomic<uint64_t> medium_{0};
 };
 
 // The whole block of memory.

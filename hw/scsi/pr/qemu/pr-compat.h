@@ -14,6 +14,8 @@
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
+#include "qobject/qnum.h"
+#include "qobject/qstring.h"
 #include "block/aio-wait.h"
 #include "qom/object_interfaces.h"
 #include "system/block-backend.h"
@@ -23,6 +25,8 @@
 #else
 #include "qapi/qmp/qdict.h"
 #include "qapi/qmp/qjson.h"
+#include "qapi/qmp/qnum.h"
+#include "qapi/qmp/qstring.h"
 #include "sysemu/block-backend.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"

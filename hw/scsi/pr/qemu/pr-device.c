@@ -76,16 +76,23 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .commands = commands,
         .command_count = command_count,
         .incoming = runstate_check(RUN_STATE_INMIGRATE),
+        .accept_medium = s->accept_medium,
+        .accept_file_system = s->accept_file_system,
+        .runtime_dir = s->runtime_dir,
     };
+    SCSIPRMedium medium;
 
-    if (!initiator) {
+    if (!initiator ||
+        (g_str_has_prefix(s->store, "file:") &&
+         !scsi_pr_check_root(s->store, errp)) ||
+        !scsi_pr_medium(s, &medium, errp)) {
         return false;
     }
-    if (s->store_is_by_identity) {
-        scsi_pr_dir_medium(s->dev, &config.medium_device,
-                           &config.medium_inode);
-    }
+    config.medium = medium.id;
+    config.medium_name = medium.name;
     s->handle = scsi_pr_device_new(&config, &error);
+    s->medium = g_strdup(medium.id);
+    scsi_pr_medium_clear(&medium);
     if (!s->handle) {
         error_setg(errp, "%s", error.message);
         if (error.hint) {
@@ -124,6 +131,7 @@ static void scsi_pr_close(SCSIPRState *s)
         qemu_del_vm_change_state_handler(s->vmsentry);
         s->vmsentry = NULL;
     }
+    scsi_pr_jobs_cleanup(s);
     scsi_pr_migration_cleanup(s);
     scsi_pr_take_over_cleanup(s);
     if (handle) {
@@ -131,6 +139,7 @@ static void scsi_pr_close(SCSIPRState *s)
         scsi_pr_device_free(handle);
         s->handle = NULL;
     }
+    g_clear_pointer(&s->medium, g_free);
     scsi_pr_abort_cleanup(s);
     scsi_pr_events_cleanup(s);
 }
@@ -169,13 +178,13 @@ static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
     }
     g_free(s->store);
     s->store = scsi_pr_dir_store(s->dev, s->dir, errp);
-    s->store_is_by_identity = s->store;
     return s->store;
 }
 
 static void scsi_pr_realized(SCSIPRState *s)
 {
     s->attention_ops = scsi_pr_find_attention_ops(s->dev);
+    scsi_pr_jobs_init(s);
     QLIST_INSERT_HEAD(&scsi_pr_devices, s, next);
 }
 

@@ -5,7 +5,6 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "block/block_int.h"
 #include "scsi/constants.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
@@ -25,6 +24,36 @@ static bool scsi_pr_check_dir(const char *dir, Error **errp)
     return true;
 }
 
+/*
+ * The root directory when QEMU started. Devices of the command line are plugged
+ * before -run-with chroot= takes effect, others after: below another root a
+ * path leads to another file, and two stores for one medium would each let in
+ * whom the other shuts out.
+ */
+static struct stat scsi_pr_root;
+
+void scsi_pr_remember_root(void)
+{
+    if (stat("/", &scsi_pr_root) != 0) {
+        scsi_pr_root.st_ino = 0;
+    }
+}
+
+bool scsi_pr_check_root(const char *path, Error **errp)
+{
+    struct stat now;
+
+    if (stat("/", &now) == 0 && now.st_dev == scsi_pr_root.st_dev &&
+        now.st_ino == scsi_pr_root.st_ino) {
+        return true;
+    }
+    error_setg(errp, "QEMU has another root directory than when it started"
+               " (chroot), where %s is not what it was", path);
+    error_append_hint(errp, "Name the device on the command line, which comes"
+                      " before that, or start QEMU without chroot.\n");
+    return false;
+}
+
 bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir)
 {
     return dir && *dir && dev->conf.share_rw &&
@@ -36,7 +65,7 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
     const SCSIPRKind *kind = scsi_pr_class(dev)->kind;
     g_autofree char *identity = kind->identity(dev);
 
-    if (!scsi_pr_check_dir(dir, errp)) {
+    if (!scsi_pr_check_root(dir, errp) || !scsi_pr_check_dir(dir, errp)) {
         return NULL;
     }
     if (!identity) {
@@ -47,45 +76,4 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
         return NULL;
     }
     return g_strdup_printf("file:%s/%s.pr", dir, identity);
-}
-
-/* The node with the medium, below formats, filters and the like. */
-static BlockDriverState *GRAPH_RDLOCK scsi_pr_medium(BlockDriverState *bs)
-{
-    while (bs && bs->file) {
-        bs = bs->file->bs;
-    }
-    return bs;
-}
-
-static bool scsi_pr_stat(const char *filename, struct stat *info)
-{
-    int fd;
-    bool known;
-
-    if (!g_str_has_prefix(filename, "/dev/fdset/")) {
-        return stat(filename, info) == 0;
-    }
-    fd = qemu_open(filename, O_RDWR, NULL);
-    if (fd < 0) {
-        return false;
-    }
-    known = fstat(fd, info) == 0;
-    qemu_close(fd);
-    return known;
-}
-
-void scsi_pr_dir_medium(SCSIDevice *dev, uint64_t *device, uint64_t *inode)
-{
-    BlockBackend *blk = dev->conf.blk;
-    BlockDriverState *bs = blk ? blk_bs(blk) : NULL;
-    struct stat info;
-
-    PR_COMPAT_GRAPH_RDLOCK_GUARD();
-    bs = scsi_pr_medium(bs);
-    if (bs && bs->drv && g_str_equal(bs->drv->format_name, "file") &&
-        scsi_pr_stat(bs->filename, &info) && S_ISREG(info.st_mode)) {
-        *device = info.st_dev;
-        *inode = info.st_ino;
-    }
 }

@@ -37,29 +37,36 @@ static char *scsi_pr_escape(const uint8_t *text, size_t len)
     return g_string_free(escaped, false);
 }
 
+/* @text stands for the @len bytes at @raw. */
+static char *scsi_pr_make_name(const char *scheme, const char *text,
+                               const uint8_t *raw, size_t len)
+{
+    g_autofree char *digest = NULL;
+
+    if (strlen(text) <= SCSI_PR_MAX_TEXT) {
+        return g_strdup_printf("%s.%s", scheme, text);
+    }
+    digest = g_compute_checksum_for_data(G_CHECKSUM_SHA256, raw, len);
+    return g_strdup_printf("sha256.%s", digest);
+}
+
 static char *scsi_pr_name_text(const char *scheme, const uint8_t *text,
                                size_t len)
 {
     g_autofree char *escaped = scsi_pr_escape(text, len);
-    g_autofree char *digest = NULL;
 
-    if (strlen(escaped) <= SCSI_PR_MAX_TEXT) {
-        return g_strdup_printf("%s.%s", scheme, escaped);
-    }
-    digest = g_compute_checksum_for_data(G_CHECKSUM_SHA256, text, len);
-    return g_strdup_printf("sha256.%s", digest);
+    return scsi_pr_make_name(scheme, escaped, text, len);
 }
 
 static char *scsi_pr_name_number(const char *scheme, const uint8_t *number,
                                  size_t len)
 {
-    GString *text = g_string_new(scheme);
+    g_autoptr(GString) text = g_string_new(NULL);
 
-    g_string_append_c(text, '.');
     for (size_t i = 0; i < len; i++) {
         g_string_append_printf(text, "%02x", number[i]);
     }
-    return g_string_free(text, false);
+    return scsi_pr_make_name(scheme, text->str, number, len);
 }
 
 /*

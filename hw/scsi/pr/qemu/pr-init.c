@@ -46,6 +46,7 @@ void scsi_pr_wrap_class(SCSIDevice *dev)
     SCSIPRClass *wrapped = scsi_pr_class(dev);
     DeviceClass *dc = DEVICE_CLASS(wrapped->klass);
     SCSIDeviceClass *sc = SCSI_DEVICE_CLASS(wrapped->klass);
+    ObjectProperty *drive;
 
     GLOBAL_STATE_CODE();
     if (wrapped->is_wrapped) {
@@ -58,10 +59,14 @@ void scsi_pr_wrap_class(SCSIDevice *dev)
     qatomic_set(&sc->alloc_req, scsi_pr_alloc_req);
     qatomic_set(&sc->parse_cdb, scsi_pr_parse_cdb);
     pr_compat_set_class_reset(dc, scsi_pr_reset_device);
+    drive = object_class_property_find(wrapped->klass, "drive");
+    wrapped->set_drive = drive->set;
+    drive->set = scsi_pr_set_drive;
 }
 
 static void scsi_pr_init(void)
 {
+    scsi_pr_remember_root();
     scsi_pr_hmp_init();
     for (size_t i = 0; i < ARRAY_SIZE(scsi_pr_classes); i++) {
         scsi_pr_prepare_class(&scsi_pr_classes[i]);

@@ -63,6 +63,7 @@ typedef struct SCSIPRClass {
     int (*parse_cdb)(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
                      size_t buf_len, void *hba_private);
     void (*reset)(DeviceState *qdev);
+    ObjectPropertyAccessor *set_drive;
 } SCSIPRClass;
 
 /* News that may come faster than QMP clients like: pr-event.c. */
@@ -97,14 +98,16 @@ struct SCSIPRState {
     char *store;
     char *dir;
     char *initiator;
+    char *runtime_dir;
     uint32_t target_port;       /* 1 to 65535 */
     uint32_t abort_timeout;     /* milliseconds */
     bool tas;
     bool accept_orphans;        /* of scsi-generic */
+    bool accept_medium;
+    bool accept_file_system;
 
     /* while realized */
     ScsiPrDevice *handle;
-    bool store_is_by_identity;          /* pr-dir has named it */
     VMChangeStateEntry *vmsentry;
     const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
@@ -119,6 +122,8 @@ struct SCSIPRState {
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */
     bool prevents;                      /* pr-passthrough.c; atomic */
+    char *medium;                       /* what the library knows; or NULL */
+    struct SCSIPRJobs *jobs;            /* pr-jobs.c */
 
     QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
 };
@@ -443,11 +448,48 @@ bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir);
  */
 char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp);
 
+/* At start-up; and whether a path still means the same. */
+void scsi_pr_remember_root(void);
+bool scsi_pr_check_root(const char *path, Error **errp);
+
+/* pr-medium.c */
+
+/* For ScsiPrConfig; NULL: not known. */
+typedef struct SCSIPRMedium {
+    char *id;
+    char *name;
+} SCSIPRMedium;
+
 /*
- * For ScsiPrConfig: the regular file behind the device, if it is one. Others
- * that have another file, but the same identity, are another disk. Main loop.
+ * What the device has; free with scsi_pr_medium_clear(). False with @errp: that
+ * cannot be told any more, and pr-accept-medium is not on. Main loop.
  */
-void scsi_pr_dir_medium(SCSIDevice *dev, uint64_t *device, uint64_t *inode);
+bool scsi_pr_medium(SCSIPRState *s, SCSIPRMedium *medium, Error **errp);
+
+/* The same of a node; NULL has none. With @accept nothing is an error. */
+bool scsi_pr_node_medium(BlockDriverState *bs, bool accept,
+                         SCSIPRMedium *medium, Error **errp);
+void scsi_pr_medium_clear(SCSIPRMedium *medium);
+
+/* Where the node begins in the lowest one; bytes. */
+uint64_t scsi_pr_node_offset(BlockDriverState *bs);
+
+/* In place of the setter of the device's property drive. */
+void scsi_pr_set_drive(Object *obj, Visitor *v, const char *name,
+                       void *opaque, Error **errp);
+
+/* pr-jobs.c */
+
+/*
+ * While the device is plugged: keeps the host's block jobs from a shared medium,
+ * and tells the library if the device gets another one. After its model's own
+ * realize; main loop.
+ */
+void scsi_pr_jobs_init(SCSIPRState *s);
+void scsi_pr_jobs_cleanup(SCSIPRState *s);
+
+/* The graph of nodes below the device may have changed. */
+void scsi_pr_jobs_look(SCSIPRState *s);
 
 /* pr-identity.c; for SCSIPRKind */
 

@@ -130,6 +130,7 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
     g_free(s->store);
     g_free(s->dir);
     g_free(s->initiator);
+    g_free(s->runtime_dir);
     g_free(s);
 }
 
@@ -145,6 +146,10 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       "Persistent reservations: TransportID of the initiator port"
       " (default: from -uuid and the device's path)",
       offsetof(SCSIPRState, initiator) },
+    { "pr-runtime-dir", "str",
+      "Persistent reservations: directory on tmpfs for what is in force of file:"
+      " stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR, else /dev/shm)",
+      offsetof(SCSIPRState, runtime_dir) },
     { "pr-target-port", "uint32",
       "Persistent reservations: relative target port identifier, 1 to 65535"
       " (default: 1)",
@@ -158,6 +163,16 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
       " in TASK ABORTED status (default: off, without status)",
       offsetof(SCSIPRState, tas) },
+    { "pr-accept-medium", "bool",
+      "Persistent reservations: the medium is that of others that share the"
+      " store, or has another store, whatever the host knows about it"
+      " (default: off, refused)",
+      offsetof(SCSIPRState, accept_medium) },
+    { "pr-accept-file-system", "bool",
+      "Persistent reservations: the store may be on any file system, for all"
+      " that use it are of this host and see one file (default: off, local"
+      " ones only)",
+      offsetof(SCSIPRState, accept_file_system) },
     { "pr-accept-orphans", "bool",
       "Persistent reservations: work with a character device, although writes"
       " of a killed process may reach the disk after the VM was fenced"

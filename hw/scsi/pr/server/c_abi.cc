@@ -5,8 +5,6 @@
 // memory ends the process, as it does everywhere in QEMU.
 #include "server/c_abi_device.h"
 
-#include <sys/sysmacros.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -72,6 +70,21 @@ void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* op
   }
 }
 
+// A text that others keep, compare and show.
+Status CheckMedium(const std::string& medium) {
+  const auto is_printable = [](unsigned char byte) { return byte > ' ' && byte <= '~'; };
+  if (medium.size() <= SCSI_PR_MAX_MEDIUM && std::ranges::all_of(medium, is_printable)) return Status();
+  return Status::Error(Status::Code::kInvalid, "what names the medium is no short printable text");
+}
+
+std::string OrEmpty(const char* text) { return text != nullptr ? text : ""; }
+
+Status ParseOwner(const ScsiPrConfig& config, scsi_pr::Attacher* owner) {
+  *owner = {OrEmpty(config.owner), OrEmpty(config.medium), OrEmpty(config.medium_name)};
+  owner->accept_medium = config.accept_medium;
+  return CheckMedium(owner->medium);
+}
+
 std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
   std::vector<scsi_pr::SupportedCommand> commands(config.command_count);
   std::transform(config.commands, config.commands + config.command_count, commands.begin(),
@@ -84,11 +97,18 @@ std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
 
 Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   scsi_pr::Nexus nexus;
+  scsi_pr::Attacher owner("");
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
+  if (Status status = ParseOwner(config, &owner); !status.ok()) return status;
   std::shared_ptr<scsi_pr::Store> store;
   using scsi_pr::Store;
   const auto mode = config.incoming ? Store::OpenMode::kIncoming : Store::OpenMode::kCreate;
-  Status status = Store::Open(config.store, mode, &store);
+  Store::OpenOptions how(mode);
+  how.runtime_directory = OrEmpty(config.runtime_dir);
+  how.accept_file_system = config.accept_file_system;
+  how.user = owner.name;
+  if (config.patience_ms != 0) how.patience = std::chrono::milliseconds(config.patience_ms);
+  Status status = Store::Open(config.store, how, &store);
   if (!status.ok()) return status;
   scsi_pr::DeviceServer::Options options;
   if (config.abort_timeout_ms != 0) {
@@ -98,8 +118,6 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   options.listener = device;
   options.incoming = config.incoming;
   TellFencings(*device, &options);
-  const scsi_pr::Attacher owner(config.owner, {major(config.medium_device),
-                                            minor(config.medium_device), config.medium_inode});
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, owner, std::move(options),
                                      &device->server);
 } catch (const std::exception& e) {
@@ -119,6 +137,13 @@ void scsi_pr_error_clear(ScsiPrError* error) {
 ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
   auto device = std::make_unique<ScsiPrDevice>(*config);
   return Succeeds(Open(*config, device.get()), error) ? device.release() : nullptr;
+}
+
+bool scsi_pr_set_medium(ScsiPrDevice* device, const char* medium, const char* name,
+                        ScsiPrError* error) {
+  Status status = CheckMedium(OrEmpty(medium));
+  if (status.ok()) status = device->server->SetMedium(OrEmpty(medium), OrEmpty(name));
+  return Succeeds(status, error);
 }
 
 void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }

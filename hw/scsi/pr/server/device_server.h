@@ -114,6 +114,11 @@ class DeviceServer : private NexusListener {
   // effect on the server's thread, behind what was submitted before.
   void ResetOccurred(Reset reset);
 
+  // The device shows another medium from now on. Any thread, waits for nobody.
+  Status SetMedium(const std::string& medium, const std::string& name) {
+    return store_->SetMedium(slot_, medium, name);
+  }
+
   // Handing over: see scsi-pr.h. Any thread but the server's; they may wait for
   // what is under way there, but for TakeOver(), which never waits.
   Status Identify(std::string* text);

@@ -101,23 +101,62 @@ Status LocalStore::TryAttach(const Nexus& nexus, const Attacher& owner, AttachMo
   return AttachAsMember(nexus, owner, mode, listener, slot, later);
 }
 
+// kInUse, naming both stores, if another one guards the medium.
+Status LocalStore::StateMedium(const Attacher& owner, std::unique_ptr<Fact>* fact) {
+  if (owner.medium.empty() || !directory_) return Status();
+  bool agrees = false;
+  Fact::Store other;
+  StoreIdentity identity;
+  durable_->Identify(&identity);
+  const std::string id = identity.id.empty() ? sharing_->gate().nonce : identity.id;
+  Status status = Fact::State(directory_, Fact::Kind::kMedium, owner.medium, {id, uri(), owner.name},
+                              fact, &agrees, &other);
+  if (!status.ok() || agrees || owner.accept_medium) return status;
+  return Status::Error(Status::Code::kInUse,
+                       owner.medium_name + " is guarded by another store, " + other.uri + " (" +
+                           other.user + "), and not by " + uri(),
+                       "All that use a medium need one store. If the file of that store was removed "
+                       "or replaced, put it back, or stop the VMs that use it. If these are two "
+                       "media after all, set pr-accept-medium=on.");
+}
+
 Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                           NexusListener* listener, GateSlot** slot) {
+  std::unique_ptr<Fact> medium;
+  if (Status status = StateMedium(owner, &medium); !status.ok()) return status;
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const Bell& released = sharing_->gate().released;
   for (;;) {
     const uint32_t seen = released.count();
     bool later = false;
     const Status status = TryAttach(nexus, owner, mode, listener, slot, &later);
+    if (status.ok()) {
+      const std::lock_guard lock(media_mutex_);
+      media_[IndexOf(**slot)] = std::move(medium);
+    }
     if (!later || std::chrono::steady_clock::now() >= deadline) return status;
     released.Wait(seen, std::chrono::milliseconds(1));
   }
+}
+
+Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) {
+  Attacher owner(slot->owner(), medium, name);
+  std::unique_ptr<Fact> fact;
+  Status status = CheckMedium(sharing_->gate(), *slot->nexus(), owner, uri());
+  if (status.ok()) status = StateMedium(owner, &fact);
+  if (!status.ok()) return status;
+  slot->SetMedium(medium);
+  const std::lock_guard lock(media_mutex_);
+  media_[IndexOf(*slot)] = std::move(fact);
+  return status;
 }
 
 void LocalStore::Detach(GateSlot* slot) {
   const size_t index = IndexOf(*slot);
   watcher_.Remove(index);
   sharing_->ReleaseSlot(index);
+  const std::lock_guard lock(media_mutex_);
+  media_.erase(index);
 }
 
 }  // namespace scsi_pr

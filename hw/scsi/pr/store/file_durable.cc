@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/file_durable.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <thread>
 
 #include "gate/crash_point.h"
 #include "store/file_path.h"
+#include "store/file_system.h"
 
 namespace scsi_pr {
 
@@ -45,10 +49,14 @@ struct FileDurable::File {
   std::chrono::milliseconds patience = kPatience;
   std::unique_ptr<RecordFile> file;
 
+  std::string name_key;  // see Fact
+
   std::mutex hear_mutex;
   std::function<void(const Status&)> hear;
 
   Status Open(const std::string& named, const Options& options);
+  Status Create(const Options& options);
+  std::string NameKey() const;
   Status ReadIdentity();
   // kCorrupt if it does not have that record (any more).
   Status CheckContents(const Place& durable) const;
@@ -74,18 +82,45 @@ Status FileDurable::File::ReadIdentity() {
   return status.ok() ? Damaged(path, "it has no identity") : status;
 }
 
+// By the directory itself, however it is called here, and the name in it.
+std::string FileDurable::File::NameKey() const {
+  const size_t slash = path.rfind('/');
+  struct stat info_of_directory = {};
+  if (stat(path.substr(0, slash + 1).c_str(), &info_of_directory) != 0) return "";
+  return std::to_string(info_of_directory.st_dev) + ":" + std::to_string(info_of_directory.st_ino) +
+         ":" + path.substr(slash + 1);
+}
+
+Status FileDurable::File::Create(const Options& options) {
+  Fact::Store used;
+  if (Fact::IsStated(*options.directory, Fact::Kind::kName, NameKey(), &used)) {
+    return Status::Error(Status::Code::kInUse,
+                         path + " was removed, but VMs use it (" + used.user + ", store " + used.uri + ")",
+                         "A new one would let in whom the other keeps out. Put the file back, or stop "
+                         "these VMs first. (Their next change that must survive makes it anew.)");
+  }
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  Status status = fd < 0 ? Status() : CheckFileSystem(fd, directory, options.accept_file_system);
+  if (fd >= 0) close(fd);
+  return status.ok() ? RecordFile::Create(path) : status;
+}
+
 Status FileDurable::File::Open(const std::string& named, const Options& options) {
   Status status = CanonicalizeStorePath(named, &path);
   if (!status.ok()) return status;
   status = RecordFile::Open(path, &file);
   if (status.code() == Status::Code::kInvalid && options.create && !file) {
-    status = CheckFileSystemOf(path, options.accept_file_system);
-    if (status.ok()) status = RecordFile::Create(path);
+    status = Create(options);
     if (status.ok()) status = RecordFile::Open(path, &file);
   }
-  if (status.ok()) status = CheckFileSystemOf(path, options.accept_file_system);
+  if (file) {
+    const Status allowed = CheckFileSystem(file->fd(), path, options.accept_file_system);
+    if (!allowed.ok()) return allowed;
+  }
   if (!status.ok()) return status;
   info = file->info();
+  name_key = NameKey();
   return ReadIdentity();
 }
 
@@ -221,10 +256,24 @@ Status FileDurable::Open(const std::string& path, const Options& options,
   file->path = path;
   file->patience = options.patience;
   opened->file_ = file;
-  const Status status = opened->OnDisk(
+  Status status = opened->OnDisk(
       [file, path, options] { return file->Open(path, options); }, options.patience);
+  if (status.ok()) status = opened->StateName(options);
   if (status.ok()) *durable = std::move(opened);
   return status;
+}
+
+Status FileDurable::StateName(const Options& options) {
+  bool agrees = false;
+  Fact::Store other;
+  Status status = Fact::State(options.directory, Fact::Kind::kName, file_->name_key,
+                              {identity(), uri(), options.user}, &name_, &agrees, &other);
+  if (!status.ok() || agrees) return status;
+  return Status::Error(Status::Code::kInUse,
+                       path() + " is another store than the one that VMs use under this name (" +
+                           other.user + ")",
+                       "It was replaced while they use it. Put the original file back, or stop these "
+                       "VMs first.");
 }
 
 // The file is closed on the disk's thread, where that may wait.

@@ -17,6 +17,7 @@
 #include "store/durable.h"
 #include "store/host_locks.h"
 #include "store/record_file.h"
+#include "store/registry.h"
 
 namespace scsi_pr {
 
@@ -29,6 +30,8 @@ class FileDurable : public Durable, public HostLocks::Origin {
     bool create = false;              // make a store if there is none
     bool accept_file_system = false;  // whatever that is
     std::chrono::milliseconds patience = kPatience;  // for opening
+    std::shared_ptr<const RuntimeDirectory> directory = {};  // where stores in use are known
+    std::string user = {};  // for people
   };
 
   // `path` as the user says it.
@@ -38,6 +41,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
 
   const std::string& path() const;      // canonical
   const std::string& identity() const;  // UUID
+  std::string uri() const { return "file:" + path(); }
   const struct stat& info() const;      // when it was opened
   // Who shares it. Before Persist().
   void SetLocks(std::shared_ptr<HostLocks> locks) { locks_ = std::move(locks); }
@@ -59,13 +63,14 @@ class FileDurable : public Durable, public HostLocks::Origin {
   class Writing;
 
   FileDurable() = default;
+  Status StateName(const Options& options);
   Status OnDisk(Disk::Job job, std::chrono::milliseconds patience,
                 std::function<void()> too_late = [] {});
 
   Disk disk_;
   std::shared_ptr<File> file_;  // with its jobs
   std::shared_ptr<HostLocks> locks_;
-  std::chrono::milliseconds opening_patience_ = kPatience;
+  std::unique_ptr<Fact> name_;  // the file's
 };
 
 }  // namespace scsi_pr

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/file_path.h"
 
-#include <sys/vfs.h>
-
-#include <algorithm>
-#include <cstdint>
 #include <filesystem>
-#include <iterator>
 
 namespace scsi_pr {
 
@@ -39,27 +34,6 @@ Status CanonicalizeStorePath(const std::string& path, std::string* canonical) {
   }
   *canonical = (directory / target.filename()).string();
   return Status();
-}
-
-Status CheckFileSystemOf(const std::string& path, bool accept) {
-  constexpr uint32_t kNetworkTypes[] = {
-      0x6969,      // NFS
-      0xFE534D42,  // SMB2
-      0xFF534D42,  // CIFS
-      0x00C36400,  // Ceph
-      0x01021997,  // 9P
-      0x7461636F,  // OCFS2
-      0x01161970,  // GFS2
-  };
-  struct statfs info = {};
-  const std::string directory = path.substr(0, path.rfind('/') + 1);
-  if (accept || (statfs(path.c_str(), &info) != 0 && statfs(directory.c_str(), &info) != 0)) {
-    return Status();
-  }
-  const auto type = static_cast<uint32_t>(info.f_type);
-  if (std::ranges::find(kNetworkTypes, type) == std::end(kNetworkTypes)) return Status();
-  return Invalid(path + " is on a network or cluster file system",
-                 "A file: store serves the VMs of one host. Put it on a local file system.");
 }
 
 }  // namespace scsi_pr

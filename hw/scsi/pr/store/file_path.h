@@ -13,8 +13,4 @@ namespace scsi_pr {
 // the database alike. Only the last component may not exist yet.
 Status CanonicalizeStorePath(const std::string& path, std::string* canonical);
 
-// A gate is memory of one kernel. Several hosts on one file would each obey a
-// gate of their own. `path` may not exist yet.
-Status CheckFileSystemOf(const std::string& path, bool accept);
-
 }  // namespace scsi_pr

@@ -64,44 +64,37 @@ Status NotHere(const std::string& path) {
                        "the same host. To go to another host use a store that both can see.");
 }
 
-Status OpenLocks(const Store::OpenOptions& options, FileDurable& durable,
-                 std::shared_ptr<HostLocks>* locks) {
-  std::shared_ptr<const RuntimeDirectory> directory;
-  Status status = RuntimeDirectory::Open(options.runtime_directory, &directory);
-  std::unique_ptr<HostLocks> opened;
-  if (status.ok()) {
-    status = HostLocks::Open(std::move(directory), durable.identity(), durable.info(), durable,
-                             options.patience, &opened);
-  }
-  *locks = std::move(opened);
-  return status;
-}
-
 }  // namespace
 
 Status OpenFileStore(const std::string& path, const Store::OpenOptions& options,
                      std::shared_ptr<Store>* store) {
+  std::shared_ptr<const RuntimeDirectory> directory;
+  Status status = RuntimeDirectory::Open(options.runtime_directory, &directory);
+  if (!status.ok()) return status;
   std::unique_ptr<FileDurable> durable;
   const FileDurable::Options how{options.mode == Store::OpenMode::kCreate,
-                                 options.accept_file_system, options.patience};
-  Status status = FileDurable::Open(path, how, &durable);
+                                 options.accept_file_system, options.patience, directory,
+                                 options.user};
+  status = FileDurable::Open(path, how, &durable);
   if (status.code() == Status::Code::kInvalid && options.mode == Store::OpenMode::kIncoming) {
     return NotHere(path);
   }
   if (!status.ok()) return status;
   OpenStores& open = TheOpenStores();
   std::unique_lock lock(open.mutex);
-  const std::string identity = durable->identity();
   std::shared_ptr<Store> found = FindOpen(open, lock, *durable, &status);
   if (found) {
     if (status.ok()) *store = std::move(found);
     return status;
   }
-  std::shared_ptr<HostLocks> locks;
-  if (status = OpenLocks(options, *durable, &locks); !status.ok()) return status;
+  std::unique_ptr<HostLocks> opened;
+  const std::string identity = durable->identity();
+  status = HostLocks::Open(directory, identity, durable->info(), *durable, options.patience, &opened);
+  if (!status.ok()) return status;
+  const std::shared_ptr<HostLocks> locks = std::move(opened);
   durable->SetLocks(locks);
-  const std::string uri = "file:" + durable->path();
-  *store = std::shared_ptr<Store>(new LocalStore(uri, locks, std::move(durable)),
+  const std::string uri = durable->uri();
+  *store = std::shared_ptr<Store>(new LocalStore(uri, directory, locks, std::move(durable)),
                                   DestroyOpen{identity});
   open.stores[identity] = {*store, locks};
   return Status();

@@ -23,9 +23,10 @@ bool MustSurvive(const State& state) { return state.aptpl || state.information_l
 
 }  // namespace
 
-LocalStore::LocalStore(std::string uri, std::shared_ptr<Sharing> sharing,
-                       std::unique_ptr<Durable> durable)
+LocalStore::LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> directory,
+                       std::shared_ptr<Sharing> sharing, std::unique_ptr<Durable> durable)
     : Store(std::move(uri)),
+      directory_(std::move(directory)),
       sharing_(std::move(sharing)),
       durable_(std::move(durable)),
       watcher_(sharing_->gate(), [this] { Repair(); }) {

@@ -12,12 +12,14 @@
 // nexus that comes while a fencing waits begins with what both states allow.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 
 #include "store/durable.h"
 #include "store/failures.h"
+#include "store/registry.h"
 #include "store/sharing.h"
 #include "store/store.h"
 #include "store/watcher.h"
@@ -28,13 +30,16 @@ class Fence;
 
 class LocalStore : public Store {
  public:
-  LocalStore(std::string uri, std::shared_ptr<Sharing> sharing, std::unique_ptr<Durable> durable);
+  // `directory`: where stores in use are known; null: nowhere.
+  LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> directory,
+             std::shared_ptr<Sharing> sharing, std::unique_ptr<Durable> durable);
   ~LocalStore() override;
 
   Capabilities capabilities() const override { return durable_->capabilities(); }
   Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override;
   using Store::Attach;
+  Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override;
   void Detach(GateSlot* slot) override;
   Status Identify(StoreIdentity* identity) override;
   Status HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) override;
@@ -64,6 +69,7 @@ class LocalStore : public Store {
                    NexusListener* listener, GateSlot** slot, bool* later);
   Status AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot, bool* leaving);
+  Status StateMedium(const Attacher& owner, std::unique_ptr<Fact>* fact);
   Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version);
   Status PowerOnIfFirst(RecordPointer record);
   size_t ForgetTheDead();
@@ -85,10 +91,13 @@ class LocalStore : public Store {
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
   void Repair();
 
+  const std::shared_ptr<const RuntimeDirectory> directory_;
   const std::shared_ptr<Sharing> sharing_;
   const std::unique_ptr<Durable> durable_;
   std::mutex changing_;  // the right to change, among the threads of this process
   std::mutex members_;   // the members' lock, likewise
+  std::mutex media_mutex_;
+  std::map<size_t, std::unique_ptr<Fact>> media_;  // of the slots of this process
   Failures failures_;
   Watcher watcher_;      // last: its thread uses all of the above
 };

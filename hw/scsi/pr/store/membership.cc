@@ -49,17 +49,21 @@ Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& u
 
 Status CheckMedium(const Gate& gate, const Nexus& nexus, const Attacher& owner,
                    const std::string& uri) {
+  if (owner.medium.empty() || owner.accept_medium) return Status();
+  GateSlot ours;
+  ours.SetMedium(owner.medium);
   const auto* other = std::ranges::find_if(gate.slots, [&](const GateSlot& slot) {
     const auto attached = slot.attached_nexus();
-    return attached && *attached != nexus && AreDifferent(slot.medium(), owner.medium);
+    return attached && *attached != nexus && slot.medium() != 0 && slot.medium() != ours.medium();
   });
   if (other == std::end(gate.slots)) return Status();
   return Status::Error(Status::Code::kInUse,
-                       owner.name + " and process " + std::to_string(other->process_id()) + " (" +
-                           other->owner() + ") have the same identity, " + uri +
-                           ", but their files are different disks",
-                       "Give each disk a wwn, device_id or serial of its own. If it is one disk "
-                       "after all, set pr-store.");
+                       owner.name + " shows " + owner.medium_name + ", but " + uri +
+                           " is used for another medium, by process " +
+                           std::to_string(other->process_id()) + " (" + other->owner() + ")",
+                       "Each disk needs a store of its own; with pr-dir, a wwn, device_id or "
+                       "serial of its own. If it is one medium under two names, set "
+                       "pr-accept-medium=on.");
 }
 
 std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,

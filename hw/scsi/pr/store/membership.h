@@ -28,7 +28,7 @@ std::optional<Outcome> LoseNexusThatIsGone(const State& state, const Gate& gate)
 Status CheckNexusFree(const Gate& gate, const Nexus& nexus, const std::string& uri);
 
 // kInUse, naming both, if another nexus is attached with a medium that is not
-// `owner`'s: two disks that are taken for one.
+// `owner`'s, and nobody insists: two disks that are taken for one.
 Status CheckMedium(const Gate& gate, const Nexus& nexus, const Attacher& owner,
                    const std::string& uri);
 

@@ -2,14 +2,14 @@
 #include "store/runtime_directory.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+
+#include "store/file_system.h"
 
 namespace scsi_pr {
 
@@ -33,13 +33,6 @@ Status Unusable(const std::string& path, int error) {
                        "another one (pr-runtime-dir).");
 }
 
-bool IsMemory(int fd) {
-  struct statfs info = {};
-  if (fstatfs(fd, &info) != 0) return false;
-  const auto type = static_cast<uint32_t>(info.f_type);
-  return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
-}
-
 }  // namespace
 
 Status RuntimeDirectory::Open(const std::string& named,
@@ -53,11 +46,7 @@ Status RuntimeDirectory::Open(const std::string& named,
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Unusable(path, errno);
   std::shared_ptr<const RuntimeDirectory> opened(new RuntimeDirectory(path, fd));
-  if (!IsMemory(fd)) {
-    return Status::Error(Status::Code::kInvalid, "the runtime directory " + path + " is not on tmpfs",
-                         "A disk's file system may be full or frozen, which would stop every VM. "
-                         "Name a directory on tmpfs, below /run for example.");
-  }
+  if (Status status = CheckIsMemory(fd, path); !status.ok()) return status;
   *directory = std::move(opened);
   return Status();
 }

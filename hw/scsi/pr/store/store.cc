@@ -4,8 +4,8 @@
 #include <map>
 #include <mutex>
 
-#include "store/file_store.h"
 #include "store/durable.h"
+#include "store/file_store.h"
 #include "store/local_store.h"
 #include "store/process_sharing.h"
 
@@ -14,12 +14,18 @@ namespace scsi_pr {
 namespace {
 
 // `memory:NAME` is one store for all devices of the process that say NAME.
-Status OpenMemory(const std::string& name, std::shared_ptr<Store>* store) {
+Status OpenMemory(const std::string& name, const Store::OpenOptions& options,
+                  std::shared_ptr<Store>* store) {
   static std::mutex mutex;
   static std::map<std::string, std::weak_ptr<Store>> named;
   const std::lock_guard lock(mutex);
   if (!name.empty() && (*store = named[name].lock())) return Status();
-  *store = std::make_shared<LocalStore>("memory:" + name, std::make_shared<ProcessSharing>(), std::make_unique<NotDurable>());
+  // Without one it cannot be known whether another store guards the medium.
+  std::shared_ptr<const RuntimeDirectory> directory;
+  static_cast<void>(RuntimeDirectory::Open(options.runtime_directory, &directory).ok());
+  *store = std::make_shared<LocalStore>("memory:" + name, std::move(directory),
+                                        std::make_shared<ProcessSharing>(),
+                                        std::make_unique<NotDurable>());
   if (!name.empty()) named[name] = *store;
   return Status();
 }
@@ -32,7 +38,7 @@ Status Store::Open(std::string_view uri, const OpenOptions& options,
   const std::string_view scheme = uri.substr(0, colon);
   const std::string rest(colon == std::string_view::npos ? "" : uri.substr(colon + 1));
   if (colon != std::string_view::npos && scheme == "file") return OpenFileStore(rest, options, store);
-  if (colon != std::string_view::npos && scheme == "memory") return OpenMemory(rest, store);
+  if (colon != std::string_view::npos && scheme == "memory") return OpenMemory(rest, options, store);
   return Status::Error(Status::Code::kInvalid, "\"" + std::string(uri) + "\" is no store URI",
                        "Known are memory:, memory:NAME and file:/PATH.");
 }

@@ -108,8 +108,9 @@ class Store {
     OpenOptions(OpenMode how) : mode(how) {}
 
     OpenMode mode;
-    std::string runtime_directory = {};  // of a file: store (store/runtime_directory.h)
-    bool accept_file_system = false;     // likewise: whatever that is
+    std::string runtime_directory = {};  // store/runtime_directory.h
+    bool accept_file_system = false;     // of a file: store, whatever that is
+    std::string user = {};               // who opens it, for people
     // How long opening may wait for the disk.
     std::chrono::milliseconds patience = kPatience;
   };
@@ -133,7 +134,8 @@ class Store {
 
   // Attaches a nexus. The first one powers the logical unit on. `*slot` lives
   // until Detach(). kInUse, naming the other, if the nexus is attached anywhere
-  // already, or if who is attached has a medium that is not `owner`'s.
+  // already, or if who is attached has a medium that is not `owner`'s and that does
+  // not insist.
   // `listener` may be null, and outlives the attachment.
   virtual Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot) = 0;
@@ -141,6 +143,9 @@ class Store {
                 GateSlot** slot) {
     return Attach(nexus, owner, AttachMode::kNew, listener, slot);
   }
+  // The attached nexus shows another medium from now on, as in Attacher. Waits for
+  // nobody. On error it counts as the old one.
+  virtual Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) = 0;
   // No command of the nexus of this process is on its way any more. It stays
   // attached if another process has it attached, too.
   virtual void Detach(GateSlot* slot) = 0;

@@ -48,16 +48,6 @@ static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
     }
 }
 
-static void say_which_qemu(void)
-{
-    char path[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-    path[length < 0 ? 0 : length] = '\0';
-    say(" This QEMU is %s, build ID %s.\n", length < 0 ? "?" : path,
-        build_id[0] ? build_id : "unknown (it has none)");
-}
-
 static int is_ours(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
@@ -67,39 +57,55 @@ static int is_ours(const struct dirent *entry)
            strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) == 0;
 }
 
+static void say_made_for(const char *name)
+{
+    char path[PATH_MAX];
+    ScsiPrMadeFor made_for;
+    const char *problem = "the name is too long";
+
+    if (snprintf(path, sizeof(path), "%s/%s", directory, name) <
+        (int)sizeof(path)) {
+        problem = scsi_pr_look_at_file(path, &made_for);
+    }
+    if (problem) {
+        say(" nobody (%s: %s)", name, problem);
+    } else {
+        say(" %s (build ID %s)", made_for.qemu, made_for.id);
+    }
+}
+
 static void say_what_is_here(void)
 {
     struct dirent **entries;
     int count = scandir(directory, &entries, is_ours, alphasort);
 
     if (count < 0) {
-        say(" %s cannot be listed: %s.\n", directory, strerror(errno));
+        say("%s cannot be listed: %s.", directory, strerror(errno));
         return;
     }
-    say(" %s has %s\n", directory, count ? "what is made for" : "nothing that is made for any.");
+    say("%s has plugins for%s", directory, count ? "" : " no QEMU");
     for (int i = 0; i < count; i++) {
-        char path[PATH_MAX];
-        ScsiPrMadeFor made_for;
-        const char *problem;
-
-        if (snprintf(path, sizeof(path), "%s/%s", directory,
-                     entries[i]->d_name) < (int)sizeof(path)) {
-            problem = scsi_pr_look_at_file(path, &made_for);
-            say("   %s (%s)\n", problem ? problem : made_for.qemu,
-                problem ? entries[i]->d_name : made_for.id);
-        }
+        say(i ? "," : "");
+        say_made_for(entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
+    say(".");
 }
 
 static void __attribute__((noreturn)) refuse(const char *what, const char *why)
 {
-    say("scsi-pr: error: %s: %s\n", what, why);
-    say_which_qemu();
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    path[length < 0 ? 0 : length] = '\0';
+    say("%s: scsi-pr: no plugin for this QEMU (%s, build ID %s): %s: %s\n",
+        program_invocation_short_name, path,
+        build_id[0] ? build_id : "unknown", what, why);
+    say("It does not start, for its disks would have no reservations. ");
     say_what_is_here();
-    say(" QEMU does not start, for its disks would have no reservations."
-        " Make what belongs to this QEMU (make plugin), or install it.\n");
+    say(" Install, or make, what belongs to this QEMU (make plugin in"
+        " qemu-scsi-pr).\n");
     fwrite(message, 1, message_length, stderr);
     /* As QEMU does where a plugin cannot be loaded. */
     exit(1);

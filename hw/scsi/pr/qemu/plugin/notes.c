@@ -114,6 +114,12 @@ static const char *look_at_segment(const char *file, size_t size,
     return NULL;
 }
 
+/* Whether @count entries of @each bytes at @offset are in a file of @size. */
+static int has_table(size_t size, size_t offset, size_t count, size_t each)
+{
+    return offset <= size && count <= (size - offset) / each;
+}
+
 static const char *look_at(const char *file, size_t size,
                            ScsiPrMadeFor *made_for)
 {
@@ -128,8 +134,10 @@ static const char *look_at(const char *file, size_t size,
         header->e_machine != own_machine()) {
         return "the file is for another architecture";
     }
-    if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phoff > size ||
-        header->e_phnum > (size - header->e_phoff) / sizeof(ElfW(Phdr))) {
+    /* The table of sections is at the end. */
+    if (header->e_phentsize != sizeof(ElfW(Phdr)) ||
+        !has_table(size, header->e_phoff, header->e_phnum, sizeof(ElfW(Phdr))) ||
+        !has_table(size, header->e_shoff, header->e_shnum, sizeof(ElfW(Shdr)))) {
         return "the file is incomplete";
     }
     for (int i = 0; i < header->e_phnum && !problem; i++) {

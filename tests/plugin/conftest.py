@@ -16,6 +16,8 @@ from .elf import build_id
 
 STOCK = Path("/usr/bin/qemu-system-x86_64").resolve()
 LOADER = "scsi-pr.so"
+# Less what the overlay's minimal configuration does not have.
+MACHINE = "q35,hpet=off,vmport=off"
 
 
 @dataclass

@@ -67,7 +67,8 @@ demo-plugin:
 	@scripts/deps core plugin guest
 	@scripts/core >/dev/null
 	@scripts/guest-image >/dev/null
-	@scripts/demo --qemu "$$(scripts/plugin-build)"
+	@scripts/plugin-build >/dev/null
+	@scripts/demo --stock
 
 demo-cluster:
 	@scripts/deps core $(QEMU_DEPS) cluster

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +35,9 @@ class Plugins:
         """What is made for the stock QEMU."""
         return self.directory / f"scsi-pr-{build_id(STOCK)}.so"
 
-    def install(self, names: list[str] | None = None) -> None:
-        """What `make plugin` made, or those files of it."""
-        for name in names or [LOADER, self.made.name]:
+    def install(self) -> None:
+        """What `make plugin` made."""
+        for name in (LOADER, self.made.name):
             shutil.copy(host.BUILD / "plugin/lib" / name, self.directory / name)
 
     def emulator(self, arguments: str = "") -> Path:
@@ -47,12 +46,6 @@ class Plugins:
         script.write_text(f'#!/bin/sh\nexec {self.qemu} -plugin file={self.loader}{arguments} "$@"\n')
         script.chmod(0o755)
         return script
-
-
-@pytest.fixture(scope="session", autouse=True)
-def made_for_this_qemu() -> None:
-    if not os.access(STOCK, os.X_OK) or not (host.BUILD / "plugin/lib" / Plugins(Path()).made.name).exists():
-        pytest.fail(f"there is no plugin for {STOCK}; run `make plugin` first", pytrace=False)
 
 
 @pytest.fixture
@@ -65,10 +58,13 @@ def plugins(tmp_path: Path) -> Plugins:
     return plugins
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def stock() -> Path:
     """The stock QEMU with its plugin, as `make plugin` says to start it."""
-    return host.BUILD / "plugin" / STOCK.name
+    try:
+        return host.stock_binary()
+    except host.Missing as missing:
+        pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture(scope="session")

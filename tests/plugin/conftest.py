@@ -17,6 +17,8 @@ STOCK = Path("/usr/bin/qemu-system-x86_64").resolve()
 LOADER = "scsi-pr.so"
 # Less what the overlay's minimal configuration does not have.
 MACHINE = "q35,hpet=off,vmport=off"
+# As libvirt confines QEMU.
+SANDBOX = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
 
 
 @dataclass

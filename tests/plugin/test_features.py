@@ -118,6 +118,26 @@ def test_info_of_hmp(start: Callable[..., VM], stock: Path, overlay: Path, tmp_p
         assert "unknown" not in ours.qmp.execute("human-monitor-command", {"command-line": line})
 
 
+def test_info_of_a_module(start: Callable[..., VM], stock: Path) -> None:
+    """Modules that are loaded later add their commands to a table that `info` no longer reads."""
+    said = []
+    for binary in (STOCK, stock):
+        vm = start(binary)
+        vm.qmp.execute("device-list-properties", {"typename": "usb-host"})  # loads its module
+        said.append(vm.qmp.execute("human-monitor-command", {"command-line": "info usbhost"}))
+    assert said[0] == said[1]
+    assert "not available" not in said[0]
+
+
+def test_info_of_no_module(start: Callable[..., VM], stock: Path) -> None:
+    said = [
+        start(binary).qmp.execute("human-monitor-command", {"command-line": "info usbhost"})
+        for binary in (STOCK, stock)
+    ]
+    assert said[0] == said[1]
+    assert "not available" in said[0]
+
+
 def test_trace(start: Callable[..., VM], plugins: Plugins, tmp_path: Path) -> None:
     """trace= of the plugin stands in for -trace, which QEMU reads too early."""
     image = disk.create(tmp_path / "disk.img")

@@ -16,7 +16,7 @@ from guest.lib.migration import Migration, await_outcome, migrate
 from guest.lib.scsi import GOOD, UNIT_ATTENTION, Initiator, outcome, sense
 from guest.lib.vm import VM, boot
 
-from .conftest import MACHINE, STOCK, Plugins
+from .conftest import MACHINE, SANDBOX, STOCK, Plugins
 
 KEY_A, KEY_B = 0xA, 0xB
 PREEMPTED = f"{UNIT_ATTENTION}, REGISTRATIONS PREEMPTED"
@@ -24,10 +24,14 @@ PREEMPTED = f"{UNIT_ATTENTION}, REGISTRATIONS PREEMPTED"
 
 @pytest.fixture
 def pair(stock: Path, overlay: Path, tmp_path: Path) -> Iterator[list[VM]]:
-    """A has the plugin, B the overlay; one disk, one store. A test may replace them."""
+    """A has the plugin, as libvirt confines it, B the overlay; one disk, one store. A test may
+    replace them."""
     image = disk.create(tmp_path / "quorum.img")
     disks = [Disk(image, pr_store=f"file:{tmp_path}/quorum.pr")]
-    vms = [VM("A", disks, binary=stock, machine=MACHINE), VM("B", disks, binary=overlay, machine=MACHINE)]
+    vms = [
+        VM("A", disks, binary=stock, machine=MACHINE, arguments=SANDBOX),
+        VM("B", disks, binary=overlay, machine=MACHINE),
+    ]
     try:
         boot(vms)
         yield vms

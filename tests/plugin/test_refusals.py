@@ -14,7 +14,7 @@ from guest.lib.disk import Disk
 from guest.lib.startup import Ended, in_mount_namespace, start, without_override
 
 from . import elf
-from .conftest import STOCK, Plugins
+from .conftest import SANDBOX, STOCK, Plugins
 
 WHAT_TO_DO = r"make plugin"
 NO_RESERVATIONS = r"does not start, for its disks would have no reservations"
@@ -150,10 +150,8 @@ def test_in_the_background(plugins: Plugins) -> None:
 
 
 def test_with_seccomp(plugins: Plugins) -> None:
-    """As libvirt starts it."""
     plugins.made.unlink()
-    sandbox = " -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-    start(plugins.emulator(sandbox), []).refusal(WHAT_TO_DO)
+    start(plugins.emulator(" " + " ".join(SANDBOX)), []).refusal(WHAT_TO_DO)
 
 
 def test_forgotten(tmp_path: Path) -> None:

@@ -60,12 +60,10 @@ demo:
 
 plugin:
 	@scripts/deps core plugin
-	@scripts/core >/dev/null
 	@scripts/plugin-build
 
 demo-plugin:
 	@scripts/deps core plugin guest
-	@scripts/core >/dev/null
 	@scripts/guest-image >/dev/null
 	@scripts/plugin-build >/dev/null
 	@scripts/demo --stock

@@ -10,11 +10,14 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source demo demo-cluster check check-long fuzz coverage bench install clean distclean
+.PHONY: help deps core qemu qemu-source plugin demo demo-plugin demo-cluster check check-long fuzz coverage bench install clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo         two VMs share a disk and one fences the other'
+	@echo 'make plugin       for the QEMU of Debian that is installed; the last line is a script'
+	@echo '                  that starts it with the plugin'
+	@echo 'make demo-plugin  the demo, with that QEMU'
 	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
 	@echo 'make check-long   the tests that take half an hour: the cluster, long storms (as root)'
@@ -54,6 +57,16 @@ demo:
 	@scripts/qemu-build >/dev/null
 	@scripts/guest-image >/dev/null
 	@scripts/demo
+
+plugin:
+	@scripts/deps core plugin
+	@scripts/plugin-build
+
+demo-plugin:
+	@scripts/deps core plugin guest
+	@scripts/guest-image >/dev/null
+	@scripts/plugin-build >/dev/null
+	@scripts/demo --stock
 
 demo-cluster:
 	@scripts/deps core $(QEMU_DEPS) cluster

@@ -44,6 +44,14 @@ def default_binary() -> Path:
     return found.get(series) or next(iter(found.values()))
 
 
+def stock_binary() -> Path:
+    """A script that starts Debian's own QEMU with the plugin."""
+    script = BUILD / "plugin/qemu-system-x86_64"
+    if not os.access(script, os.X_OK):
+        raise Missing(f"there is no {script}; run `make plugin` first")
+    return script
+
+
 def version(binary: Path) -> str:
     """The series (10.0, 7.2) of a binary."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout

@@ -135,7 +135,7 @@ static void test_other_kind_of_store(void *obj, void *data,
                                      QGuestAllocator *alloc)
 {
     g_autofree char *args = args_a(file_store);
-    g_autofree char *other = args_a("memory:");
+    g_autofree char *other = args_a("memory:,pr-accept-medium=on");
 
     assert_refused_early(bench_new(obj, alloc), args, other);
 }

@@ -174,7 +174,9 @@ static inline void *setup(GString *cmd_line, void *arg)
 
     make_medium_and_store();
     g_free(other_store);
-    other_store = g_strdup_printf("file:%s/other.pr", directory);
+    /* As on another host, which does not know what guards the medium here. */
+    other_store = g_strdup_printf("file:%s/other.pr,pr-accept-medium=on",
+                                  directory);
     g_string_append_printf(cmd_line, " -nodefaults"
                            " -blockdev driver=file,filename=%s,"
                            "node-name=medium", medium);

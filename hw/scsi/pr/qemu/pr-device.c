@@ -10,6 +10,9 @@
 #include "pr-internal.h"
 #include "trace.h"
 
+/* How long a disk may take to open the store of a device that is plugged. */
+#define SCSI_PR_PLUG_PATIENCE_MS 1000
+
 SCSIPRStateList scsi_pr_devices = QLIST_HEAD_INITIALIZER(scsi_pr_devices);
 
 /*
@@ -78,6 +81,9 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
         .incoming = runstate_check(RUN_STATE_INMIGRATE),
         .accept_medium = s->accept_medium,
         .accept_file_system = s->accept_file_system,
+        /* The main loop waits, and with it the guests' monitors. */
+        .patience_ms = phase_check(PHASE_MACHINE_READY)
+            ? SCSI_PR_PLUG_PATIENCE_MS : 0,
         .runtime_dir = s->runtime_dir,
     };
     SCSIPRMedium medium;

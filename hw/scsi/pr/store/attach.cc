@@ -102,15 +102,19 @@ Status LocalStore::TryAttach(const Nexus& nexus, const Attacher& owner, AttachMo
 }
 
 // kInUse, naming both stores, if another one guards the medium.
-Status LocalStore::StateMedium(const Attacher& owner, std::unique_ptr<Fact>* fact) {
+Status LocalStore::StateMedium(const Attacher& owner, AttachMode mode,
+                               std::unique_ptr<Fact>* fact) {
   if (owner.medium.empty() || !directory_) return Status();
   bool agrees = false;
   Fact::Store other;
   StoreIdentity identity;
   durable_->Identify(&identity);
-  const std::string id = identity.id.empty() ? sharing_->gate().nonce : identity.id;
-  Status status = Fact::State(directory_, Fact::Kind::kMedium, owner.medium, {id, uri(), owner.name},
-                              fact, &agrees, &other);
+  // One that is private to a process goes to another with its VM.
+  const bool is_private = identity.id.empty();
+  const Fact::Store ours{is_private ? sharing_->gate().nonce : identity.id, uri(), owner.name,
+                         is_private && mode == AttachMode::kIncoming};
+  Status status =
+      Fact::State(directory_, Fact::Kind::kMedium, owner.medium, ours, fact, &agrees, &other);
   if (!status.ok() || agrees || owner.accept_medium) return status;
   return Status::Error(Status::Code::kInUse,
                        owner.medium_name + " is guarded by another store, " + other.uri + " (" +
@@ -123,7 +127,7 @@ Status LocalStore::StateMedium(const Attacher& owner, std::unique_ptr<Fact>* fac
 Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                           NexusListener* listener, GateSlot** slot) {
   std::unique_ptr<Fact> medium;
-  if (Status status = StateMedium(owner, &medium); !status.ok()) return status;
+  if (Status status = StateMedium(owner, mode, &medium); !status.ok()) return status;
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const Bell& released = sharing_->gate().released;
   for (;;) {
@@ -143,7 +147,7 @@ Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const st
   Attacher owner(slot->owner(), medium, name);
   std::unique_ptr<Fact> fact;
   Status status = CheckMedium(sharing_->gate(), *slot->nexus(), owner, uri());
-  if (status.ok()) status = StateMedium(owner, &fact);
+  if (status.ok()) status = StateMedium(owner, AttachMode::kNew, &fact);
   if (!status.ok()) return status;
   slot->SetMedium(medium);
   const std::lock_guard lock(media_mutex_);

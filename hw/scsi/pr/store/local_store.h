@@ -69,7 +69,7 @@ class LocalStore : public Store {
                    NexusListener* listener, GateSlot** slot, bool* later);
   Status AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot, bool* leaving);
-  Status StateMedium(const Attacher& owner, std::unique_ptr<Fact>* fact);
+  Status StateMedium(const Attacher& owner, AttachMode mode, std::unique_ptr<Fact>* fact);
   Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version);
   Status PowerOnIfFirst(RecordPointer record);
   size_t ForgetTheDead();

@@ -78,7 +78,7 @@ Attempt TryToState(const RuntimeDirectory& directory, const std::string& name, i
   }
   if (locks.TryLockShared(kLock) != Locked::kYes) return Attempt::kAgain;
   *other = Read(fd);
-  *agrees = other->id == store.id;
+  *agrees = other->id == store.id || (store.succeeds && other->uri == store.uri);
   return Attempt::kDone;
 }
 

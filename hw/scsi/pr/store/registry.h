@@ -21,6 +21,8 @@ class Fact {
     std::string id;
     std::string uri;
     std::string user;  // who has said so first: "VM a, device disk0"
+    // It goes on with a store of that URI, whose process hands it over.
+    bool succeeds = false;
   };
 
   // States that `store` has this medium, or name. True in `*agrees` if nobody says

@@ -46,13 +46,6 @@ void EachDocument(const Scene& scene, const std::string& value) {
   sqlite3_close(db);
 }
 
-// To the last byte.
-void Fill(const std::string& path) {
-  std::ofstream file(path, std::ios::binary);
-  const std::string block(4096, 'x');
-  while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) continue;
-}
-
 struct Cause {
   const char* name;
   std::function<void(Scene&)> begin;
@@ -73,7 +66,7 @@ std::vector<Cause> Causes() {
   return {
       {"Eio", [](Scene& scene) { Fail(scene, EIO); }, Heal},
       {"ReadOnly", [](Scene& scene) { Fail(scene, EROFS); }, Heal},
-      {"Full", [](Scene& scene) { Fill(scene.directory + "/filler"); },
+      {"Full", [](Scene& scene) { FillFileSystem(scene.directory + "/filler"); },
        [](Scene& scene) { fs::remove(scene.directory + "/filler"); }},
       {"Removed", [](Scene& scene) { fs::rename(scene.path, scene.path + ".aside"); }, put_back},
       {"Replaced",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guest.lib import disk, host
+from guest.lib import disk, host, startup
 from guest.lib.process import Child
 from guest.lib.qmp import QmpError, QmpTimeout
 from guest.lib.vm import VM, CommandFailed, GuestError, GuestTimeout, QemuEnded, boot
@@ -182,6 +182,13 @@ def test_close_ends_a_frozen_process(tmp_path: Path) -> None:
     child.freeze()
     child.kill()
     assert child.code == -9
+
+
+def test_fill_leaves_large_file_systems_alone() -> None:
+    here = Path(__file__).parent / "filler"
+    with pytest.raises(AssertionError, match="not on a small one"):
+        startup.fill(here)
+    assert not here.exists()
 
 
 def test_guest_image_is_cached() -> None:

@@ -32,12 +32,7 @@ class Scene:
         return self.directory / "lu.pr"
 
     def fill(self) -> None:
-        with (self.directory / "filler").open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(4096)):
-                    pass
-            except OSError:
-                pass  # it is full
+        startup.fill(self.directory / "filler")
 
     def make_room(self) -> None:
         (self.directory / "filler").unlink()

@@ -324,16 +324,10 @@ int MountSmall(const std::string& where, const char* options) {
   return 0;
 }
 
-// Fills the file system to its last byte.
-void Fill(const std::string& path) {
-  std::ofstream file(path, std::ios::binary);
-  const std::string block(4096, 'x');
-  while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) continue;
-}
-
 int CreateOnFullDisk(const std::string& directory) {
   if (MountSmall(directory, "size=64k") != 0) return kSkipped;
-  Fill(directory + "/filler");
+  FillFileSystem(directory + "/filler");
+  if (::testing::Test::HasFatalFailure()) return 9;
   std::shared_ptr<Store> store;
   const Status status =
       Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store);
@@ -355,7 +349,8 @@ int ChangeOnFullDisk(const std::string& directory) {
   if (!Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store).ok()) return 1;
   GateSlot* slot = nullptr;
   if (!store->Attach(A(), "a", nullptr, &slot).ok()) return 2;
-  Fill(directory + "/filler");
+  FillFileSystem(directory + "/filler");
+  if (::testing::Test::HasFatalFailure()) return 9;
   const auto send = [&](uint64_t key) {
     const Command command = RegisterIgnore(key).Aptpl();
     Outcome outcome;

@@ -58,4 +58,19 @@ inline void WriteFile(const std::string& path, const std::string& contents) {
   EXPECT_TRUE(file.flush()) << path;
 }
 
+// Fills the small file system that a test has mounted, to its last byte. Any other one is
+// left alone: a mount that is not there must not cost the machine its disk.
+inline void FillFileSystem(const std::string& path) {
+  constexpr std::uintmax_t kSmall = 16u << 20;
+  const auto size =
+      std::filesystem::space(std::filesystem::path(path).parent_path()).capacity;
+  ASSERT_LE(size, kSmall) << "the file system of " << path << " is not a small one";
+  std::ofstream file(path, std::ios::binary);
+  const std::string block(4096, 'x');
+  for (std::uintmax_t written = 0; written <= size; written += block.size()) {
+    if (!file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) return;
+  }
+  ADD_FAILURE() << path << " is not full";
+}
+
 }  // namespace scsi_pr::testing

@@ -15,6 +15,7 @@ import pytest
 from . import host
 from .disk import Disk
 
+SMALL = 16 << 20  # bytes; of a file system that a test may fill
 UUID = "3d7c4ef0-0a45-4d2b-9c1e-5a2f0c1b7e55"
 
 
@@ -88,3 +89,15 @@ def in_mount_namespace(script: str, *arguments: str) -> list[str]:
         pytest.skip(f"this machine allows no mount namespace: {probe.stderr.strip()}")
     shifts = " ".join("shift;" for _ in arguments)
     return [*unshare, "sh", "-ec", f'{script}; {shifts} exec "$@"', "sh", *arguments]
+
+
+def fill(file: Path) -> None:
+    """Fill the small file system that `file` is to be on. No other: where the mount is not there,
+    or a process whose root this is has gone, that would be the machine's disk.
+    """
+    status = os.statvfs(file.parent)
+    size = status.f_blocks * status.f_frsize
+    assert size <= SMALL, f"{file.parent} is on a file system of {size} bytes, not on a small one"
+    with file.open("wb", buffering=0) as filler, pytest.raises(OSError):
+        for _ in range(size // 4096 + 2):
+            filler.write(bytes(4096))

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file:
-// what opening can throw (no more threads) becomes an error; running out of
-// memory ends the process, as it does everywhere in QEMU.
+// include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file (core/guarded.h).
+// Running out of memory may end the process, as it does everywhere in QEMU.
 #include "server/c_abi_device.h"
 
 #include <algorithm>
@@ -10,7 +9,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
 #include "server/reservation_commands.h"
+#include "spc/text.h"
 
 void scsi_pr::ReportError(const Status& status, ScsiPrError* error) {
   error->message = strdup(status.message().c_str());
@@ -31,10 +32,14 @@ bool Succeeds(const Status& status, ScsiPrError* error) {
 
 // What `make` writes, for scsi_pr_text_free(); NULL if it fails.
 template <typename Make>
-char* Text(Make make, ScsiPrError* error) {
+char* Text(const ScsiPrDevice& device, Make make, ScsiPrError* error) {
   std::string text;
-  return Succeeds(make(&text), error) ? strdup(text.c_str()) : nullptr;
+  const Status status = device.Guarded([&] { return make(&text); });
+  return Succeeds(status, error) ? strdup(text.c_str()) : nullptr;
 }
+
+// Where nobody can be told of a failure; it shows again where somebody can.
+void Ignore(const Status&) {}
 
 Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   std::string what;
@@ -58,7 +63,7 @@ void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* op
   }
   if (events.drain_late != nullptr) {
     options->drain_late = [&device](const auto& pending) {
-      const std::string json = scsi_pr::AttachmentsToJson(pending).dump();
+      const std::string json = scsi_pr::JsonText(scsi_pr::AttachmentsToJson(pending));
       device.events.drain_late(device.opaque, json.c_str());
     };
   }
@@ -80,7 +85,8 @@ Status CheckMedium(const std::string& medium) {
 std::string OrEmpty(const char* text) { return text != nullptr ? text : ""; }
 
 Status ParseOwner(const ScsiPrConfig& config, scsi_pr::Attacher* owner) {
-  *owner = {OrEmpty(config.owner), OrEmpty(config.medium), OrEmpty(config.medium_name)};
+  *owner = {scsi_pr::Printable(OrEmpty(config.owner)), OrEmpty(config.medium),
+            scsi_pr::Printable(OrEmpty(config.medium_name))};
   owner->accept_medium = config.accept_medium;
   return CheckMedium(owner->medium);
 }
@@ -95,7 +101,7 @@ std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
   return commands;
 }
 
-Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
+Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) {
   scsi_pr::Nexus nexus;
   scsi_pr::Attacher owner("");
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
@@ -120,8 +126,6 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   TellFencings(*device, &options);
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, owner, std::move(options),
                                      &device->server);
-} catch (const std::exception& e) {
-  return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());
 }
 
 }  // namespace
@@ -136,14 +140,19 @@ void scsi_pr_error_clear(ScsiPrError* error) {
 
 ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
   auto device = std::make_unique<ScsiPrDevice>(*config);
-  return Succeeds(Open(*config, device.get()), error) ? device.release() : nullptr;
+  const Status status =
+      scsi_pr::Guarded(config->store, [&] { return Open(*config, device.get()); });
+  return Succeeds(status, error) ? device.release() : nullptr;
 }
 
 bool scsi_pr_set_medium(ScsiPrDevice* device, const char* medium, const char* name,
                         ScsiPrError* error) {
-  Status status = CheckMedium(OrEmpty(medium));
-  if (status.ok()) status = device->server->SetMedium(OrEmpty(medium), OrEmpty(name));
-  return Succeeds(status, error);
+  const auto set = [&] {
+    const Status status = CheckMedium(OrEmpty(medium));
+    return status.ok() ? device->server->SetMedium(OrEmpty(medium), scsi_pr::Printable(OrEmpty(name)))
+                       : status;
+  };
+  return Succeeds(device->Guarded(set), error);
 }
 
 void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
@@ -154,7 +163,7 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t c
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
   const auto refuse = [device] {
     if (!device->server->IsOwner()) return SCSI_PR_HANDED_OVER;
-    device->server->Refused();
+    Ignore(device->Guarded([device] { return device->server->Refused(), Status(); }));
     return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
   };
   if (access == AccessClass::kReservation) {
@@ -187,15 +196,19 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                      void* opaque) {
   const ByteSpan data_out = data_length == 0 ? ByteSpan() : ByteSpan(data, data_length);
-  device->server->Execute(
-      ByteVector(cdb, cdb + cdb_length), ByteVector(data_out.begin(), data_out.end()),
-      [callback, opaque](const scsi_pr::Response& response) {
-        const ScsiPrResult result{static_cast<uint8_t>(response.status),
-                                  {response.sense.key, response.sense.asc, response.sense.ascq},
-                                  response.data.data(),
-                                  response.data.size()};
-        callback(opaque, &result);
-      });
+  const auto done = [callback, opaque](const scsi_pr::Response& response) {
+    const ScsiPrResult result{static_cast<uint8_t>(response.status),
+                              {response.sense.key, response.sense.asc, response.sense.ascq},
+                              response.data.data(),
+                              response.data.size()};
+    callback(opaque, &result);
+  };
+  const Status status = device->Guarded([&] {
+    device->server->Execute(ByteVector(cdb, cdb + cdb_length),
+                            ByteVector(data_out.begin(), data_out.end()), done);
+    return Status();
+  });
+  if (!status.ok()) done({scsi_pr::ScsiStatus::kBusy});
 }
 
 bool scsi_pr_reports(const uint8_t* cdb, size_t cdb_length) {
@@ -223,31 +236,33 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
 }
 
 void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
-  device->server->ResetOccurred(reset == SCSI_PR_LOGICAL_UNIT_RESET
-                                    ? scsi_pr::Reset::kLogicalUnit
-                                    : scsi_pr::Reset::kNexusLoss);
+  const auto which = reset == SCSI_PR_LOGICAL_UNIT_RESET ? scsi_pr::Reset::kLogicalUnit
+                                                         : scsi_pr::Reset::kNexusLoss;
+  Ignore(device->Guarded([&] { return device->server->ResetOccurred(which), Status(); }));
 }
 
 void scsi_pr_text_free(char* text) { free(text); }
 
 char* scsi_pr_identify(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text([&](std::string* text) { return device->server->Identify(text); }, error);
+  return Text(*device, [&](std::string* text) { return device->server->Identify(text); }, error);
 }
 
 bool scsi_pr_recognize(ScsiPrDevice* device, const char* identity, ScsiPrError* error) {
-  return Succeeds(device->server->Recognize(identity), error);
+  return Succeeds(device->Guarded([&] { return device->server->Recognize(identity); }), error);
 }
 
 char* scsi_pr_hand_over(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text([&](std::string* text) { return device->server->HandOver(text); }, error);
+  return Text(*device, [&](std::string* text) { return device->server->HandOver(text); }, error);
 }
 
 bool scsi_pr_arrive(ScsiPrDevice* device, const char* text, ScsiPrError* error) {
-  return Succeeds(device->server->Arrive(text), error);
+  return Succeeds(device->Guarded([&] { return device->server->Arrive(text); }), error);
 }
 
 ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice* device) {
-  switch (device->server->TakeOver()) {
+  auto ownership = scsi_pr::Ownership::kNotTaken;
+  Ignore(device->Guarded([&] { return ownership = device->server->TakeOver(), Status(); }));
+  switch (ownership) {
     case scsi_pr::Ownership::kTaken:
       return SCSI_PR_TAKEN;
     case scsi_pr::Ownership::kTakenMaybeFenced:

@@ -3,6 +3,7 @@
 // The administrator's part of include/scsi-pr/scsi-pr.h.
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
 #include "server/administration.h"
 #include "server/c_abi_device.h"
 
@@ -16,7 +17,7 @@ void Administer(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaq
                 std::function<Status(Store&, const Store::Waiting&, std::string*)> action) {
   device->server->Administer([=](Store& store, const Store::Waiting& waiting) {
     std::string text;
-    const Status status = action(store, waiting, &text);
+    const Status status = device->Guarded([&] { return action(store, waiting, &text); });
     if (status.ok()) return callback(opaque, text.empty() ? nullptr : text.c_str(), nullptr);
     ScsiPrError error = {};
     scsi_pr::ReportError(status, &error);
@@ -31,7 +32,7 @@ extern "C" {
 
 void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaque) {
   device->server->Inspect([callback, opaque](const nlohmann::json& info) {
-    callback(opaque, info.dump().c_str(), nullptr);
+    callback(opaque, scsi_pr::JsonText(info).c_str(), nullptr);
   });
 }
 

@@ -3,30 +3,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 namespace scsi_pr {
 
-namespace {
-
-// By code (table 106), as ScsiPrOutAction of qapi/scsi-pr.json names them.
-constexpr std::string_view kNames[] = {
-    "register",
-    "reserve",
-    "release",
-    "clear",
-    "preempt",
-    "preempt-and-abort",
-    "register-and-ignore-existing-key",
-    "register-and-move",
-    "replace-lost-reservation",
-};
-
-}  // namespace
-
 void Statistics::PersistentReserveOut(uint8_t service_action, bool good) {
-  static_assert(std::size(kNames) == std::tuple_size_v<decltype(out_)>);
-  if (service_action >= out_.size()) return;
+  if (FindOutAction(service_action) == nullptr) return;
   Count& count = out_[service_action];
   count.all++;
   if (!good) count.failed++;
@@ -42,9 +23,11 @@ void Statistics::Fencing(std::chrono::milliseconds waited, bool committed) {
 nlohmann::json Statistics::ToJson() const {
   nlohmann::json out = nlohmann::json::array();
   for (size_t code = 0; code < out_.size(); code++) {
-    if (out_[code].all == 0) continue;
-    out.push_back(
-        {{"action", kNames[code]}, {"count", out_[code].all}, {"failed", out_[code].failed}});
+    const Count& count = out_[code];
+    if (count.all == 0) continue;
+    out.push_back({{"action", kOutActions[code].name},
+                   {"count", count.all},
+                   {"failed", count.failed}});
   }
   return {{"conflicts", conflicts_.load(std::memory_order_relaxed)},
           {"persistent-reserve-out", std::move(out)},

@@ -35,7 +35,7 @@ class Statistics {
   };
 
   std::atomic<uint64_t> conflicts_{0};
-  std::array<Count, static_cast<size_t>(OutAction::kReplaceLostReservation) + 1> out_;
+  std::array<Count, std::size(kOutActions)> out_;  // by code
   Count fencings_;
   std::chrono::milliseconds last_drain_{0};
   std::chrono::milliseconds longest_drain_{0};

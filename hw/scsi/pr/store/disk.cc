@@ -12,6 +12,7 @@
 #include <mutex>
 #include <system_error>
 
+#include "core/guarded.h"
 #include "store/quiet_thread.h"
 
 namespace scsi_pr {
@@ -81,7 +82,8 @@ void Disk::Shared::HearChanges() {
   char events[4096];
   while (read(changes, events, sizeof events) > 0) {
   }
-  if (changed) changed();
+  if (!changed) return;
+  static_cast<void>(Guarded("the store's disk", [this] { return changed(), Status(); }).ok());
 }
 
 void Disk::Shared::Loop() {
@@ -130,20 +132,12 @@ struct Wait {
   }
 };
 
-Status Guarded(const Disk::Job& job) {
-  try {
-    return job();
-  } catch (const std::exception& e) {
-    return Status::Error(Status::Code::kIo, std::string("the disk's thread failed: ") + e.what());
-  }
-}
-
 }  // namespace
 
 Status Disk::Run(Job job, std::chrono::milliseconds patience, std::function<void()> too_late) {
   const auto wait = std::make_shared<Wait>();
   shared_->Post([wait, job = std::move(job), too_late = std::move(too_late)] {
-    if (!wait->HasGivenUp() && !wait->End(Guarded(job))) too_late();
+    if (!wait->HasGivenUp() && !wait->End(Guarded("the store's disk", job))) too_late();
   });
   std::unique_lock lock(wait->mutex);
   if (wait->ended.wait_for(lock, patience, [&] { return wait->done; })) return wait->status;

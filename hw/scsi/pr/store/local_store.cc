@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/guarded.h"
 #include "gate/crash_point.h"
 #include "gate/fence.h"
 #include "store/local_locks.h"
@@ -188,14 +189,17 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
                            [&] { waiting.late(List(fence.Pending())); }};
   const auto start = Clock::now();
   waiting.begun();
-  Status status = Shut(fence);
-  if (status.ok() && !fence.Drain(watch)) status = NotDrained(fence, waiting);
-  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
-  if (status.ok()) {
-    status = Finish(next, MustSurvive(before.state) || MustSurvive(next.state), nullptr);
-  }
+  auto waited = Clock::duration::zero();
+  // Whatever fails, or throws, the gates do not stay shut.
+  const Status status = Guarded(uri(), [&] {
+    if (Status shut = Shut(fence); !shut.ok()) return shut;
+    const bool drained = fence.Drain(watch);
+    waited = Clock::now() - start;
+    if (!drained) return NotDrained(fence, waiting);
+    return Finish(next, MustSurvive(before.state) || MustSurvive(next.state), nullptr);
+  });
   if (!status.ok()) Reopen(fence);
-  waiting.ended(waited, status);
+  waiting.ended(std::chrono::duration_cast<std::chrono::milliseconds>(waited), status);
   return status;
 }
 

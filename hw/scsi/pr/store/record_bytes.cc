@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "gate/gate.h"
+#include "core/unit_attention.h"
 
 namespace scsi_pr {
 
@@ -102,7 +102,7 @@ void GetUnitAttentions(Reader& in, std::vector<UnitAttention>* attentions) {
   for (uint32_t i = 0; i < count && in.good(); i++) {
     Nexus nexus = in.GetNexus();
     const Sense sense{in.Get<uint8_t>(), in.Get<uint8_t>(), in.Get<uint8_t>()};
-    if (!UnitAttentionQueue::CanHold(sense)) return in.Refuse();
+    if (!IsUnitAttentionCondition(sense)) return in.Refuse();
     attentions->push_back({std::move(nexus), sense, in.GetOptionalNexus()});
   }
 }

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "core/document.h"
+#include "core/json_text.h"
 #include "store/uuid.h"
 
 namespace scsi_pr {
@@ -85,8 +86,7 @@ json UnitAttentionsToJson(const std::vector<UnitAttention>& attentions) {
   json list = json::array();
   for (const UnitAttention& attention : attentions) {
     json item = NexusToJson(attention.nexus);
-    item["asc"] = attention.sense.asc;
-    item["ascq"] = attention.sense.ascq;
+    item.update(UnitAttentionToJson(attention.sense));
     if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
     list.push_back(std::move(item));
   }
@@ -95,15 +95,9 @@ json UnitAttentionsToJson(const std::vector<UnitAttention>& attentions) {
 
 // Throws what nlohmann-json and NexusFromJson() throw.
 std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
-  constexpr uint8_t kUnitAttentionKey = 0x6;
   std::vector<UnitAttention> attentions;
   for (const json& item : list) {
-    const Sense sense{kUnitAttentionKey, item.at("asc").get<uint8_t>(),
-                      item.at("ascq").get<uint8_t>()};
-    if (!UnitAttentionQueue::CanHold(sense)) {
-      throw std::invalid_argument("it has an unknown unit attention condition");
-    }
-    attentions.push_back({NexusFromJson(item), sense});
+    attentions.push_back({NexusFromJson(item), UnitAttentionFromJson(item)});
     if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
   }
   return attentions;
@@ -112,7 +106,7 @@ std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
 std::string Body(const DiskRecord& record) {
   return record.identity + " {\"document\":" + EncodeDocument(record.record.state) +
          ",\"previous\":" + std::to_string(record.previous) + ",\"unit-attentions\":" +
-         UnitAttentionsToJson(record.record.unit_attentions).dump() + "}";
+         JsonText(UnitAttentionsToJson(record.record.unit_attentions)) + "}";
 }
 
 // Throws what nlohmann-json throws.
@@ -122,7 +116,7 @@ Status DecodeBody(const std::string& body, DiskRecord* record) {
   const json object = json::parse(body.substr(kUuidBytes));
   record->previous = object.at("previous").get<uint64_t>();
   record->record.unit_attentions = UnitAttentionsFromJson(object.at("unit-attentions"));
-  return DecodeDocument(object.at("document").dump(), &record->record.state);
+  return DecodeDocument(JsonText(object.at("document")), &record->record.state);
 }
 
 DiskPart Part(DiskPart::Condition condition, std::string what, uint64_t version = 0) {

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/json_text.h"
+#include "spc/text.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -68,7 +70,7 @@ int ListStore(const Subject& subject, json* list) {
                         ? ViewToJson(view)
                         : json{{"store", "file:" + path}, {"error", status.message()}});
   } else {
-    std::cout << "file:" << path << "  "
+    std::cout << "file:" << Printable(path) << "  "
               << (status.ok() ? Summary(view) : status.message()) << "\n";
   }
   if (status.ok()) return kDone;
@@ -81,7 +83,7 @@ int Info(const StoreArgument& store, bool as_json) {
   View view;
   if (Status status = ReadView(store, &view); !status.ok()) return Fail(status);
   if (as_json) {
-    std::cout << ViewToJson(view).dump(2) << "\n";
+    std::cout << JsonText(ViewToJson(view), 2) << "\n";
   } else {
     std::cout << ViewText(view);
   }
@@ -101,7 +103,7 @@ int List(const std::vector<std::string>& directories, const StoreArgument& like,
       result = std::max(result, ListStore(subject, as_json ? &list : nullptr));
     }
   }
-  if (as_json) std::cout << list.dump(2) << "\n";
+  if (as_json) std::cout << JsonText(list, 2) << "\n";
   return result;
 }
 

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "care/observer.h"
+#include "core/json_text.h"
 #include "tool/changes.h"
 #include "tool/commands.h"
 #include "tool/common.h"
@@ -50,7 +51,7 @@ class JsonLines : public Audience {
   static void Print(const char* event, json line) {
     line["event"] = event;
     line["time"] = TimeText();
-    std::cout << line.dump() << std::endl;
+    std::cout << JsonText(line) << std::endl;
   }
 };
 

@@ -49,6 +49,7 @@ class LocalStore : public Store {
   Status Busy() const;
   size_t IndexOf(const GateSlot& slot) const;
   std::string AttachmentOf(const GateSlot& slot) const;
+  void GoOnHere(const GateSlot& slot, HandedOver* handed) const;
   Status PutInPlace(GateSlot* slot, Record* record, HandedOver* handed);
   Status Join(const Nexus& nexus, std::optional<size_t>* index);
   Status TakeFreeSlot(const Nexus& nexus, bool heir, size_t attached, Record* record,

@@ -219,7 +219,7 @@ typedef enum ScsiPrAdmission {
  */
 typedef struct ScsiPrTask {
     bool entered;
-    uint16_t epoch;     /* the library's */
+    uint64_t epoch;     /* the library's */
 } ScsiPrTask;
 
 /*

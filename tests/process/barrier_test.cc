@@ -44,6 +44,12 @@ class BarrierTest : public ProcessTest {
     return keys;
   }
 
+  // Which a listener has heard of.
+  static int Preemptions(Child& child) {
+    const std::string heard = child.Ask("heard");
+    return std::stoi(heard.substr(heard.rfind(' ')));
+  }
+
   std::unique_ptr<Child> processes_[3];
 };
 
@@ -208,6 +214,25 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
     EXPECT_EQ(a().Ask(Register(1, true)), kGood);
     while (b().Ask("attention") != "none") {
     }
+  }
+}
+
+// What the victim hears besides its unit attention condition: once too often at worst.
+TEST_F(BarrierTest, PreemptionIsToldThoughThePublisherDies) {
+  int told = 0;
+  for (const std::string& preempt : {testing::Preempt(1, 2), PreemptAndAbort(1, 2)}) {
+    SCOPED_TRACE(preempt);
+    EXPECT_EQ(a().Ask("crash telling 1 9"), "ok");
+    a().Write(preempt);
+    a().Wait();
+    EXPECT_EQ(Keys(), "13");
+    EXPECT_TRUE(Eventually([&] { return Preemptions(b()) > told; }));
+    told = Preemptions(b());
+    EXPECT_LE(told, 4);
+    EXPECT_EQ(b().Ask("attention"), "42 5");
+    EXPECT_EQ(b().Ask("attention"), "none");
+    EXPECT_EQ(b().Ask(Register(2, true)), kGood);
+    Restart(1);
   }
 }
 

@@ -351,6 +351,31 @@ TEST_F(HandOverTest, SavedAndRestored) {
   EXPECT_EQ(destination().Ask("attention"), kRegistrationsPreempted);
 }
 
+// A fencing that has shut the gate and is not published yet.
+TEST_F(HandOverTest, RestoredWhileAFencingIsUnderWay) {
+  destination().Kill();
+  const std::string saved = HandOver(source());
+  source().Kill();
+  for (const bool committed : {false, true}) {
+    SCOPED_TRACE(committed);
+    destination_ = Incoming();
+    EXPECT_EQ(destination().Ask(saved), "ok");
+    EXPECT_EQ(other().Ask("crash notified 1 " + std::to_string(SIGSTOP)), "ok");
+    other().Write(PreemptAndAbort(2, 1));
+    other().AwaitStop();
+    EXPECT_EQ(destination().Ask("take-over"), kMaybeFenced);
+    if (committed) {
+      other().Signal(SIGCONT);
+      EXPECT_EQ(other().ReadLine(), kGood);
+    } else {
+      other().Kill();
+      other_ = Attached(2);
+    }
+    EXPECT_TRUE(Eventually([&] { return Writes(destination()) != committed; }));
+    destination().Kill();
+  }
+}
+
 // One leaves while the other comes.
 TEST_F(HandOverTest, ComesWhileAnotherLeaves) {
   destination().Kill();

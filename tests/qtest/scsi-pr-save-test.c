@@ -60,7 +60,7 @@ static void assert_reserved(Bench *a, bool reserved)
 /* The state of a memory: store is in the file. */
 static void test_memory(void *obj, void *data, QGuestAllocator *alloc)
 {
-    g_autofree char *args = args_a("memory:");
+    g_autofree char *args = args_a("memory:,pr-accept-medium=on");
     Vm *vm = vm_new(args);
 
     settle(vm->bench, A);
@@ -226,7 +226,7 @@ static void load_snapshot(Vm *vm, uint16_t used)
 /* The state of a memory: store is part of the snapshot. */
 static void test_snapshot_memory(void *obj, void *data, QGuestAllocator *alloc)
 {
-    g_autofree char *args = args_with_snapshots("memory:");
+    g_autofree char *args = args_with_snapshots("memory:,pr-accept-medium=on");
     uint16_t then;
     Vm *vm;
 
@@ -322,7 +322,7 @@ static void test_legacy_saved(void *obj, void *data, QGuestAllocator *alloc)
     Bench *b = bench_new(obj, alloc);
 
     check_legacy(b, file_store, saved, false);
-    check_legacy(b, "memory:", saved, true);
+    check_legacy(b, "memory:,pr-accept-medium=on", saved, true);
     bench_free(b);
 }
 
@@ -331,7 +331,7 @@ static void test_legacy_snapshot(void *obj, void *data, QGuestAllocator *alloc)
     Bench *b = bench_new(obj, alloc);
 
     check_legacy(b, file_store, back_in_time, false);
-    check_legacy(b, "memory:", back_in_time, true);
+    check_legacy(b, "memory:,pr-accept-medium=on", back_in_time, true);
     bench_free(b);
 }
 

@@ -104,7 +104,7 @@ static void test_texts(void *obj, void *data, QGuestAllocator *alloc)
     /* Sections: name, instance, version */
     static const char store[] = "0:1:0/scsi-pr-store\0\0\0\0\0\0\0\1";
     static const char nexus[] = "0:1:0/scsi-pr\0\0\0\0\0\0\0\1";
-    g_autofree char *args = args_a(data ? "memory:" : file_store);
+    g_autofree char *args = args_a(data ? "memory:,pr-accept-medium=on" : file_store);
     Vm *vm = vm_new(args);
     Stream s;
 

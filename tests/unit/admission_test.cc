@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -118,6 +122,41 @@ TEST(Admission, EpochsRunOut) {
   EXPECT_EQ(admission.in_flight(), 0u);
 }
 
+// A command that is parked has left, and is to go on: it must learn of every drain, of
+// how many there ever were since. 256 and 65536: where fewer bits are the same again.
+TEST(Admission, NoEpochComesAgain) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  const auto parked = admission.Enter(AccessClass::kWrite);
+  EXPECT_FALSE(admission.Leave(*parked));
+  EXPECT_FALSE(admission.HasDrained(*parked));
+  for (int drains = 1; drains <= 65537; drains++) {
+    ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+    ASSERT_TRUE(admission.HasDrained(*parked)) << drains << " drains";
+  }
+  const auto later = admission.Enter(AccessClass::kWrite);
+  EXPECT_FALSE(admission.HasDrained(*later));
+  EXPECT_FALSE(admission.Leave(*later));
+}
+
+// Who enters in an epoch gets its number, whatever else is still on its way.
+TEST(Admission, EpochsOfThoseThatAreIn) {
+  Admission admission;
+  admission.SetAccess(kFullAccess);
+  for (int i = 0; i < 300; i++) ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+  const auto hung = admission.Enter(AccessClass::kWrite);
+  for (int drains = 1; drains <= 255; drains++) {
+    ASSERT_TRUE(admission.BeginDrain(kFullAccess));
+    const auto later = admission.Enter(AccessClass::kWrite);
+    EXPECT_EQ(*later, *hung + static_cast<unsigned>(drains));
+    EXPECT_EQ(admission.epoch(), *later);
+    EXPECT_TRUE(admission.HasDrained(*hung));
+    EXPECT_EQ(admission.draining(), 1u);
+    EXPECT_FALSE(admission.Leave(*later));
+  }
+  EXPECT_TRUE(admission.Leave(*hung));
+}
+
 // What a dead owner had on its way is gone; a drain that waited for it has ended.
 TEST(Admission, TenureOfTheNext) {
   Admission admission;
@@ -162,13 +201,13 @@ TEST(Admission, EndOfATenure) {
   EXPECT_TRUE(admission.Enter(AccessClass::kRead, admission.BeginTenure(&ended_drain)));
 }
 
-// No number comes again soon, and none is that of nobody.
+// No number comes again, and none is that of nobody. The word has room for 64.
 TEST(Admission, TenuresDiffer) {
   Admission admission;
   admission.SetAccess(kFullAccess);
   bool ended_drain = false;
   std::vector<Admission::Tenure> tenures = {Admission::kFirstTenure};
-  for (int i = 0; i < 30; i++) {
+  for (int i = 0; i < 150; i++) {
     ASSERT_TRUE(admission.EndTenure());
     tenures.push_back(admission.BeginTenure(&ended_drain));
     for (size_t j = 0; j < tenures.size(); j++) {
@@ -176,6 +215,7 @@ TEST(Admission, TenuresDiffer) {
     }
     EXPECT_EQ(admission.tenure(), tenures.back());
     admission.Leave(admission.epoch());
+    ASSERT_EQ(admission.in_flight(), 0u) << "who did not get in is not counted";
   }
 }
 
@@ -189,6 +229,41 @@ TEST(Admission, ManyCommands) {
   for (int i = 0; i < kCommands - 1; i++) ASSERT_FALSE(admission.Leave(0));
   EXPECT_TRUE(admission.Leave(0));
   EXPECT_EQ(admission.access(), kReadOnly);
+}
+
+// Another process may write there what it likes: nothing wraps into what it is not.
+TEST(Admission, GarbageStaysWhereItIs) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 100000; i++) {
+    Admission admission;
+    std::array<uint64_t, sizeof admission / sizeof(uint64_t)> words;
+    for (uint64_t& word : words) {
+      word = random();
+      // Often at an end of its range.
+      if (random() % 4 == 0) word |= ~uint64_t{0} << random() % 64;
+      if (random() % 4 == 0) word &= (uint64_t{1} << random() % 64) - 1;
+    }
+    memcpy(static_cast<void*>(&admission), words.data(), sizeof admission);
+    const auto access = admission.access();
+    const auto in_flight = admission.in_flight();
+    const auto epoch = admission.epoch();
+    admission.Leave(random());
+    ASSERT_LE(admission.in_flight(), in_flight);
+    ASSERT_GE(admission.in_flight() + 1, in_flight);
+    const auto entered = admission.Enter(AccessClass::kWrite, admission.tenure());
+    ASSERT_LE(admission.in_flight(), in_flight + 1);
+    if (entered) admission.Leave(*entered);
+    ASSERT_EQ(admission.access(), access);
+    ASSERT_EQ(admission.epoch(), epoch);
+    if (admission.BeginDrain(kReadOnly)) {
+      ASSERT_EQ(admission.epoch(), epoch + 1);
+      ASSERT_GE(admission.draining() + 1, std::min(in_flight, (1u << 20) - 1));
+    }
+    bool ended_drain = false;
+    admission.EndTenure();
+    admission.BeginTenure(&ended_drain);
+    ASSERT_EQ(admission.in_flight(), 0u);
+  }
 }
 
 // The promise itself, under threads: once the drain has ended, nobody is

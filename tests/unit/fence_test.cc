@@ -198,6 +198,21 @@ TEST_P(FenceTest, VictimIsNotAttached) {
   EXPECT_EQ(Read().Find(D()), nullptr);
 }
 
+// What is parked, or was handed over, learns of every fencing, however many there were.
+TEST_P(FenceTest, ManyFencings) {
+  const auto parked = a().slot->Enter(AccessClass::kWrite);
+  a().slot->Leave(*parked);
+  HandedOver handed;
+  ASSERT_TRUE(store_->HandOver(a().slot, true, &handed).ok());
+  EXPECT_FALSE(store_->MayBeFencedSince(*a().slot, handed));
+  for (int fencings = 1; fencings <= 65536; fencings++) {
+    ASSERT_TRUE(a().slot->BeginDrain(kFullAccess));
+    a().slot->EndFencing(false);
+    ASSERT_TRUE(a().slot->admission().HasDrained(*parked)) << fencings;
+    ASSERT_TRUE(store_->MayBeFencedSince(*a().slot, handed)) << fencings;
+  }
+}
+
 // Two that fence each other: one succeeds, the other has lost its registration.
 TEST_P(FenceTest, EachOther) {
   for (int i = 0; i < 10; i++) {

@@ -3,6 +3,11 @@
 // The gate: unit attentions, publication, and both under threads.
 #include "gate/gate.h"
 
+#include <glib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
 #include <thread>
 
 #include "testing.h"
@@ -15,6 +20,8 @@ using namespace testing;
 constexpr Sense kConditions[] = {sense::kReservationsPreempted, sense::kReservationsReleased,
                                  sense::kRegistrationsPreempted,
                                  sense::kBusDeviceResetFunctionOccurred};
+
+using Conditions = std::vector<Sense>;
 
 TEST(UnitAttentionQueue, StartsEmpty) {
   UnitAttentionQueue queue;
@@ -83,8 +90,6 @@ TEST(UnitAttentionQueue, Reset) {
   EXPECT_EQ(queue.Take(), kConditions[0]);
 }
 
-using Conditions = std::vector<Sense>;
-
 TEST(UnitAttentionQueue, List) {
   UnitAttentionQueue queue;
   EXPECT_EQ(queue.List(), Conditions{});
@@ -113,9 +118,75 @@ TEST(UnitAttentionQueue, CanHold) {
   EXPECT_FALSE(UnitAttentionQueue::CanHold(sense::kInvalidFieldInCdb));
 }
 
+// One version may raise several, all at once: its second call counts as repeated.
+TEST(UnitAttentionQueue, SeveralOfOneVersion) {
+  UnitAttentionQueue queue;
+  EXPECT_TRUE(queue.Raise(7, Conditions{kConditions[1], kConditions[0], kConditions[1]}));
+  EXPECT_TRUE(queue.HasRaised(7));
+  EXPECT_FALSE(queue.Raise(7, kConditions[2]));
+  EXPECT_EQ(queue.List(), (Conditions{kConditions[1], kConditions[0]}));
+}
+
+// Of a newer version of ours, say.
+TEST(UnitAttentionQueue, UnknownConditionsAreLeftOut) {
+  UnitAttentionQueue queue;
+  EXPECT_TRUE(queue.Raise(7, sense::kInvalidFieldInCdb));
+  EXPECT_EQ(queue.Take(), std::nullopt);
+  EXPECT_TRUE(queue.Raise(8, Conditions{{6, 0x3F, 0x0E}, kConditions[2]}));
+  queue.Insert({sense::kNone}, {{6, 0xFF, 0xFF}});
+  EXPECT_EQ(queue.Take(), kConditions[2]);
+  EXPECT_EQ(queue.Take(), std::nullopt);
+}
+
+TEST(UnitAttentionQueue, Replace) {
+  UnitAttentionQueue queue;
+  queue.Raise(5, kConditions[1]);
+  queue.Replace({kConditions[3], kConditions[0]});
+  EXPECT_EQ(queue.List(), (Conditions{kConditions[3], kConditions[0]}));
+  EXPECT_FALSE(queue.Raise(5, kConditions[1])) << "the version stays";
+}
+
+// Another process may write there what it likes.
+TEST(UnitAttentionQueue, GarbageIsNothing) {
+  std::mt19937_64 random(1);
+  const Conditions all(std::begin(kConditions), std::end(kConditions));
+  for (int i = 0; i < 100000; i++) {
+    UnitAttentionQueue queue;
+    const uint64_t garbage = random();
+    memcpy(static_cast<void*>(&queue), &garbage, sizeof queue);
+    const Conditions listed = queue.List();
+    ASSERT_LE(listed.size(), all.size());
+    ASSERT_TRUE(std::ranges::all_of(listed, UnitAttentionQueue::CanHold));
+    const uint64_t version = (garbage >> 24) + 1;
+    ASSERT_TRUE(queue.Raise(version, all));
+    ASSERT_EQ(queue.List().size(), all.size()) << "each once";
+    ASSERT_FALSE(queue.Raise(version, all)) << "nothing runs over into the version";
+    for (const Sense& condition : listed) ASSERT_EQ(queue.Take(), condition);
+    queue.Insert(all, all);
+    ASSERT_EQ(queue.List(), all);
+    for (size_t taken = 0; taken < all.size(); taken++) ASSERT_TRUE(queue.Take());
+    ASSERT_EQ(queue.Take(), std::nullopt);
+  }
+}
+
+// 40 bits of a version are kept; the comparison goes on beyond them.
+TEST(UnitAttentionQueue, VersionsBeyondItsBits) {
+  constexpr uint64_t kRound = uint64_t{1} << 40;
+  UnitAttentionQueue queue;
+  queue.Reset(kRound - 1);
+  for (const uint64_t version : {kRound, kRound + 1, kRound + 2}) {
+    EXPECT_TRUE(queue.Raise(version, kConditions[0]));
+    EXPECT_FALSE(queue.Raise(version, kConditions[1]));
+    EXPECT_FALSE(queue.Raise(version - 1, kConditions[1]));
+    EXPECT_EQ(queue.Take(), kConditions[0]);
+    EXPECT_EQ(queue.Take(), std::nullopt);
+  }
+}
+
 TEST(UnitAttentionQueue, LargestVersion) {
   constexpr uint64_t kLargest = (uint64_t{1} << 40) - 1;
   UnitAttentionQueue queue;
+  queue.Reset(kLargest - 5);
   for (uint64_t i = 0; i < 4; i++) queue.Raise(kLargest - 4 + i, kConditions[i]);
   for (const Sense condition : kConditions) EXPECT_EQ(queue.Take(), condition);
   queue.Raise(kLargest, kConditions[0]);
@@ -200,7 +271,7 @@ TEST_F(GateTest, BeginTenure) {
 
 TEST_F(GateTest, AttachmentsDiffer) {
   GateSlot& slot = Attach(0, A());
-  const uint32_t first = slot.attachment();
+  const uint64_t first = slot.attachment();
   slot.BeginTenure(43);
   EXPECT_EQ(slot.attachment(), first);
   slot.Detach();
@@ -214,6 +285,43 @@ TEST_F(GateTest, OverlongOwnerIsCut) {
   EXPECT_GT(slot.owner().size(), 100u);
   EXPECT_LT(slot.owner().size(), 512u);
   EXPECT_FALSE(gate_->slots[1].attached());
+}
+
+// Cut in the middle of a character, or written by somebody else: for people all the same.
+TEST_F(GateTest, OwnerIsPrintable) {
+  std::string cyrillic = "x";
+  for (int i = 0; i < 100; i++) cyrillic += "\xD0\xAF";
+  for (const std::string& name : {cyrillic, std::string("a\xFF\x80\nb\x1B[2J")}) {
+    const GateSlot& slot = Attach(0, A(), name);
+    EXPECT_TRUE(g_utf8_validate(slot.owner().c_str(), -1, nullptr)) << slot.owner();
+    EXPECT_TRUE(std::ranges::none_of(slot.owner(), [](unsigned char c) { return c < ' '; }));
+    EXPECT_EQ(slot.owner().front(), name.front());
+    gate_->slots[0].Detach();
+  }
+}
+
+// Who lists takes no lock: it sees one attachment or another, never half of each.
+TEST_F(GateTest, ReadWhileOthersAttach) {
+  GateSlot& slot = gate_->slots[0];
+  const Nexus longest = MakeNexus("iscsi:x" + std::string(222, 'y') + ",i,0x00023d000001", 65535);
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  std::thread reader([&] {
+    while (!done.load()) {
+      const auto nexus = slot.attached_nexus();
+      if (nexus && *nexus != A() && *nexus != longest) wrong++;
+      const std::string owner = slot.owner();
+      if (owner != "" && owner != "a" && owner != std::string(150, 'b')) wrong++;
+      slot.medium();
+    }
+  });
+  for (int i = 0; i < 3000; i++) {
+    Attach(0, i % 2 == 0 ? A() : longest, i % 2 == 0 ? "a" : std::string(150, 'b'));
+    slot.Detach();
+  }
+  done = true;
+  reader.join();
+  EXPECT_EQ(wrong.load(), 0);
 }
 
 TEST_F(GateTest, DetachedSlotsAdmitNothing) {
@@ -263,6 +371,20 @@ TEST_F(GateTest, RepeatedPublishTellsOnce) {
   EXPECT_EQ(b.unit_attentions().Take(), kConditions[2]);
   scsi_pr::Publish(*gate_, 9, State{}, told);
   EXPECT_EQ(b.unit_attentions().Take(), std::nullopt);
+}
+
+// A preemption is counted, other news are not.
+TEST_F(GateTest, TellCountsPreemptions) {
+  GateSlot& b = Attach(1, B());
+  EXPECT_TRUE(b.Tell(9, {sense::kReservationsReleased}));
+  EXPECT_EQ(b.preemptions(), 0u);
+  EXPECT_TRUE(b.Tell(10, {sense::kRegistrationsPreempted, sense::kReservationsReleased}));
+  EXPECT_FALSE(b.Tell(10, {sense::kRegistrationsPreempted, sense::kReservationsReleased}));
+  EXPECT_FALSE(b.Tell(11, {}));
+  EXPECT_EQ(b.preemptions(), 1u);
+  EXPECT_TRUE(b.Tell(11, {sense::kReservationsPreempted}));
+  EXPECT_EQ(b.preemptions(), 2u);
+  EXPECT_EQ(b.unit_attentions().List().size(), 3u);
 }
 
 // Who attaches after a change does not hear of it, even if it is repeated.

@@ -14,9 +14,18 @@
 // whose number the word carries: commands that come with the number of another
 // one do not get in, in the same indivisible step.
 //
+// The word has the lowest bits of both numbers. The whole ones, which never come
+// again, are beside it: whoever is in holds the word's numbers within reach of
+// them (no drain begins while commands of as many epochs as there are in the word
+// are on their way, and no tenure ends while any is), so he can tell which of the
+// many numbers with these bits it was.
+//
 // The word may lie in memory that processes share. Enter() and Leave() may run
 // on any thread; SetAccess(), BeginDrain() and Reset() are the publisher's,
 // BeginTenure() and EndTenure() the owner's.
+//
+// Counts never wrap, whatever another process writes there: at their ends they
+// stay. That is no assertion, for a failed one would end the wrong process.
 #pragma once
 
 #include <atomic>
@@ -30,23 +39,30 @@ namespace scsi_pr {
 class Admission {
  public:
   // What a command got when it entered, and gives back when it leaves.
-  using Epoch = uint16_t;
-  using Tenure = uint8_t;
+  using Epoch = uint64_t;
+  using Tenure = uint64_t;
 
   // Of who has attached the nexus.
   static constexpr Tenure kFirstTenure = 0;
   // Of who does not own it: no tenure has this number.
-  static constexpr Tenure kNoTenure = 0xFF;
+  static constexpr Tenure kNoTenure = ~Tenure{0};
 
   // Nothing if the nexus may not run a command of this class now, or if
   // `tenure` is not the present one.
   std::optional<Epoch> Enter(AccessClass access, Tenure tenure = kFirstTenure) {
+    if (tenure == kNoTenure) return std::nullopt;
+    const uint64_t wanted = uint64_t{Bit(access)} | (tenure & kTenureMask) << kTenureShift;
+    const uint64_t asked = uint64_t{Bit(access)} | kTenureMask << kTenureShift;
     uint64_t word = word_.load(std::memory_order_acquire);
     do {
-      if ((word & Bit(access)) == 0 || TenureOf(word) != tenure) return std::nullopt;
+      if ((word & asked) != wanted || CurrentOf(word) == kCountMask) return std::nullopt;
     } while (!word_.compare_exchange_weak(word, word + kOneCurrent, std::memory_order_acq_rel,
                                           std::memory_order_acquire));
-    return EpochOf(word);
+    if (tenures_.load(std::memory_order_relaxed) != tenure) {
+      BackOut(word);
+      return std::nullopt;
+    }
+    return WholeEpoch(epochs_.load(std::memory_order_relaxed), word);
   }
 
   // Once for each Enter(). True if that ended a drain.
@@ -54,7 +70,8 @@ class Admission {
     uint64_t word = word_.load(std::memory_order_relaxed);
     uint64_t next = 0;
     do {
-      next = word - (EpochOf(word) == epoch ? kOneCurrent : kOneDraining);
+      next = WithoutOne(word, epoch);
+      if (next == word) return false;
     } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
                                           std::memory_order_relaxed));
     return DrainingOf(word) != 0 && DrainingOf(next) == 0;
@@ -64,8 +81,13 @@ class Admission {
   AccessMask access() const {
     return static_cast<AccessMask>(word_.load(std::memory_order_acquire) & kAccessMask);
   }
-  Tenure tenure() const { return TenureOf(word_.load(std::memory_order_acquire)); }
-  Epoch epoch() const { return EpochOf(word_.load(std::memory_order_acquire)); }
+  Tenure tenure() const { return WholeTenure(word_.load(std::memory_order_acquire)); }
+  // Whether it is the present one. For who began it.
+  bool IsPresent(Tenure tenure) const {
+    return tenures_.load(std::memory_order_acquire) == tenure &&
+           TenureOf(word_.load(std::memory_order_acquire)) == (tenure & kTenureMask);
+  }
+  Epoch epoch() const;
   // Whether a drain has begun since a command entered. It may have left.
   bool HasDrained(Epoch since) const { return epoch() != since; }
   // Commands that a drain waits for.
@@ -80,6 +102,7 @@ class Admission {
   // Takes the classes outside `keep` away and moves every command that is on
   // its way to those that draining() counts. False, with nothing done, if
   // commands of as many drains as there are epochs are still on their way.
+  // Harmless to repeat for who follows a publisher that died.
   bool BeginDrain(AccessMask keep);
 
   // Begins a tenure when the owner has ended his, or has died: then what he had
@@ -89,7 +112,8 @@ class Admission {
   // Nobody owns the nexus any more. False, with nothing done, if a command is
   // on its way.
   bool EndTenure();
-  void Reset(AccessMask access) { word_.store(access & kAccessMask, std::memory_order_release); }
+  // For another nexus: nobody has anything left of the one before.
+  void Reset(AccessMask access);
 
  private:
   // From the lowest bit: access classes, epoch, tenure, commands of this epoch,
@@ -106,31 +130,43 @@ class Admission {
   static constexpr uint64_t kOneCurrent = uint64_t{1} << kCurrentShift;
   static constexpr uint64_t kOneDraining = uint64_t{1} << kDrainingShift;
   static_assert(((kFullAccess | kInformationLost) & ~kAccessMask) == 0);
-  static_assert(kNoTenure > kTenureMask);
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
-  static constexpr Epoch EpochOf(uint64_t word) {
-    return static_cast<Epoch>(word >> kEpochShift & kEpochMask);
-  }
-  static constexpr Tenure TenureOf(uint64_t word) {
-    return static_cast<Tenure>(word >> kTenureShift & kTenureMask);
-  }
+  static constexpr uint64_t EpochOf(uint64_t word) { return word >> kEpochShift & kEpochMask; }
+  static constexpr uint64_t TenureOf(uint64_t word) { return word >> kTenureShift & kTenureMask; }
   static constexpr uint32_t CurrentOf(uint64_t word) {
     return static_cast<uint32_t>(word >> kCurrentShift & kCountMask);
   }
   static constexpr uint32_t DrainingOf(uint64_t word) {
     return static_cast<uint32_t>(word >> kDrainingShift);
   }
-  // The same access and epoch, the next tenure, and no commands.
-  static constexpr uint64_t NextTenure(uint64_t word) {
-    const uint64_t tenure = (TenureOf(word) + uint64_t{1}) & kTenureMask;
-    return (word & (kAccessMask | kEpochMask << kEpochShift)) | tenure << kTenureShift;
+  // The last number up to `newest` that the word has the lowest bits of.
+  static constexpr Epoch WholeEpoch(Epoch newest, uint64_t word) {
+    return newest - ((newest - EpochOf(word)) & kEpochMask);
   }
+  // The word when a command that entered in `epoch` has left.
+  static constexpr uint64_t WithoutOne(uint64_t word, Epoch epoch) {
+    if ((epoch & kEpochMask) == EpochOf(word)) {
+      return CurrentOf(word) == 0 ? word : word - kOneCurrent;
+    }
+    return DrainingOf(word) == 0 ? word : word - kOneDraining;
+  }
+  // The same access and epoch, that tenure, and no commands.
+  static constexpr uint64_t WithTenure(uint64_t word, Tenure tenure) {
+    return (word & (kAccessMask | kEpochMask << kEpochShift)) |
+           (tenure & kTenureMask) << kTenureShift;
+  }
+  Tenure WholeTenure(uint64_t word) const;
+  void BackOut(uint64_t entered);
 
   std::atomic<uint64_t> word_{0};
-  // The publisher's: drains since none was unfinished. An epoch must not come
-  // again while a command of its first time is on its way.
-  uint32_t unfinished_drains_ = 0;
+  // The number of drains that have begun. BeginDrain() sets it before the word.
+  std::atomic<Epoch> epochs_{0};
+  // That of the present tenure. EndTenure() sets it after the word.
+  std::atomic<Tenure> tenures_{0};
+  // The publisher's: drains since none was unfinished. The word's epoch must not
+  // come again while a command of its first time is on its way.
+  std::atomic<uint32_t> unfinished_drains_{0};
 };
 
 }  // namespace scsi_pr

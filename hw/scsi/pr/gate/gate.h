@@ -7,7 +7,8 @@
 // reservation state (the publisher) writes the words; the device server of the
 // nexus reads its own, once a command, without a lock and whatever the number
 // of registrants. The memory may be shared between processes: only lock-free
-// atomics and plain bytes, no pointers.
+// atomics, no pointers; and none of them may be trusted to say what is possible
+// (docs/threat-model.md).
 //
 // A command enters the gate before it goes to the medium and leaves when it is
 // off it, so that a fencing (fence.h) can wait for those on their way.
@@ -29,32 +30,10 @@
 #include "gate/admission.h"
 #include "gate/bell.h"
 #include "gate/medium.h"
+#include "gate/shared_value.h"
+#include "gate/unit_attention_queue.h"
 
 namespace scsi_pr {
-
-// Unit attention conditions of one nexus that wait to be reported, oldest
-// first, and the version of the state that raised the last of them. One word,
-// so that raising is exactly-once even if a publisher dies and another repeats
-// its work.
-class UnitAttentionQueue {
- public:
-  // `version` is below 2^40. Does nothing, and says so by false, if that
-  // version, or a later one, has raised its own here already. A condition that
-  // is pending anyway is not queued a second time.
-  bool Raise(uint64_t version, Sense sense);
-  std::optional<Sense> Take();
-  // Those that wait.
-  std::vector<Sense> List() const;
-  // `first` wait before those that wait, `last` behind them; each condition once.
-  // For conditions that CanHold() is true of.
-  void Insert(const std::vector<Sense>& first, const std::vector<Sense>& last);
-  static bool CanHold(Sense sense);
-  // Empty, and deaf to what `version` and those before it raise.
-  void Reset(uint64_t version);
-
- private:
-  std::atomic<uint64_t> word_{0};
-};
 
 class alignas(512) GateSlot {
  public:
@@ -81,8 +60,8 @@ class alignas(512) GateSlot {
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
   // Nothing if no nexus is attached.
   std::optional<Nexus> attached_nexus() const { return attached() ? nexus() : std::nullopt; }
-  // The nexus, its owner's process, and who attached it; only while attached,
-  // or by the publisher.
+  // The nexus, its owner's process, and who attached it, valid and printable UTF-8;
+  // of the last attachment. Nothing, or empty, while another one is made.
   std::optional<Nexus> nexus() const;
   uint32_t process_id() const { return process_id_.load(std::memory_order_relaxed); }
   std::string owner() const;
@@ -91,7 +70,7 @@ class alignas(512) GateSlot {
   void SetMedium(const std::string& medium);
   // Another number each time a nexus attaches, as long as the gate exists. It
   // stays when the nexus is handed over.
-  uint32_t attachment() const { return attachment_; }
+  uint64_t attachment() const { return attachment_.load(std::memory_order_acquire); }
 
   // How often a fencing has asked the owner to abort the tasks of the nexus,
   // how often one has committed, and how often a preempting command took
@@ -113,12 +92,22 @@ class alignas(512) GateSlot {
   bool BeginDrain(AccessMask keep);
   // Rings whenever a drain has come to its end.
   Bell& drained() { return drained_; }
-  void CountPreemption() { preemptions_.fetch_add(1, std::memory_order_acq_rel); }
+  // What the change to `version` tells the nexus: raises the conditions, and counts a
+  // preemption if one of them says so. False, with nothing done, if that was done
+  // already. Whoever repeats it after a death may count twice, but never not at all.
+  bool Tell(uint64_t version, const std::vector<Sense>& conditions);
   // The end of the fencing that BeginDrain() began, if one did: it has
   // committed, and this counts it and says so by true; or it was given up.
   bool EndFencing(bool committed);
 
  private:
+  // Who attached, with what as text; shorter texts end with 0.
+  struct Occupant {
+    char initiator[TransportId::kMaxText];
+    uint16_t target_port;
+    char owner[160];
+  };
+
   Admission admission_;
   std::atomic<uint32_t> attached_{0};
   Bell drained_;
@@ -127,11 +116,9 @@ class alignas(512) GateSlot {
   std::atomic<uint32_t> preemptions_{0};
   std::atomic<uint32_t> fencings_{0};
   std::atomic<uint32_t> fencing_{0};  // not zero: one is under way
-  uint32_t attachment_ = 0;
+  std::atomic<uint64_t> attachment_{0};
   std::atomic<uint32_t> process_id_{0};  // information for people, never a proof of life
-  uint16_t target_port_ = 0;
-  char initiator_[TransportId::kMaxText + 1] = {};
-  char owner_[160] = {};
+  SharedValue<Occupant> occupant_;
   std::atomic<uint64_t> medium_{0};
 };
 

@@ -6,7 +6,8 @@
 // Two processes have the nexus of one slot: each has commands, and hands it over
 // and takes it whenever it can. A fencer sends PREEMPT AND ABORT, after which the
 // nexus keeps its access or not, and lets it have access again (REGISTER). A killer
-// kills the two between any two steps, and starts them again.
+// kills the two between any two steps, and starts them again. When both are gone the
+// nexus is not attached; who comes then attaches it anew, in the same slot.
 //
 // A step is one atomic operation of the code on what processes share. A planted
 // bug is a macro; each must be found.
@@ -47,6 +48,18 @@ Admission slot;
 #define NEXT_EPOCH ((slot.epoch + 1) & 3)
 #define NEXT_TENURE ((slot.tenure + 1) & 7)
 
+bool attached = true;       // as long as one of the two runs
+unsigned attachment : 2;
+// gate/gate.h, and State: what is committed, as far as it is about the nexus.
+unsigned published : 3;
+bool fencing = false;       // it has shut the gate, and is not published
+bool allowed = true;
+#if KILLS < 2  // nobody ever attaches it anew, and asks for the version
+#define COMMIT(state) skip
+#else
+#define COMMIT(state) published++; allowed = state
+#endif
+
 // store/backing.h: the kernel drops it when its process is gone.
 byte owner_lock = 0;
 // server/device_server.h: of each process.
@@ -73,6 +86,8 @@ bool parked_stale = false;
 // What is handed over.
 bool handed = false;
 unsigned handed_epoch : 2;
+unsigned handed_attachment : 2;
+unsigned handed_version : 3;
 
 bool keeps = true;  // of the fencing under way: its victim keeps its access
 byte fencings_left = FENCINGS, hand_overs_left = HAND_OVERS;
@@ -163,6 +178,8 @@ inline HandOver(p) {
      d_step {
        handed = true;
        handed_epoch = epoch_then;
+       handed_attachment = attachment;
+       handed_version = published;
 #ifndef FORGET_WHO_IS_PARKED
        if
        :: parked && slot.epoch != parked_epoch -> DropParked()
@@ -177,6 +194,35 @@ inline HandOver(p) {
   d_step { epoch_then = 0; ok = false }
 }
 
+// LocalStore::Attach(), with what is allowed whatever becomes of a fencing under way.
+inline Attach() {
+  attached = true; attachment = (attachment + 1) & 3;
+  slot.access = allowed && (!fencing || keeps);
+  slot.epoch = 0; slot.tenure = 0; slot.current = 0; slot.draining = 0
+}
+
+#ifdef FORGET_THE_FENCING_UNDER_WAY
+#define FENCED_BEFORE (published != handed_version)
+#else
+#define FENCED_BEFORE (published != handed_version || fencing)
+#endif
+
+// LocalStore::Arrive(): from here on the epochs of this attachment tell.
+inline Arrive(p) {
+  d_step { handed && tenure[p] == kNoTenure && handed_attachment != attachment ->
+    if
+    :: !FENCED_BEFORE -> handed_attachment = attachment; handed_epoch = slot.epoch
+    :: else -> DropParked(); handed = false
+    fi }
+}
+
+#ifdef COMPARE_VERSIONS_WHEN_TAKING_OVER
+#define MAY_BE_FENCED_SINCE \
+  (handed_attachment == attachment -> slot.epoch != handed_epoch : published != handed_version)
+#else
+#define MAY_BE_FENCED_SINCE (handed_attachment != attachment || slot.epoch != handed_epoch)
+#endif
+
 // LocalStore::TakeOver(), MayBeFencedSince(). What is parked goes on, or is aborted.
 inline TakeOver(p) {
   d_step { tenure[p] == kNoTenure && owner_lock == NONE -> owner_lock = p };
@@ -190,9 +236,11 @@ inline TakeOver(p) {
 #ifdef TRUST_WHAT_ARRIVES
     assert(!(parked && parked_stale));
 #else
-    assert(!(parked && parked_stale && handed && slot.epoch == handed_epoch));
+    // What goes on enters: it must be none that a fencing has passed over, nor one
+    // that a fencing under way will have passed over, when the access is not in question.
+    assert(!(parked && (parked_stale || (parked_old && fencing)) && handed && !MAY_BE_FENCED_SINCE));
 #endif
-    DropParked(); handed = false; handed_epoch = 0 }
+    DropParked(); handed = false; handed_epoch = 0; handed_attachment = 0; handed_version = 0 }
 }
 
 proctype Machine(byte p) {
@@ -200,9 +248,17 @@ proctype Machine(byte p) {
   bool ok;
 end_life:
   {
+    d_step {
+      if
+      :: !attached -> Attach()
+      :: else
+      fi };
 end_idle:
     do
     :: HandOver(p)
+#ifndef COMPARE_VERSIONS_WHEN_TAKING_OVER
+    :: Arrive(p)
+#endif
     :: TakeOver(p)
     od
   } unless { !RUNS(p) };
@@ -238,10 +294,15 @@ inline CheckAwaited() {
 }
 
 inline Shut() {
-  slot.access = slot.access && keeps;
-  slot.epoch = NEXT_EPOCH;
-  slot.draining = slot.draining + slot.current;
-  slot.current = 0;
+  fencing = true;
+  if
+  :: attached ->
+     slot.access = slot.access && keeps;
+     slot.epoch = NEXT_EPOCH;
+     slot.draining = slot.draining + slot.current;
+     slot.current = 0
+  :: else
+  fi;
   k = 0;
   do
   :: k < COMMANDS -> command[k].old = command[k].old || IS_IN(k); k++
@@ -296,10 +357,14 @@ end:
         fi
      od;
      if
-     :: drained -> d_step { slot.access = keeps; Good() }
-     :: else -> slot.access = true
+     :: drained -> d_step {
+          COMMIT(keeps);
+          slot.access = keeps && attached;
+          fencing = false;
+          Good() }
+     :: else -> d_step { slot.access = attached; fencing = false }
      fi;
-     slot.access = true  // REGISTER
+     d_step { COMMIT(true); slot.access = attached }  // REGISTER
   od
 }
 
@@ -329,6 +394,10 @@ end:
        od;
        k = 0;
        tenure[p] = kNoTenure;
+       if
+       :: !RUNS(0) && !RUNS(1) -> attached = false; slot.access = false
+       :: else
+       fi;
        if
        :: owner_lock == p ->
           owner_lock = NONE;

@@ -84,7 +84,7 @@ class DeviceServer : private NexusListener {
   }
   bool IsOwner() const {
     const Admission::Tenure tenure = tenure_.load();
-    return tenure != Admission::kNoTenure && slot_->admission().tenure() == tenure;
+    return tenure != Admission::kNoTenure && slot_->admission().IsPresent(tenure);
   }
   void Leave(Admission::Epoch epoch) { slot_->Leave(epoch); }
   bool IsAwaited(Admission::Epoch epoch) const { return slot_->IsAwaited(epoch); }

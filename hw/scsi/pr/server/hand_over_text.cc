@@ -45,7 +45,7 @@ HandedOver HandedOverFromJson(const json& object) {
   handed.store = IdentityFromJson(object.at("store"));
   handed.nexus = NexusFromJson(object);
   handed.attachment = GetText(object, "attachment");
-  handed.epoch = GetUnsigned<uint16_t>(object, "epoch", 0);
+  handed.epoch = GetUnsigned<uint64_t>(object, "epoch", 0);
   handed.version = GetUnsigned<uint64_t>(object, "version", 0);
   if (object.contains("key")) handed.key = KeyFromText(object.at("key").get<std::string>());
   for (const json& item : object.at("unit-attentions")) {

@@ -29,7 +29,12 @@ Status LocalStore::Identify(StoreIdentity* identity) {
 Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
   *handed = {};
   if (Status status = Identify(&handed->store); !status.ok()) return status;
-  handed->nexus = *slot->nexus();
+  const auto nexus = slot->nexus();
+  if (!nexus) {
+    return Status::Error(Status::Code::kCorrupt, "the gate of " + uri() + " is damaged",
+                         "Another process has written into it. Stop the VMs that use it.");
+  }
+  handed->nexus = *nexus;
   handed->attachment = AttachmentOf(*slot);
   // First: a fencing that begins in between counts as one that came later.
   handed->epoch = slot->admission().epoch();
@@ -50,6 +55,12 @@ Status LocalStore::HandOver(GateSlot* slot, bool is_owner, HandedOver* handed) {
   return Status();
 }
 
+// From here on the epochs of this attachment tell whether the nexus was fenced.
+void LocalStore::GoOnHere(const GateSlot& slot, HandedOver* handed) const {
+  handed->attachment = AttachmentOf(slot);
+  handed->epoch = slot.admission().epoch();
+}
+
 // The source's state, and nobody can have changed it since.
 Status LocalStore::PutInPlace(GateSlot* slot, HandedOver* handed) {
   const Right right(*this, std::chrono::steady_clock::now() + kPatience, [] { return false; });
@@ -59,11 +70,8 @@ Status LocalStore::PutInPlace(GateSlot* slot, HandedOver* handed) {
   if (*handed->state != record->state) {
     if (Status status = Commit(*record, *handed->state, {}, nullptr); !status.ok()) return status;
   }
-  handed->attachment = AttachmentOf(*slot);
-  handed->epoch = slot->admission().epoch();
-  while (slot->unit_attentions().Take()) {
-  }
-  slot->unit_attentions().Insert(handed->unit_attentions, {});
+  GoOnHere(*slot, handed);
+  slot->unit_attentions().Replace(handed->unit_attentions);
   return Status();
 }
 
@@ -79,6 +87,13 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
   slot->unit_attentions().Insert(
       goes_on ? std::vector<Sense>() : handed->unit_attentions,
       lost ? std::vector<Sense>{sense::kRegistrationsPreempted} : std::vector<Sense>());
+  // Another attachment had other epochs. If there was no change since, nor is there one
+  // that has shut gates already, nobody has fenced the nexus yet. The versions of another
+  // memory count other changes.
+  const Gate& gate = sharing_->gate();
+  const bool changed = !handed->attachment.starts_with(gate.nonce) ||
+                       gate.published.load() != handed->version || gate.fencing.load() != 0;
+  if (!goes_on && !changed) GoOnHere(*slot, handed);
   return Status();
 }
 
@@ -91,12 +106,7 @@ bool LocalStore::TakeOver(GateSlot* slot, Admission::Tenure* tenure) {
 }
 
 bool LocalStore::MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const {
-  if (AttachmentOf(slot) == handed.attachment) {
-    return slot.admission().HasDrained(handed.epoch);
-  }
-  // Versions of another memory count other changes.
-  const Gate& gate = sharing_->gate();
-  return !handed.attachment.starts_with(gate.nonce) || gate.published.load() != handed.version;
+  return AttachmentOf(slot) != handed.attachment || slot.admission().HasDrained(handed.epoch);
 }
 
 }  // namespace scsi_pr

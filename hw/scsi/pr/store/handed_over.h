@@ -32,9 +32,9 @@ struct HandedOver {
   Nexus nexus;
   // Which attachment of the nexus this was, and the epoch of its slot then: each
   // fencing begins another. Where another attachment goes on, the version of the
-  // state has to tell instead.
+  // state has to tell instead what happened until it arrived.
   std::string attachment;
-  uint16_t epoch = 0;
+  uint64_t epoch = 0;
   uint64_t version = 0;
   uint64_t key = 0;  // with which it was registered; 0: it was not
   std::vector<Sense> unit_attentions;  // that wait to be reported

@@ -62,6 +62,7 @@ class LocalStore : public Store {
   Status Busy(Locked locked) const;
   size_t IndexOf(const GateSlot& slot) const;
   std::string AttachmentOf(const GateSlot& slot) const;
+  void GoOnHere(const GateSlot& slot, HandedOver* handed) const;
   Status PutInPlace(GateSlot* slot, HandedOver* handed);
   Status Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving);
   Status TakeSlot(const Nexus& nexus, bool heir, size_t* index);

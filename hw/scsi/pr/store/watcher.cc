@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/watcher.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "core/guarded.h"
 #include "store/quiet_thread.h"
 
 namespace scsi_pr {
 
 namespace {
 
-// How long the gates stay shut after a fencer's death, at most.
-constexpr std::chrono::milliseconds kDeathWatch{50};
 constexpr std::chrono::milliseconds kForLong{3600 * 1000};
+
+// How many changes lie between two versions, if other processes tell the truth.
+uint64_t Between(uint64_t before, uint64_t now) {
+  if (now < before) return 1;
+  return std::min<uint64_t>(now - before, std::numeric_limits<uint32_t>::max());
+}
 
 }  // namespace
 
@@ -41,7 +48,9 @@ void Watcher::Remove(size_t slot) {
   const std::lock_guard lock(mutex_);
   const auto found = watched_.find(slot);
   if (found == watched_.end()) return;
-  Tell(slot, &found->second);
+  for (uint32_t told = 0; Tell(slot, &found->second) && told < kMostUntold;) {
+    told += kMostPreemptions;
+  }
   watched_.erase(found);
 }
 
@@ -52,7 +61,7 @@ void Watcher::StoreFailed(const Status& status) {
   }
 }
 
-void Watcher::Tell(size_t index, Watched* watched) const {
+bool Watcher::Tell(size_t index, Watched* watched) const {
   const uint64_t published = gate_.published.load();
   const uint32_t generation = gate_.generation.load();
   const GateSlot& slot = gate_.slots[index];
@@ -61,28 +70,58 @@ void Watcher::Tell(size_t index, Watched* watched) const {
   const uint32_t preemptions = slot.preemptions();
   const bool abort = std::exchange(watched->abort_requests, abort_requests) != abort_requests;
   const bool fenced = std::exchange(watched->fencings, fencings) != fencings;
-  uint32_t preempted = preemptions - std::exchange(watched->preemptions, preemptions);
-  const uint64_t changes = published - std::exchange(watched->published, published);
-  if (watched->listener == nullptr) return;
+  if (preemptions - watched->preemptions > kMostUntold) watched->preemptions = preemptions - 1;
+  const uint32_t preempted = std::min(preemptions - watched->preemptions, kMostPreemptions);
+  watched->preemptions += preempted;
+  const uint64_t changes = Between(std::exchange(watched->published, published), published);
+  const bool more = watched->preemptions != preemptions;
+  if (watched->listener == nullptr) return more;
   if (abort) watched->listener->AbortTasks();
   if (fenced) watched->listener->Fenced();
-  for (; preempted != 0; preempted--) watched->listener->Preempted();
+  for (uint32_t i = 0; i < preempted; i++) watched->listener->Preempted();
   if (changes != 0) watched->listener->Changed(published, generation, changes);
+  return more;
 }
 
 bool Watcher::Deliver() {
   const std::lock_guard lock(mutex_);
-  for (auto& [index, watched] : watched_) Tell(index, &watched);
-  return !stopping_;
+  bool more = false;
+  for (auto& [index, watched] : watched_) more = Tell(index, &watched) || more;
+  return more;
+}
+
+// True while a fencing is under way. Its fencer lives, usually: nobody disturbs him at
+// its beginning.
+bool Watcher::Repair() {
+  if (gate_.fencing.load() == 0) {
+    fencing_since_.reset();
+    return false;
+  }
+  const auto now = Pace::Clock::now();
+  if (!fencing_since_) fencing_since_ = now;
+  if (now - *fencing_since_ >= kDeathWatch) {
+    repair_();
+    fencing_since_ = now;
+  }
+  return true;
+}
+
+bool Watcher::IsStopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
 }
 
 void Watcher::Run() {
-  for (;;) {
+  for (Pace pace;;) {
+    pace.Keep();
     const uint32_t seen = gate_.doorbell.count();
-    if (!Deliver()) return;
-    const bool fencing = gate_.fencing.load() != 0;
-    if (fencing) repair_();
-    gate_.doorbell.Wait(seen, fencing ? kDeathWatch : kForLong);
+    if (IsStopping()) return;
+    bool more = false;
+    bool fencing = false;
+    // What a listener throws is nobody's to hear here: it goes on with the next news.
+    static_cast<void>(Guarded("the gate", [&] { return more = Deliver(), Status(); }).ok());
+    static_cast<void>(Guarded("the gate", [&] { return fencing = Repair(), Status(); }).ok());
+    gate_.doorbell.Wait(seen, more ? Pace::kWindow : fencing ? kDeathWatch : kForLong);
   }
 }
 

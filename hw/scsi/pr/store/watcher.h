@@ -4,22 +4,35 @@
 // requests and news of preemptions and changes to their listeners. While a fencing is
 // under way, in whichever process, it also looks whether the fencer lives:
 // nobody else would notice that one died with the gates shut.
+//
+// Whatever other processes write into the gate, and how often they ring: the listeners
+// hear it at most Pace::kLooks times in Pace::kWindow, with bounded counts, and the
+// thread costs next to nothing.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "gate/gate.h"
+#include "gate/pace.h"
 #include "store/store.h"
 
 namespace scsi_pr {
 
 class Watcher {
  public:
+  // How long the gates stay shut after a fencer's death, at most.
+  static constexpr std::chrono::milliseconds kDeathWatch{50};
+  // A listener hears of so many preemptions in one go, of the rest in the next. If more
+  // than could be are to be told they are garbage, and told as one.
+  static constexpr uint32_t kMostPreemptions = 16;
+  static constexpr uint32_t kMostUntold = 4096;
+
   // `repair` republishes the committed state if nobody holds the right to
-  // change it; it may fail, and is called again then.
+  // change it; it may fail, and is called again then. Every kDeathWatch at most.
   Watcher(Gate& gate, std::function<void()> repair);
   ~Watcher();
   Watcher(const Watcher&) = delete;
@@ -43,12 +56,16 @@ class Watcher {
   };
 
   void Run();
-  void Tell(size_t index, Watched* watched) const;
-  // False when it is time to end.
+  // True if there is more to tell.
+  bool Tell(size_t index, Watched* watched) const;
   bool Deliver();
+  bool Repair();
+  bool IsStopping();
 
   Gate& gate_;
   const std::function<void()> repair_;
+  // The thread's: since when a fencing is under way, or when it was last looked after.
+  std::optional<Pace::Clock::time_point> fencing_since_;
 
   std::mutex mutex_;  // all below, and the calls to listeners
   std::map<size_t, Watched> watched_;

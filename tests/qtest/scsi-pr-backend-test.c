@@ -92,6 +92,7 @@ static char *plug(const char *drive, bool with_store)
     qdict_put_str(options, "serial", "backend");
     if (with_store) {
         qdict_put_str(options, "pr-store", "memory:");
+        qdict_put_bool(options, "pr-accept-medium", true);
         qdict_put_str(options, "pr-initiator", initiator);
     }
     return execute("device_add", options);

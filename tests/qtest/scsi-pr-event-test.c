@@ -160,8 +160,8 @@ static void test_store_error_of_reset(void *obj, void *data,
 static void *setup_apart(GString *cmd_line, void *arg)
 {
     setup_medium(cmd_line, arg);
-    add_nexus(cmd_line, A, "medium", "memory:one");
-    add_nexus(cmd_line, B, "medium", "memory:other");
+    add_nexus(cmd_line, A, "medium", "memory:one,pr-accept-medium=on");
+    add_nexus(cmd_line, B, "medium", "memory:other,pr-accept-medium=on");
     return arg;
 }
 

@@ -12,7 +12,7 @@ static void assert_refused(const char *name, int64_t value, const char *why)
                               "{'execute': 'device_add', 'arguments': {"
                               "'driver': 'scsi-hd', 'id': 'd',"
                               " 'drive': 'medium', 'share-rw': true,"
-                              " 'serial': 'd', 'pr-store': 'memory:',"
+                              " 'serial': 'd', 'pr-store': 'memory:', 'pr-accept-medium': true,"
                               " %s: %" PRId64 "}}", name, value);
 
     g_assert_cmpstr(qdict_get_str(qdict_get_qdict(answer, "error"), "desc"),
@@ -53,7 +53,7 @@ static void test_properties(void *obj, void *data, QGuestAllocator *alloc)
                    "pr-target-port must be from 1 to 65535");
     qtest_qmp_device_add(global_qtest, "scsi-hd", "d",
                          "{'drive': 'medium', 'share-rw': true,"
-                         " 'serial': 'd', 'pr-store': 'memory:',"
+                         " 'serial': 'd', 'pr-store': 'memory:', 'pr-accept-medium': true,"
                          " 'pr-initiator': 'iqn.2026-01.org.example:d',"
                          " 'pr-abort-timeout': 600000, 'pr-tas': false}");
     assert_properties("/machine/peripheral/d", 600000, false);
@@ -70,7 +70,7 @@ static void plug_b(void)
     qtest_qmp_device_add(global_qtest, "scsi-hd", "b",
                          "{'drive': 'medium', 'share-rw': true,"
                          " 'scsi-id': 2, 'serial': 'plain',"
-                         " 'pr-store': 'memory:',"
+                         " 'pr-store': 'memory:', 'pr-accept-medium': true,"
                          " 'pr-initiator': 'iqn.2026-01.org.example:b'}");
 }
 

@@ -17,6 +17,7 @@
 #include "block/aio-wait.h"
 #include "qom/object_interfaces.h"
 #include "system/block-backend.h"
+#include "system/dma.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -24,6 +25,7 @@
 #include "qapi/qmp/qdict.h"
 #include "qapi/qmp/qjson.h"
 #include "sysemu/block-backend.h"
+#include "sysemu/dma.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif

@@ -244,30 +244,21 @@ uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req);
  */
 void scsi_pr_settle_residual(SCSIRequest *req);
 
+/* Completes a request of ours with GOOD status. */
+void scsi_pr_complete_good(SCSIRequest *req);
+
+/*
+ * How much data-out has come, when the adapter goes on with a request that has
+ * asked for all of it at once: buffers of the initiator may be shorter than
+ * its CDB says, and longer.
+ */
+size_t scsi_pr_data_out(SCSIRequest *req);
+
 /*
  * Completes a request with a status other than GOOD; sense data with CHECK
  * CONDITION are built. Where the adapter knows no statuses, sense data say it.
  */
 void scsi_pr_complete_status(SCSIRequest *req, int status);
-
-/* pr-quiet.c */
-
-/* How the device model has carried a command out. */
-typedef struct SCSIPRQuietResult {
-    int status;
-    SCSISense sense;            /* with CHECK CONDITION */
-    size_t len;                 /* bytes of data-in */
-} SCSIPRQuietResult;
-
-/*
- * Lets the device model carry out an emulated command that ends at once, with
- * no adapter and no initiator that sees it; no unit attention condition or
- * sense data is lost by it. In the main loop, or where the device's requests
- * run. @cdb: as long as its operation code says; data-in goes to @buf, @size
- * bytes at most.
- */
-SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
-                                uint8_t *buf, size_t size);
 
 /* pr-opcodes.c */
 

@@ -46,6 +46,15 @@ static char *scsi_pr_owner(SCSIDevice *dev)
                            id ? id : path);
 }
 
+void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp)
+{
+    error_setg(errp, "%s", error->message);
+    if (error->hint) {
+        error_append_hint(errp, "%s\n", error->hint);
+    }
+    scsi_pr_error_clear(error);
+}
+
 static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
 {
     g_autofree char *owner = scsi_pr_owner(s->dev);
@@ -87,11 +96,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     }
     s->handle = scsi_pr_device_new(&config, &error);
     if (!s->handle) {
-        error_setg(errp, "%s", error.message);
-        if (error.hint) {
-            error_append_hint(errp, "%s\n", error.hint);
-        }
-        scsi_pr_error_clear(&error);
+        scsi_pr_error_to_qemu(&error, errp);
         return false;
     }
     trace_scsi_pr_attach(owner, s->store, initiator, s->target_port);

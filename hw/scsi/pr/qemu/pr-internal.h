@@ -11,6 +11,7 @@
 #define HW_SCSI_PR_INTERNAL_H
 
 #include "hw/scsi/scsi.h"
+#include "qapi/qapi-types-scsi-pr.h"
 #include "qemu/queue.h"
 #include "qemu/stats64.h"
 #include "qemu/timer.h"
@@ -151,6 +152,9 @@ SCSIPRState *scsi_pr_state(SCSIDevice *dev);
 void scsi_pr_realize(SCSIDevice *dev, Error **errp);
 void scsi_pr_unrealize(SCSIDevice *dev);
 void scsi_pr_qdev_unrealize(DeviceState *qdev);
+
+/* What the library says of an error, which is cleared. */
+void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp);
 
 /* pr-request.c */
 
@@ -306,6 +310,27 @@ void scsi_pr_event_fencing_begun(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
 void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
                                  const char *failed);
+
+/* pr-operation.c; main loop, but for scsi_pr_operation_done() */
+
+typedef struct SCSIPROperation SCSIPROperation;
+
+/*
+ * Before the library is asked to do @what, which is freed. NULL with @errp: too
+ * many are under way.
+ */
+SCSIPROperation *scsi_pr_operation_new(SCSIPRState *s, ScsiPrCommand command,
+                                       char *what, Error **errp);
+const char *scsi_pr_operation_name(const SCSIPROperation *op);
+
+/* It was not begun. */
+void scsi_pr_operation_free(SCSIPROperation *op);
+
+/* A ScsiPrDoneCallback; @opaque: the operation. */
+void scsi_pr_operation_done(void *opaque, const ScsiPrError *error);
+
+/* Those of a device that are under way. */
+ScsiPrOperationList *scsi_pr_operations(SCSIPRState *s);
 
 /* pr-hmp.c */
 

@@ -232,6 +232,8 @@ void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 
     if (!s) {
         scsi_pr_class(dev)->realize(dev, errp);
+    } else if (!scsi_pr_check_properties(s, errp)) {
+        return;
     } else if (scsi_pr_class(dev)->kind->attaches_realized) {
         scsi_pr_realize_unattached(s, errp);
     } else {

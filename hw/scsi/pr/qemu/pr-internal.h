@@ -85,6 +85,9 @@ typedef struct SCSIPRTakeOver {
     bool warned;
 } SCSIPRTakeOver;
 
+/* Rows of the table of properties */
+#define SCSI_PR_PROPERTIES_MAX 16
+
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 struct SCSIPRState {
     SCSIDevice *dev;
@@ -97,6 +100,7 @@ struct SCSIPRState {
     uint32_t abort_timeout;     /* milliseconds */
     bool tas;
     bool accept_orphans;        /* of scsi-generic */
+    Error *refused[SCSI_PR_PROPERTIES_MAX]; /* values; by row of the table */
 
     /* while realized */
     ScsiPrDevice *handle;
@@ -146,6 +150,9 @@ void scsi_pr_add_properties(ObjectClass *klass);
  */
 SCSIPRState *scsi_pr_find(SCSIDevice *dev);
 SCSIPRState *scsi_pr_state(SCSIDevice *dev);
+
+/* False with @errp: a property was given a value that was refused. */
+bool scsi_pr_check_properties(SCSIPRState *s, Error **errp);
 
 /* pr-device.c */
 

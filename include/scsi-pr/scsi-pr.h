@@ -35,7 +35,7 @@ typedef struct ScsiPrDevice ScsiPrDevice;
 
 /* Why something failed, for people. Free with scsi_pr_error_clear(). */
 typedef struct ScsiPrError {
-    char *message;      /* one line, no full stop */
+    char *message;      /* one line of UTF-8, no full stop */
     char *hint;         /* what to do, a sentence; may be NULL */
 } ScsiPrError;
 
@@ -114,7 +114,10 @@ typedef struct ScsiPrConfig {
     const char *initiator;
     /* relative target port identifier, 1 ... 65535 */
     uint16_t target_port;
-    /* who this is, for the error messages of others: "VM a, device disk0" */
+    /*
+     * Who this is, for the error messages of others: "VM a, device disk0". What
+     * cannot be printed is replaced, and what is too long cut.
+     */
     const char *owner;
     /*
      * How long a PREEMPT AND ABORT of this nexus waits for the commands of
@@ -252,7 +255,8 @@ typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
  * it. @data is the data-out that was really transferred, @data_length in
  * bytes; both are copied.
  *
- * Returns at once. The callback runs exactly once. When it says GOOD for a
+ * Returns at once. The callback runs exactly once; where there is no memory for
+ * the command, on the calling thread, with BUSY. When it says GOOD for a
  * command that changed something, the change is committed and in force for
  * every nexus, and for PREEMPT AND ABORT no command of the preempted ones is on
  * its way. When the store failed nothing has changed: BUSY (another process

@@ -106,7 +106,7 @@ const TransportId& Initiator(unsigned number) {
     std::vector<TransportId> ports;
     std::string error;
     for (const char* text :
-         {"naa.5000000000000001", "iqn.b", "iqn.b,i,0x00023d000001", "spi.7,1"}) {
+         {"naa.5000000000000001", "iqn.b", "iqn.b,i,0x00023d000001", "21:00:00:e0:8b:05:05:04"}) {
       ports.push_back(TransportId::FromText(text, &error).value());
     }
     return ports;

@@ -62,7 +62,7 @@ std::string Forge(json state) {
 json MakeState(fuzz::Reader& reader) {
   static constexpr const char* kPorts[] = {
       "naa.5000000000000001", "naa.5000000000000002", "iqn.a", "IQN.A", "iqn.a,i,0x00023d000001",
-      "spi.7,1", "srp.00000000000000000000000000000001", "21:00:00:e0:8b:05:05:04"};
+      "iqn.\xEF\xB7\x90", "srp.00000000000000000000000000000001", "21:00:00:e0:8b:05:05:04"};
   static constexpr const char* kTypes[] = {
       "write-exclusive", "exclusive-access", "write-exclusive-registrants-only",
       "exclusive-access-registrants-only", "write-exclusive-all-registrants",

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// TransportIDs as bytes, as text and in lists (SPC-3 7.5.4). The first byte of
-// an input chooses which of them the rest is.
+// TransportIDs as bytes, as text and in lists (SPC-3 7.5.4), and text from outside. The first
+// byte of an input chooses which of them the rest is.
 #include "spc/transport_id.h"
 
+#include <glib.h>
+
+#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/json_text.h"
 #include "fuzz.h"
+#include "spc/text.h"
 
 namespace scsi_pr {
 namespace {
@@ -71,6 +76,27 @@ void FuzzList(ByteSpan input) {
   Require(rest.empty(), "a list keeps its length");
 }
 
+// What JSON readers take.
+void CheckClean(const std::string& text) {
+  Require(g_utf8_validate(text.data(), static_cast<gssize>(text.size()), nullptr), "UTF-8");
+  Require(WithoutNoncharacters(text) == text, "no noncharacters");
+}
+
+// The first byte: how many bytes it may become.
+void FuzzOutside(ByteSpan input) {
+  fuzz::Reader reader(input);
+  const size_t most = reader.Byte();
+  const std::string outside = fuzz::Text(reader.Bytes(input.size()));
+  const std::string text = Printable(outside, most);
+  CheckClean(text);
+  Require(text.size() <= most, "not longer than it may be");
+  Require(Printable(text) == text, "what is printable stays");
+  Require(Printable(outside).starts_with(text), "nothing but cut");
+  const std::string dumped = JsonText(outside);
+  CheckClean(dumped);
+  Require(nlohmann::json::parse(dumped).is_string(), "JSON");
+}
+
 }  // namespace
 }  // namespace scsi_pr
 
@@ -87,6 +113,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'l':
       scsi_pr::FuzzList(input);
+      break;
+    case 'p':
+      scsi_pr::FuzzOutside(input);
       break;
     default:
       break;

@@ -87,6 +87,7 @@ TEST_F(HostileTextTest, IsRefusedAndNothingHasChanged) {
       {"/store", nullptr},
       {"/store/id", std::string(5000, 'x')},
       {"/initiator", "nobody"},
+      {"/initiator", "iqn.\xEF\xB7\x90"},
       {"/target-port", 65536},
       {"/target-port", -1},
       {"/attachment", {1}},
@@ -143,10 +144,22 @@ TEST_F(HostileTextTest, Newer) {
 
 // What the source calls itself is printed.
 TEST_F(HostileTextTest, NoControlCharactersInMessages) {
-  StoreIdentity identity{StoreIdentity::Kind::kFile, "x", "file:/\n\x1b[2J\xff"};
-  const Status status = server_->Recognize(EncodeIdentity(identity));
-  EXPECT_EQ(status.message().find('\n'), std::string::npos);
-  EXPECT_EQ(status.message().find('\x1b'), std::string::npos);
+  for (const std::string uri : {"file:/\n\x1b[2J\xff", "file:/\xC2\x9B\xEF\xB7\x90\xE2\x80\xAE"}) {
+    const StoreIdentity identity{StoreIdentity::Kind::kFile, "x", uri};
+    const Status status = server_->Recognize(EncodeIdentity(identity));
+    EXPECT_NE(status.message().find("file:/"), std::string::npos);
+    for (const char* bad : {"\n", "\x1b", "\xff", "\xC2\x9B", "\xEF\xB7\x90", "\xE2\x80\xAE"}) {
+      EXPECT_EQ(status.message().find(bad), std::string::npos) << status.message();
+    }
+  }
+}
+
+// A nonce in a gate that a hostile neighbour has written to.
+TEST_F(HostileTextTest, AttachmentThatIsNotUtf8) {
+  HandedOver handed = Good();
+  handed.attachment = "\xff";
+  HandedOver read;
+  EXPECT_TRUE(DecodeHandedOver(EncodeHandedOver(handed), &read).ok()) << "and nothing is thrown";
 }
 
 }  // namespace

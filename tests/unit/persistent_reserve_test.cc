@@ -232,9 +232,8 @@ TEST(ParseOutList, TruncatedTransportId) {
   }
 }
 
-// Table regerr: any specified nexus is invalid, wherever in the list.
-TEST(ParseOutList, MalformedTransportId) {
-  Clause("table regerr: invalid nexus");
+// Of no initiator port that a device here can have.
+std::vector<ByteVector> InvalidTransportIds() {
   const ByteVector unknown_protocol(24, 0x0F);
   ByteVector unknown_format = kSas.Encode();
   unknown_format[0] |= 0xC0;
@@ -242,7 +241,18 @@ TEST(ParseOutList, MalformedTransportId) {
   std::fill(nameless.begin() + 4, nameless.end(), 0);
   ByteVector endless = kIscsi.Encode();
   endless[2] = 0xFF;
-  for (const ByteVector& bad : {unknown_protocol, unknown_format, nameless, endless}) {
+  ByteVector noncharacter = kIscsi.Encode();  // U+FDD0 in the name
+  noncharacter[8] = 0xEF, noncharacter[9] = 0xB7, noncharacter[10] = 0x90;
+  ByteVector parallel_scsi(24);
+  parallel_scsi[0] = 0x01;
+  parallel_scsi[3] = 7;
+  return {unknown_protocol, unknown_format, nameless, endless, noncharacter, parallel_scsi};
+}
+
+// Table regerr: any specified nexus is invalid, wherever in the list.
+TEST(ParseOutList, InvalidTransportId) {
+  Clause("table regerr: invalid nexus");
+  for (const ByteVector& bad : InvalidTransportIds()) {
     ByteVector first = bad, last = kSas.Encode();
     first.insert(first.end(), last.begin(), last.end());
     last.insert(last.end(), bad.begin(), bad.end());
@@ -401,11 +411,14 @@ TEST(ParseMove, NotExactlyOneTransportId) {
   }
 }
 
-TEST(ParseMove, MalformedTransportId) {
+TEST(ParseMove, InvalidTransportId) {
+  Clause("table regerr: invalid nexus");
   for (const Layout& layout : kLayouts) {
-    EXPECT_EQ(ErrorOf(ParseMove(layout.make(24, ByteVector(24, 0x0F)))),
-              sense::kInvalidFieldInParameterList)
-        << layout.name;
+    for (const ByteVector& bad : InvalidTransportIds()) {
+      EXPECT_EQ(ErrorOf(ParseMove(layout.make(static_cast<uint32_t>(bad.size()), bad))),
+                sense::kInvalidFieldInParameterList)
+          << layout.name;
+    }
   }
 }
 

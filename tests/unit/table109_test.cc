@@ -160,5 +160,19 @@ TEST(Table109, Parameters) {
   }
 }
 
+// Not from bytes: the parser makes none of these. They are refused all the same.
+TEST(Table106, CommandsThatNobodyParsed) {
+  for (unsigned code = static_cast<unsigned>(std::size(kOutActions)); code < 256; code++) {
+    ExpectCheck(ReservedByA(kWE), A(), Out(static_cast<OutAction>(code), kKeyA),
+                sense::kInvalidFieldInCdb);
+  }
+  for (const std::vector<Nexus>& listed : {std::vector<Nexus>{}, {B(), C()}}) {
+    ExpectCheck(ReservedByA(kWE), A(), Out(OutAction::kRegisterAndMove, kKeyA, kNew).List(listed),
+                sense::kInvalidFieldInParameterList);
+  }
+  EXPECT_TRUE(IsExclusiveAccess(Type{0xF})) << "an unknown type keeps others out";
+  EXPECT_FALSE(RegistrantsHaveAccess(Type{0xF}));
+}
+
 }  // namespace
 }  // namespace scsi_pr

@@ -11,14 +11,23 @@ namespace {
 
 // A code whose class depends on more of the CDB than byte 0.
 constexpr uint8_t kByServiceAction = 0xFF;
+static_assert(kByServiceAction >= kAccessClasses);
 
-constexpr std::array<uint8_t, 256> MakeTable() {
+consteval std::array<uint8_t, 256> MakeTable() {
+  constexpr auto kUnknown = static_cast<uint8_t>(AccessClass::kWrite);
   std::array<uint8_t, 256> table{};
-  const auto put = [&table](AccessClass access, std::initializer_list<uint8_t> codes) {
-    for (uint8_t code : codes) table[code] = static_cast<uint8_t>(access);
+  const auto put_value = [&](uint8_t value, std::initializer_list<uint8_t> codes) {
+    for (uint8_t code : codes) {
+      // Not a constant: a code in two rows does not compile.
+      if (table[code] != kUnknown) throw code;
+      table[code] = value;
+    }
+  };
+  const auto put = [&](AccessClass access, std::initializer_list<uint8_t> codes) {
+    put_value(static_cast<uint8_t>(access), codes);
   };
   // An operation code in no row may change the medium.
-  table.fill(static_cast<uint8_t>(AccessClass::kWrite));
+  table.fill(kUnknown);
   put(AccessClass::kUnrestricted,
       {opcode::kInquiry, opcode::kReportLuns, opcode::kRequestSense, opcode::kLogSense});
   put(AccessClass::kTestUnitReady, {opcode::kTestUnitReady, opcode::kReadCapacity10});
@@ -32,11 +41,9 @@ constexpr std::array<uint8_t, 256> MakeTable() {
   put(AccessClass::kReservation,
       {opcode::kPersistentReserveIn, opcode::kPersistentReserveOut, opcode::kReserve6,
        opcode::kReserve10, opcode::kRelease6, opcode::kRelease10});
-  for (uint8_t code : {opcode::kStartStopUnit, opcode::kPreventAllowMediumRemoval,
-                       opcode::kServiceActionIn16, opcode::kMaintenanceIn,
-                       opcode::kVariableLength}) {
-    table[code] = kByServiceAction;
-  }
+  put_value(kByServiceAction,
+            {opcode::kStartStopUnit, opcode::kPreventAllowMediumRemoval,
+             opcode::kServiceActionIn16, opcode::kMaintenanceIn, opcode::kVariableLength});
   return table;
 }
 

@@ -28,9 +28,10 @@ enum class AccessClass : uint8_t {
   kReadBuffer,          // likewise, but lost does not stop it
   kWrite,               // conflicts with any reservation; also every unknown command
   kWriteBuffer,         // likewise, but lost does not stop it
-  kReservation,         // PERSISTENT RESERVE IN/OUT, RESERVE, RELEASE: judged by the transition
+  // PERSISTENT RESERVE IN/OUT, RESERVE, RELEASE: judged by the transition. The last.
+  kReservation,
 };
-inline constexpr unsigned kAccessClasses = 9;
+inline constexpr unsigned kAccessClasses = static_cast<unsigned>(AccessClass::kReservation) + 1;
 
 // One bit for each AccessClass.
 using AccessMask = uint32_t;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "core/envelope.h"
+#include "core/unit_attention.h"
 
 namespace scsi_pr {
 
@@ -102,6 +103,18 @@ Nexus NexusFromJson(const json& object) {
   const auto initiator = TransportId::FromText(text, &error);
   if (!initiator) throw std::invalid_argument("\"" + text + "\" " + error);
   return Nexus{*initiator, GetUnsigned<uint16_t>(object, "target-port", 0)};
+}
+
+json UnitAttentionToJson(Sense sense) { return {{"asc", sense.asc}, {"ascq", sense.ascq}}; }
+
+Sense UnitAttentionFromJson(const json& object) {
+  constexpr uint8_t kUnitAttention = 0x6;  // the sense key
+  const Sense sense{kUnitAttention, GetUnsigned<uint8_t>(object, "asc", 0),
+                    GetUnsigned<uint8_t>(object, "ascq", 0)};
+  if (!IsUnitAttentionCondition(sense)) {
+    throw std::invalid_argument("its unit attention condition is unknown");
+  }
+  return sense;
 }
 
 json StateToJson(const State& state) {

@@ -26,6 +26,7 @@
 
 #include "core/state.h"
 #include "core/status.h"
+#include "spc/sense.h"
 
 namespace scsi_pr {
 
@@ -40,6 +41,10 @@ nlohmann::json NexusToJson(const Nexus& nexus);
 // Throws an std::exception that says what is wrong.
 Nexus NexusFromJson(const nlohmann::json& object);
 nlohmann::json StateToJson(const State& state);
+// { "asc": 42, "ascq": 5 }: a unit attention condition of core/unit_attention.h.
+nlohmann::json UnitAttentionToJson(Sense sense);
+// Throws an std::exception that says what is wrong; also if it is none of ours.
+Sense UnitAttentionFromJson(const nlohmann::json& object);
 
 // One line, without a newline.
 std::string EncodeDocument(const State& state);

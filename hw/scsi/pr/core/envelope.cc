@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "core/json_text.h"
+
 namespace scsi_pr {
 
 namespace {
@@ -12,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 std::string Checksum(const json& inner) {
-  const std::string text = inner.dump();
+  const std::string text = JsonText(inner);
   const std::unique_ptr<char, decltype(&g_free)> digest(
       g_compute_checksum_for_data(G_CHECKSUM_SHA256, reinterpret_cast<const guchar*>(text.data()),
                                   text.size()),
@@ -40,7 +42,7 @@ std::string Seal(const Envelope& envelope, int schema, json inner) {
   outer["schema"] = schema;
   outer["checksum"] = Checksum(inner);
   outer[envelope.member] = std::move(inner);
-  return outer.dump();
+  return JsonText(outer);
 }
 
 Status Unseal(const Envelope& envelope, std::string_view text, int* schema, json* inner) {

@@ -21,7 +21,8 @@ bool State::IsHolder(const Nexus& nexus) const {
 
 uint64_t State::HolderKey() const {
   if (!reservation || !reservation->holder) return 0;
-  return Find(*reservation->holder)->key;
+  const Registration* registration = Find(*reservation->holder);
+  return registration != nullptr ? registration->key : 0;  // never null: FindViolation()
 }
 
 namespace {

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <string>
-#include <utility>
+#include <string_view>
+
+#include "spc/text.h"
 
 namespace scsi_pr {
 
@@ -24,12 +26,14 @@ class [[nodiscard]] Status {
 
   Status() = default;
   // `message` says what is wrong and where, without a full stop; `hint` (may
-  // be empty) is a sentence that says what to do.
-  static Status Error(Code code, std::string message, std::string hint = "") {
+  // be empty) is a sentence that says what to do. Both may hold text from outside, and
+  // become printable, and not endless.
+  static Status Error(Code code, std::string_view message, std::string_view hint = "") {
+    constexpr size_t kMost = 16384;  // bytes: a few paths, or some fifty names
     Status status;
     status.code_ = code;
-    status.message_ = std::move(message);
-    status.hint_ = std::move(hint);
+    status.message_ = Printable(message, kMost);
+    status.hint_ = Printable(hint, kMost);
     return status;
   }
 

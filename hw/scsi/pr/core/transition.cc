@@ -156,11 +156,12 @@ void RegisterAndMove(Transition& t) {
   if (!reservation) return t.Check(sense::kInvalidFieldInCdb);
   if (IsAllRegistrants(reservation->type) || !t.before.IsHolder(t.nexus)) return t.Conflict();
   const uint16_t port = t.command.target_port != 0 ? t.command.target_port : t.nexus.target_port;
-  const Nexus destination{t.command.transport_ids.front(), port};
-  if (t.command.service_action_reservation_key == 0 ||
-      destination.initiator == t.nexus.initiator) {
+  const std::vector<TransportId>& listed = t.command.transport_ids;
+  if (t.command.service_action_reservation_key == 0 || listed.size() != 1 ||
+      listed.front() == t.nexus.initiator) {
     return t.Check(sense::kInvalidFieldInParameterList);
   }
+  const Nexus destination{listed.front(), port};
   if (!Add(t, destination)) return;
   t.after().reservation->holder = destination;
   if (t.command.unreg) Unregister(t, t.nexus);
@@ -305,6 +306,13 @@ constexpr Row kRows[] = {
     {OutAction::kRegisterAndMove, KeyRule::kMatch, true, RegisterAndMove},
     {OutAction::kReplaceLostReservation, KeyRule::kIgnored, false, ReplaceLostReservation},
 };
+static_assert(std::size(kRows) == std::size(kOutActions) && IndexIsCode(kRows));
+
+// Nothing for an action that is none: who made the command has not parsed one.
+const Row* FindRow(OutAction action) {
+  const auto code = static_cast<size_t>(action);
+  return code < std::size(kRows) ? &kRows[code] : nullptr;
+}
 
 bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
   switch (rule) {
@@ -328,10 +336,12 @@ Outcome Apply(const State& state, const Capabilities& capabilities, const Nexus&
   if (refusal.status != ScsiStatus::kGood && !(replaces && state.information_lost)) {
     return Unchanged(state, refusal.status, refusal.sense);
   }
-  if (command.action == OutAction::kPreemptAndAbort && !capabilities.abort_tasks) {
+  const Row* row = FindRow(command.action);
+  const bool unsupported =
+      command.action == OutAction::kPreemptAndAbort && !capabilities.abort_tasks;
+  if (row == nullptr || unsupported) {
     return Unchanged(state, ScsiStatus::kCheckCondition, sense::kInvalidFieldInCdb);
   }
-  const auto* row = std::ranges::find(kRows, command.action, &Row::action);
   if (!KeyHolds(row->key, state.Find(nexus), command.reservation_key)) {
     return Unchanged(state, ScsiStatus::kReservationConflict);
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file:
-// what opening can throw (no more threads) becomes an error; running out of
-// memory ends the process, as it does everywhere in QEMU.
+// include/scsi-pr/scsi-pr.h over DeviceServer. No exception leaves this file (core/guarded.h).
+// Running out of memory may end the process, as it does everywhere in QEMU.
 #include "server/c_abi_device.h"
 
 #include <sys/sysmacros.h>
@@ -12,7 +11,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
 #include "server/reservation_commands.h"
+#include "spc/text.h"
 
 void scsi_pr::ReportError(const Status& status, ScsiPrError* error) {
   error->message = strdup(status.message().c_str());
@@ -33,10 +34,14 @@ bool Succeeds(const Status& status, ScsiPrError* error) {
 
 // What `make` writes, for scsi_pr_text_free(); NULL if it fails.
 template <typename Make>
-char* Text(Make make, ScsiPrError* error) {
+char* Text(const ScsiPrDevice& device, Make make, ScsiPrError* error) {
   std::string text;
-  return Succeeds(make(&text), error) ? strdup(text.c_str()) : nullptr;
+  const Status status = device.Guarded([&] { return make(&text); });
+  return Succeeds(status, error) ? strdup(text.c_str()) : nullptr;
 }
+
+// Where nobody can be told of a failure; it shows again where somebody can.
+void Ignore(const Status&) {}
 
 Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   std::string what;
@@ -60,7 +65,7 @@ void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* op
   }
   if (events.drain_late != nullptr) {
     options->drain_late = [&device](const auto& pending) {
-      const std::string json = scsi_pr::AttachmentsToJson(pending).dump();
+      const std::string json = scsi_pr::JsonText(scsi_pr::AttachmentsToJson(pending));
       device.events.drain_late(device.opaque, json.c_str());
     };
   }
@@ -82,7 +87,7 @@ std::vector<scsi_pr::SupportedCommand> Commands(const ScsiPrConfig& config) {
   return commands;
 }
 
-Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
+Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) {
   scsi_pr::Nexus nexus;
   if (Status status = ParseNexus(config, &nexus); !status.ok()) return status;
   std::shared_ptr<scsi_pr::Store> store;
@@ -98,12 +103,10 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) try {
   options.listener = device;
   options.incoming = config.incoming;
   TellFencings(*device, &options);
-  const scsi_pr::Attacher owner(config.owner, {major(config.medium_device),
+  const scsi_pr::Attacher owner(scsi_pr::Printable(config.owner), {major(config.medium_device),
                                             minor(config.medium_device), config.medium_inode});
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, owner, std::move(options),
                                      &device->server);
-} catch (const std::exception& e) {
-  return Status::Error(Status::Code::kIo, "cannot use " + std::string(config.store) + ": " + e.what());
 }
 
 }  // namespace
@@ -118,7 +121,9 @@ void scsi_pr_error_clear(ScsiPrError* error) {
 
 ScsiPrDevice* scsi_pr_device_new(const ScsiPrConfig* config, ScsiPrError* error) {
   auto device = std::make_unique<ScsiPrDevice>(*config);
-  return Succeeds(Open(*config, device.get()), error) ? device.release() : nullptr;
+  const Status status =
+      scsi_pr::Guarded(config->store, [&] { return Open(*config, device.get()); });
+  return Succeeds(status, error) ? device.release() : nullptr;
 }
 
 void scsi_pr_device_free(ScsiPrDevice* device) { delete device; }
@@ -129,7 +134,7 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t c
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
   const auto refuse = [device] {
     if (!device->server->IsOwner()) return SCSI_PR_HANDED_OVER;
-    device->server->Refused();
+    Ignore(device->Guarded([device] { return device->server->Refused(), Status(); }));
     return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
   };
   if (access == AccessClass::kReservation) {
@@ -162,15 +167,19 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                      void* opaque) {
   const ByteSpan data_out = data_length == 0 ? ByteSpan() : ByteSpan(data, data_length);
-  device->server->Execute(
-      ByteVector(cdb, cdb + cdb_length), ByteVector(data_out.begin(), data_out.end()),
-      [callback, opaque](const scsi_pr::Response& response) {
-        const ScsiPrResult result{static_cast<uint8_t>(response.status),
-                                  {response.sense.key, response.sense.asc, response.sense.ascq},
-                                  response.data.data(),
-                                  response.data.size()};
-        callback(opaque, &result);
-      });
+  const auto done = [callback, opaque](const scsi_pr::Response& response) {
+    const ScsiPrResult result{static_cast<uint8_t>(response.status),
+                              {response.sense.key, response.sense.asc, response.sense.ascq},
+                              response.data.data(),
+                              response.data.size()};
+    callback(opaque, &result);
+  };
+  const Status status = device->Guarded([&] {
+    device->server->Execute(ByteVector(cdb, cdb + cdb_length),
+                            ByteVector(data_out.begin(), data_out.end()), done);
+    return Status();
+  });
+  if (!status.ok()) done({scsi_pr::ScsiStatus::kBusy});
 }
 
 bool scsi_pr_reports(const uint8_t* cdb, size_t cdb_length) {
@@ -198,31 +207,33 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice* device, ScsiPrSense* sense) {
 }
 
 void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
-  device->server->ResetOccurred(reset == SCSI_PR_LOGICAL_UNIT_RESET
-                                    ? scsi_pr::Reset::kLogicalUnit
-                                    : scsi_pr::Reset::kNexusLoss);
+  const auto which = reset == SCSI_PR_LOGICAL_UNIT_RESET ? scsi_pr::Reset::kLogicalUnit
+                                                         : scsi_pr::Reset::kNexusLoss;
+  Ignore(device->Guarded([&] { return device->server->ResetOccurred(which), Status(); }));
 }
 
 void scsi_pr_text_free(char* text) { free(text); }
 
 char* scsi_pr_identify(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text([&](std::string* text) { return device->server->Identify(text); }, error);
+  return Text(*device, [&](std::string* text) { return device->server->Identify(text); }, error);
 }
 
 bool scsi_pr_recognize(ScsiPrDevice* device, const char* identity, ScsiPrError* error) {
-  return Succeeds(device->server->Recognize(identity), error);
+  return Succeeds(device->Guarded([&] { return device->server->Recognize(identity); }), error);
 }
 
 char* scsi_pr_hand_over(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text([&](std::string* text) { return device->server->HandOver(text); }, error);
+  return Text(*device, [&](std::string* text) { return device->server->HandOver(text); }, error);
 }
 
 bool scsi_pr_arrive(ScsiPrDevice* device, const char* text, ScsiPrError* error) {
-  return Succeeds(device->server->Arrive(text), error);
+  return Succeeds(device->Guarded([&] { return device->server->Arrive(text); }), error);
 }
 
 ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice* device) {
-  switch (device->server->TakeOver()) {
+  auto ownership = scsi_pr::Ownership::kNotTaken;
+  Ignore(device->Guarded([&] { return ownership = device->server->TakeOver(), Status(); }));
+  switch (ownership) {
     case scsi_pr::Ownership::kTaken:
       return SCSI_PR_TAKEN;
     case scsi_pr::Ownership::kTakenMaybeFenced:

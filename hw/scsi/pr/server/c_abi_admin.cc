@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/json_text.h"
 #include "server/administration.h"
 #include "server/c_abi_device.h"
 
@@ -13,69 +14,59 @@ namespace {
 using scsi_pr::Status;
 using scsi_pr::Store;
 
-Status Unexpected(const std::exception& e) {
-  return Status::Error(Status::Code::kIo, std::string("cannot be carried out: ") + e.what());
+bool Succeeds(const Status& status, ScsiPrError* error) {
+  if (!status.ok()) scsi_pr::ReportError(status, error);
+  return status.ok();
 }
 
 // Calls back with the error of `action`, if any.
 void Administer(ScsiPrDevice* device, ScsiPrDoneCallback* callback, void* opaque,
                 std::function<Status(Store&, const Store::Waiting&)> action) {
-  device->server->Administer([=](Store& store, const Store::Waiting& waiting) {
-    Status status;
-    try {
-      status = action(store, waiting);
-    } catch (const std::exception& e) {
-      status = Unexpected(e);
-    }
-    if (status.ok()) return callback(opaque, nullptr);
+  const auto done = [callback, opaque](const Status& status) {
     ScsiPrError error = {};
-    scsi_pr::ReportError(status, &error);
-    callback(opaque, &error);
+    callback(opaque, Succeeds(status, &error) ? nullptr : &error);
     scsi_pr_error_clear(&error);
+  };
+  const Status submitted = device->Guarded([&] {
+    device->server->Administer([=](Store& store, const Store::Waiting& waiting) {
+      done(device->Guarded([&] { return action(store, waiting); }));
+    });
+    return Status();
   });
-}
-
-Status Save(scsi_pr::DeviceServer& server, std::string* document) try {
-  scsi_pr::Snapshot snapshot;
-  if (Status status = server.Look(&snapshot); !status.ok()) return status;
-  *document = EncodeDocument(snapshot.state);
-  return Status();
-} catch (const std::exception& e) {
-  return Unexpected(e);
-}
-
-Status ReadDocument(const Store& store, const char* document, scsi_pr::State* state) try {
-  return scsi_pr::administration::ReadDocument(store, document, state);
-} catch (const std::exception& e) {
-  return Unexpected(e);
+  if (!submitted.ok()) done(submitted);
 }
 
 }  // namespace
 
 extern "C" {
 
-char* scsi_pr_inspect(ScsiPrDevice* device) try {
-  return strdup(device->server->Inspect().dump().c_str());
-} catch (const std::exception&) {
-  return nullptr;
+char* scsi_pr_inspect(ScsiPrDevice* device) {
+  char* text = nullptr;
+  const Status status = device->Guarded([&] {
+    text = strdup(scsi_pr::JsonText(device->server->Inspect()).c_str());
+    return Status();
+  });
+  return status.ok() ? text : nullptr;
 }
 
 char* scsi_pr_save(ScsiPrDevice* device, ScsiPrError* error) {
   std::string document;
-  if (Status status = Save(*device->server, &document); !status.ok()) {
-    scsi_pr::ReportError(status, error);
-    return nullptr;
-  }
-  return strdup(document.c_str());
+  const Status status = device->Guarded([&] {
+    scsi_pr::Snapshot snapshot;
+    if (Status looked = device->server->Look(&snapshot); !looked.ok()) return looked;
+    document = EncodeDocument(snapshot.state);
+    return Status();
+  });
+  return Succeeds(status, error) ? strdup(document.c_str()) : nullptr;
 }
 
 bool scsi_pr_load(ScsiPrDevice* device, const char* document, bool force,
                   ScsiPrDoneCallback* callback, void* opaque, ScsiPrError* error) {
   scsi_pr::State state;
-  if (Status status = ReadDocument(device->server->store(), document, &state); !status.ok()) {
-    scsi_pr::ReportError(status, error);
-    return false;
-  }
+  const Status status = device->Guarded([&] {
+    return scsi_pr::administration::ReadDocument(device->server->store(), document, &state);
+  });
+  if (!Succeeds(status, error)) return false;
   Administer(device, callback, opaque,
              [state = std::move(state), force](Store& store, const Store::Waiting& waiting) {
                return scsi_pr::administration::Load(store, state, force, waiting);

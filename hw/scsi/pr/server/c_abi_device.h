@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/guarded.h"
 #include "scsi-pr/scsi-pr.h"
 #include "server/device_server.h"
 
@@ -26,6 +27,12 @@ struct ScsiPrDevice : scsi_pr::NexusListener {
   }
   void StoreFailed(const scsi_pr::Status& status) override {
     if (events.store_failed != nullptr) events.store_failed(opaque, status.message().c_str());
+  }
+
+  // For a function of the C ABI: what it throws is an error of the store.
+  template <typename Function>
+  scsi_pr::Status Guarded(Function function) const {
+    return scsi_pr::Guarded(server->store().uri(), function);
   }
 
   const ScsiPrEvents events;

@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/guarded.h"
 #include "core/report.h"
 #include "server/reservation_commands.h"
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
 #include "spc/reserve.h"
+#include "spc/text.h"
 #include "store/quiet_thread.h"
 
 namespace scsi_pr {
@@ -100,15 +102,35 @@ void DeviceServer::Run() {
     const Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    job();
+    Run(job);
     lock.lock();
   }
+}
+
+// Who waits for a job sees to it that he is told. The rest is no reason for the thread to end.
+void DeviceServer::Run(const Job& job) {
+  const Status status = Guarded(store_->uri(), [&job] { return job(), Status(); });
+  if (!status.ok()) TellUnexpected(status);
+}
+
+// What was thrown: nobody has told the administrator yet.
+void DeviceServer::TellUnexpected(const Status& status) {
+  static_cast<void>(
+      Guarded(store_->uri(), [&] { return StoreFailed(status), Status(); }).ok());
 }
 
 void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
                            std::function<void(const Response&)> done) {
   Submit([this, cdb = std::move(cdb), data_out = std::move(data_out), done = std::move(done)] {
-    const Response response = Process(cdb, data_out);
+    Response response;
+    const Status status = Guarded(store_->uri(), [&] {
+      response = Process(cdb, data_out);
+      return Status();
+    });
+    if (!status.ok()) {
+      TellUnexpected(status);
+      response = Failed(status);
+    }
     Count(cdb, response.status);
     done(response);
   });
@@ -116,7 +138,7 @@ void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
 
 nlohmann::json DeviceServer::Inspect() {
   Snapshot snapshot;
-  const Status status = Look(&snapshot);
+  const Status status = Guarded(store_->uri(), [&] { return Look(&snapshot); });
   nlohmann::json info = DescribeStore(*store_, status, snapshot);
   info.update(NexusToJson(nexus_));
   info["statistics"] = statistics_.ToJson();
@@ -238,7 +260,7 @@ Response DeviceServer::Update(const Store::Transition& transition) {
 }
 
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot) {
-  nlohmann::json info = {{"store", store.uri()}};
+  nlohmann::json info = {{"store", Printable(store.uri())}};
   if (!status.ok()) {
     info["error"] = status.message();
     return info;
@@ -253,7 +275,7 @@ nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments) {
   for (const Attachment& attachment : attachments) {
     nlohmann::json item = NexusToJson(attachment.nexus);
     item["process-id"] = attachment.process_id;
-    item["owner"] = attachment.owner;
+    item["owner"] = Printable(attachment.owner);
     item["live"] = attachment.live;
     item["commands"] = attachment.commands;
     item["being-fenced"] = attachment.being_fenced;

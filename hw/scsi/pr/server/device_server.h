@@ -145,6 +145,8 @@ class DeviceServer : private NexusListener {
   void Submit(Job job);
   Status Wait(const std::function<Status()>& job);
   void Run();
+  void Run(const Job& job);
+  void TellUnexpected(const Status& status);
   void Count(ByteSpan cdb, ScsiStatus status);
   Response Process(ByteSpan cdb, ByteSpan data_out);
   Response ProcessIn(ByteSpan cdb);

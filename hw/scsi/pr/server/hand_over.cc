@@ -6,6 +6,7 @@
 
 #include <future>
 
+#include "core/guarded.h"
 #include "server/hand_over_text.h"
 
 namespace scsi_pr {
@@ -30,7 +31,7 @@ Status DeviceServer::Wait(const std::function<Status()>& job) {
   Submit([&] {
     hurrying_ = false;
     const std::lock_guard lock(ownership_mutex_);
-    done.set_value(job());
+    done.set_value(Guarded(store_->uri(), job));
   });
   return done.get_future().get();
 }

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "server/hand_over_text.h"
 
-#include <glib.h>
-
-#include <algorithm>
-
 #include "core/document.h"
 #include "core/envelope.h"
-#include "gate/gate.h"
+#include "spc/text.h"
 
 namespace scsi_pr {
 
@@ -20,16 +16,6 @@ constexpr Envelope kIdentityEnvelope{"scsi-pr-store", "store", "the name of the 
 constexpr Envelope kNexusEnvelope{"scsi-pr-nexus", "nexus", "what the source has handed over", 1};
 constexpr size_t kMaxText = 4096;  // bytes of a name
 
-// People read it, in a log maybe: no control characters, and not too much.
-std::string Printable(std::string text) {
-  text.resize(std::min(text.size(), kMaxText));
-  std::ranges::replace_if(text, [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
-  gchar* valid = g_utf8_make_valid(text.data(), static_cast<gssize>(text.size()));
-  text = valid;
-  g_free(valid);
-  return text;
-}
-
 std::string GetText(const json& object, const char* member) {
   auto text = object.at(member).get<std::string>();
   if (text.size() > kMaxText) {
@@ -41,7 +27,7 @@ std::string GetText(const json& object, const char* member) {
 json IdentityToJson(const StoreIdentity& identity) {
   return {{"kind", identity.kind == Kind::kFile ? "file" : "memory"},
           {"id", identity.id},
-          {"uri", Printable(identity.uri)}};
+          {"uri", Printable(identity.uri, kMaxText)}};
 }
 
 StoreIdentity IdentityFromJson(const json& object) {
@@ -50,17 +36,7 @@ StoreIdentity IdentityFromJson(const json& object) {
     throw std::invalid_argument("its kind of store is unknown");
   }
   return {kind == "file" ? Kind::kFile : Kind::kMemory, GetText(object, "id"),
-          Printable(GetText(object, "uri"))};
-}
-
-Sense UnitAttentionFromJson(const json& object) {
-  constexpr uint8_t kUnitAttentionKey = 0x6;
-  const Sense sense{kUnitAttentionKey, GetUnsigned<uint8_t>(object, "asc", 0),
-                    GetUnsigned<uint8_t>(object, "ascq", 0)};
-  if (!UnitAttentionQueue::CanHold(sense)) {
-    throw std::invalid_argument("its unit attention condition is unknown");
-  }
-  return sense;
+          Printable(GetText(object, "uri"), kMaxText)};
 }
 
 // What is not of a state document.
@@ -102,7 +78,7 @@ Status WithoutExceptions(const Envelope& envelope, Function decode) {
   try {
     return decode();
   } catch (const std::exception& e) {
-    return envelope.Corrupt(Printable(e.what()));
+    return envelope.Corrupt(e.what());
   }
 }
 
@@ -131,7 +107,7 @@ std::string EncodeHandedOver(const HandedOver& handed) {
   if (handed.key != 0) body["key"] = KeyToText(handed.key);
   json& attentions = body["unit-attentions"] = json::array();
   for (const Sense& sense : handed.unit_attentions) {
-    attentions.push_back({{"asc", sense.asc}, {"ascq", sense.ascq}});
+    attentions.push_back(UnitAttentionToJson(sense));
   }
   if (handed.state) body["document"] = EncodeDocument(*handed.state);
   return Seal(kNexusEnvelope, 1, std::move(body));

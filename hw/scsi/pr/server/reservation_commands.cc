@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "server/reservation_commands.h"
 
+#include <algorithm>
+
 #include "spc/opcodes.h"
 #include "spc/persistent_reserve.h"
 
@@ -14,11 +16,9 @@ constexpr SupportedCommand In(InAction action) {
           true};
 }
 
-// SCOPE and TYPE are looked at by those actions that make or change a
-// reservation, or must know which one is meant.
-constexpr SupportedCommand Out(OutAction action, bool scope_and_type) {
-  const uint8_t byte2 = scope_and_type ? 0xFF : 0;
-  return {{opcode::kPersistentReserveOut, static_cast<uint8_t>(action), byte2, 0, 0, 0xFF, 0xFF,
+constexpr SupportedCommand Out(const OutActionRow& row) {
+  const uint8_t byte2 = row.scope_and_type ? 0xFF : 0;
+  return {{opcode::kPersistentReserveOut, static_cast<uint8_t>(row.action), byte2, 0, 0, 0xFF, 0xFF,
            0xFF, 0xFF},
           10,
           true};
@@ -29,29 +29,29 @@ constexpr SupportedCommand Legacy(uint8_t operation_code, uint8_t cdb_length) {
   return {{operation_code}, cdb_length, false};
 }
 
-constexpr SupportedCommand kCommands[] = {
+constexpr SupportedCommand kLegacyCommands[] = {
     Legacy(opcode::kReserve6, 6),
     Legacy(opcode::kRelease6, 6),
     Legacy(opcode::kReserve10, 10),
     Legacy(opcode::kRelease10, 10),
-    In(InAction::kReadKeys),
-    In(InAction::kReadReservation),
-    In(InAction::kReportCapabilities),
-    In(InAction::kReadFullStatus),
-    Out(OutAction::kRegister, false),
-    Out(OutAction::kReserve, true),
-    Out(OutAction::kRelease, true),
-    Out(OutAction::kClear, false),
-    Out(OutAction::kPreempt, true),
-    Out(OutAction::kPreemptAndAbort, true),
-    Out(OutAction::kRegisterAndIgnoreExistingKey, false),
-    Out(OutAction::kRegisterAndMove, false),
-    Out(OutAction::kReplaceLostReservation, true),
-    {{opcode::kMaintenanceIn, service_action::kReportSupportedOperationCodes, 0x87, 0xFF, 0xFF,
-      0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
-     12,
-     true},
 };
+
+constexpr SupportedCommand kReport = {
+    {opcode::kMaintenanceIn, service_action::kReportSupportedOperationCodes, 0x87, 0xFF, 0xFF, 0xFF,
+     0xFF, 0xFF, 0xFF, 0xFF},
+    12,
+    true};
+
+constexpr auto kCommands = [] {
+  std::array<SupportedCommand, std::size(kLegacyCommands) + std::size(kInActions) +
+                                   std::size(kOutActions) + 1>
+      commands;
+  auto next = std::ranges::copy(kLegacyCommands, commands.begin()).out;
+  next = std::ranges::transform(kInActions, next, In).out;
+  next = std::ranges::transform(kOutActions, next, Out).out;
+  *next = kReport;
+  return commands;
+}();
 
 }  // namespace
 

@@ -3,30 +3,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 namespace scsi_pr {
 
-namespace {
-
-// By code (table 106), as ScsiPrOutAction of qapi/scsi-pr.json names them.
-constexpr std::string_view kNames[] = {
-    "register",
-    "reserve",
-    "release",
-    "clear",
-    "preempt",
-    "preempt-and-abort",
-    "register-and-ignore-existing-key",
-    "register-and-move",
-    "replace-lost-reservation",
-};
-
-}  // namespace
-
 void Statistics::PersistentReserveOut(uint8_t service_action, bool good) {
-  static_assert(std::size(kNames) == std::tuple_size_v<decltype(out_)>);
-  if (service_action >= out_.size()) return;
+  if (FindOutAction(service_action) == nullptr) return;
   Count& count = out_[service_action];
   count.all++;
   if (!good) count.failed++;
@@ -44,7 +25,8 @@ nlohmann::json Statistics::ToJson() const {
   for (size_t code = 0; code < out_.size(); code++) {
     const uint64_t all = out_[code].all;
     const uint64_t failed = out_[code].failed;
-    if (all != 0) out.push_back({{"action", kNames[code]}, {"count", all}, {"failed", failed}});
+    if (all == 0) continue;
+    out.push_back({{"action", kOutActions[code].name}, {"count", all}, {"failed", failed}});
   }
   const uint64_t fencings = fencings_.all;
   const uint64_t fencings_failed = fencings_.failed;

@@ -47,7 +47,7 @@ class Statistics {
   };
 
   std::atomic<uint64_t> conflicts_{0};
-  std::array<Count, static_cast<size_t>(OutAction::kReplaceLostReservation) + 1> out_;
+  std::array<Count, std::size(kOutActions)> out_;  // by code
   Count fencings_;
   Shown<int64_t> last_drain_;  // milliseconds
   Shown<int64_t> longest_drain_;

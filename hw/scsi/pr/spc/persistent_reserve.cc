@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "spc/persistent_reserve.h"
 
+#include <algorithm>
+
 #include "spc/control.h"
 
 namespace scsi_pr {
@@ -29,30 +31,17 @@ constexpr TypeRow kTypes[] = {
     {Type::kExclusiveAccessAllRegistrants, "exclusive-access-all-registrants", true, true, true},
 };
 
-const TypeRow* RowOf(uint8_t code) {
+constexpr const TypeRow* RowOf(uint8_t code) {
   for (const TypeRow& row : kTypes) {
     if (static_cast<uint8_t>(row.type) == code) return &row;
   }
   return nullptr;
 }
 
-const TypeRow& RowOf(Type type) { return *RowOf(static_cast<uint8_t>(type)); }
-
-bool IsOutAction(uint8_t code) {
-  return code <= static_cast<uint8_t>(OutAction::kReplaceLostReservation);
-}
-
-// The actions for which table 109 says that SPEC_I_PT is valid.
-bool TakesTransportIds(OutAction action) {
-  switch (action) {
-    case OutAction::kRegister:
-    case OutAction::kRegisterAndIgnoreExistingKey:
-    case OutAction::kPreempt:
-    case OutAction::kPreemptAndAbort:
-      return true;
-    default:
-      return false;
-  }
+// A type that nobody has looked at before conflicts with most.
+const TypeRow& RowOf(Type type) {
+  const TypeRow* row = RowOf(static_cast<uint8_t>(type));
+  return row != nullptr ? *row : *RowOf(static_cast<uint8_t>(Type::kExclusiveAccess));
 }
 
 // Table 108 at `offset`: a length in four bytes, then that many bytes of
@@ -97,7 +86,7 @@ std::optional<Sense> ParseMove(ByteSpan list, PersistentReserveOut* out) {
 }
 
 // Tables 107 and 108.
-std::optional<Sense> ParseBasic(ByteSpan list, PersistentReserveOut* out) {
+std::optional<Sense> ParseBasic(ByteSpan list, const OutActionRow& row, PersistentReserveOut* out) {
   out->spec_i_pt = (list[20] & 0x08) != 0;
   out->all_tg_pt = (list[20] & 0x04) != 0;
   out->aptpl = (list[20] & 0x01) != 0;
@@ -105,11 +94,9 @@ std::optional<Sense> ParseBasic(ByteSpan list, PersistentReserveOut* out) {
     if (list.size() != kParameterListLength) return sense::kParameterListLengthError;
     return std::nullopt;
   }
-  if (!TakesTransportIds(out->action)) return std::nullopt;  // ignored, with what follows
+  if (!row.transport_ids) return std::nullopt;  // ignored, with what follows
   return ParseTransportIds(list, kParameterListLength, &out->transport_ids);
 }
-
-bool IsInAction(uint8_t code) { return code <= static_cast<uint8_t>(InAction::kReadFullStatus); }
 
 }  // namespace
 
@@ -129,8 +116,8 @@ std::optional<Type> TypeFromName(std::string_view name) {
 std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb,
                                                                     ByteSpan parameter_list) {
   if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
-  const uint8_t action = cdb[1] & kServiceActionMask;
-  if (!IsOutAction(action)) return sense::kInvalidFieldInCdb;
+  const OutActionRow* row = FindOutAction(cdb[1] & kServiceActionMask);
+  if (row == nullptr) return sense::kInvalidFieldInCdb;
 
   const auto length = LoadBE<uint32_t>(cdb, 5);
   if (length < kParameterListLength || parameter_list.size() < length) {
@@ -138,21 +125,22 @@ std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb
   }
   const ByteSpan list = parameter_list.first(length);
   PersistentReserveOut out;
-  out.action = static_cast<OutAction>(action);
+  out.action = row->action;
   out.scope = cdb[2] >> 4;
   out.type = cdb[2] & 0x0F;
   out.reservation_key = LoadBE<uint64_t>(list, 0);
   out.service_action_reservation_key = LoadBE<uint64_t>(list, 8);
   const bool move = out.action == OutAction::kRegisterAndMove;
-  if (const auto sense = move ? ParseMove(list, &out) : ParseBasic(list, &out)) return *sense;
+  if (const auto sense = move ? ParseMove(list, &out) : ParseBasic(list, *row, &out)) return *sense;
   return out;
 }
 
 std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb) {
   if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
   const uint8_t action = cdb[1] & kServiceActionMask;
-  if (!IsInAction(action)) return sense::kInvalidFieldInCdb;
-  return PersistentReserveIn{static_cast<InAction>(action), LoadBE<uint16_t>(cdb, 7)};
+  const auto* known = std::ranges::find(kInActions, InAction{action});
+  if (known == std::end(kInActions)) return sense::kInvalidFieldInCdb;
+  return PersistentReserveIn{*known, LoadBE<uint16_t>(cdb, 7)};
 }
 
 }  // namespace scsi_pr

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -30,6 +31,41 @@ enum class OutAction : uint8_t {
   kReplaceLostReservation = 0x08,  // SPC-4 6.16.2
 };
 
+// What there is to know of each: whoever deals with all of them goes through this table.
+struct OutActionRow {
+  OutAction action;
+  std::string_view name;  // as ScsiPrOutAction of qapi/scsi-pr.json has it
+  bool scope_and_type;    // it looks at them: they say which reservation it means or makes
+  bool transport_ids;     // table 109: SPEC_I_PT is valid
+};
+
+inline constexpr OutActionRow kOutActions[] = {
+    {OutAction::kRegister, "register", false, true},
+    {OutAction::kReserve, "reserve", true, false},
+    {OutAction::kRelease, "release", true, false},
+    {OutAction::kClear, "clear", false, false},
+    {OutAction::kPreempt, "preempt", true, true},
+    {OutAction::kPreemptAndAbort, "preempt-and-abort", true, true},
+    {OutAction::kRegisterAndIgnoreExistingKey, "register-and-ignore-existing-key", false, true},
+    {OutAction::kRegisterAndMove, "register-and-move", false, false},  // a list of its own
+    {OutAction::kReplaceLostReservation, "replace-lost-reservation", true, false},
+};
+
+// Codes from 0 on without a gap: a row's index is its code.
+template <typename Rows>
+consteval bool IndexIsCode(const Rows& rows) {
+  for (size_t i = 0; i < std::size(rows); i++) {
+    if (static_cast<size_t>(rows[i].action) != i) return false;
+  }
+  return true;
+}
+static_assert(IndexIsCode(kOutActions));
+
+// Nothing for a reserved code.
+constexpr const OutActionRow* FindOutAction(uint8_t code) {
+  return code < std::size(kOutActions) ? &kOutActions[code] : nullptr;
+}
+
 // Table 97.
 enum class InAction : uint8_t {
   kReadKeys = 0x00,
@@ -37,6 +73,10 @@ enum class InAction : uint8_t {
   kReportCapabilities = 0x02,
   kReadFullStatus = 0x03,
 };
+
+inline constexpr InAction kInActions[] = {InAction::kReadKeys, InAction::kReadReservation,
+                                          InAction::kReportCapabilities,
+                                          InAction::kReadFullStatus};
 
 // SPC-3 6.11.4.3. Other values are reserved or obsolete.
 enum class Type : uint8_t {

@@ -4,8 +4,9 @@
 #include <glib.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
+
+#include "spc/text.h"
 
 namespace scsi_pr {
 
@@ -23,7 +24,6 @@ struct Field {
 };
 constexpr Field kFields[] = {
     {TransportId::Protocol::kFcp, 8, 8},
-    {TransportId::Protocol::kSpi, 2, 6},  // SCSI address, obsolete, target port
     {TransportId::Protocol::kSrp, 8, 16},
     {TransportId::Protocol::kSas, 4, 8},
 };
@@ -48,7 +48,7 @@ std::string ToHex(std::string_view bytes, std::string_view separator = "") {
 }
 
 bool AllHex(std::string_view text) {
-  return std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0; });
+  return std::ranges::all_of(text, [](char c) { return g_ascii_isxdigit(c); });
 }
 
 std::optional<std::string> FromHex(std::string_view text, size_t length) {
@@ -62,21 +62,52 @@ std::optional<std::string> FromHex(std::string_view text, size_t length) {
   return bytes;
 }
 
+// Of ASCII alone, whatever the emulator's locale: the rest is UTF-8.
 std::string Lower(std::string_view text) {
   std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::ranges::transform(lower, lower.begin(), [](char c) { return g_ascii_tolower(c); });
   return lower;
 }
 
-// RFC 3722 restricts names to letters, digits, '-', '.' and ':' (and their
-// like in Unicode). A comma would make the ISID ambiguous. The prefix alone
-// names nobody.
+// RFC 3722 6.2 beyond ASCII, from the first to the last: what stringprep prohibits (RFC 3454
+// C.1.2 to C.9), what it would map to nothing (B.1), and later characters of these kinds.
+// Noncharacters (C.4) are IsNoncharacter(); surrogates (C.5) are no UTF-8. Written out,
+// because what GLib knows changes with its version, and stored names must not.
+constexpr struct {
+  char32_t first;
+  char32_t last;
+} kProhibited[] = {
+    {0x0080, 0x00A0},   {0x00AD, 0x00AD},     {0x0340, 0x0341},     {0x034F, 0x034F},
+    {0x061C, 0x061C},   {0x06DD, 0x06DD},     {0x070F, 0x070F},     {0x1680, 0x1680},
+    {0x1806, 0x1806},   {0x180B, 0x180F},     {0x2000, 0x200F},     {0x2028, 0x202F},
+    {0x205F, 0x206F},   {0x2FF0, 0x2FFB},     {0x3000, 0x3000},     {0x3002, 0x3002},
+    {0xE000, 0xF8FF},   {0xFE00, 0xFE0F},     {0xFEFF, 0xFEFF},     {0xFFF9, 0xFFFD},
+    {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},   {0xF0000, 0x10FFFF},
+};
+
+// In ASCII RFC 3722 allows letters, digits, '-', '.' and ':'. We refuse what has no place in any
+// text, and the comma, which would make the ISID ambiguous; names with '_' or '/' are in use.
+bool IsAllowed(char32_t c) {
+  if (c < 0x80) return c > ' ' && c != ',' && c != 0x7F;
+  return !IsNoncharacter(c) && std::ranges::none_of(kProhibited, [c](const auto& range) {
+    return range.first <= c && c <= range.last;
+  });
+}
+
+bool AllAllowed(std::string_view name) {
+  if (!g_utf8_validate(name.data(), static_cast<gssize>(name.size()), nullptr)) return false;
+  const char* const end = name.data() + name.size();
+  for (const char* at = name.data(); at < end; at = g_utf8_next_char(at)) {
+    if (!IsAllowed(g_utf8_get_char(at))) return false;
+  }
+  return true;
+}
+
+// The prefix alone names nobody.
 bool ValidIscsiName(std::string_view name) {
   const std::string lower = Lower(name);
   return !name.empty() && name.size() <= TransportId::kMaxIscsiName && lower != "iqn." &&
-         lower != "eui." &&
-         std::ranges::none_of(name, [](unsigned char c) { return c <= ' ' || c == ',' || c == 0x7F; }) &&
-         g_utf8_validate(name.data(), static_cast<gssize>(name.size()), nullptr);
+         lower != "eui." && AllAllowed(name);
 }
 
 // "NAME" or "NAME,i,0x<12 hex>", normalized; nothing if malformed.
@@ -112,29 +143,14 @@ std::optional<std::string> ParseWwpn(std::string_view text) {
   return FromHex(digits, 8);
 }
 
-// "7,1" into the six bytes of an SPI TransportID.
-std::optional<std::string> ParseSpi(std::string_view text) {
-  uint16_t address = 0;
-  uint16_t port = 0;
-  const char* end = text.data() + text.size();
-  auto [comma, bad_address] = std::from_chars(text.data(), end, address);
-  if (bad_address != std::errc() || comma == end || *comma != ',') return std::nullopt;
-  auto [last, bad_port] = std::from_chars(comma + 1, end, port);
-  if (bad_port != std::errc() || last != end) return std::nullopt;
-  ByteVector bytes;
-  AppendBE(bytes, address);
-  AppendBE(bytes, uint16_t{0});
-  AppendBE(bytes, port);
-  return std::string(bytes.begin(), bytes.end());
-}
-
 }  // namespace
 
 std::optional<TransportId> TransportId::FromIscsiText(std::string_view text, std::string* error) {
   const bool with_isid = text.find(',') != std::string_view::npos;
   if (auto name = NormalizeIscsi(text, with_isid)) return TransportId(Protocol::kIscsi, *name);
   *error = "is no iSCSI initiator port name: expected NAME or NAME,i,0x and the 12 hexadecimal "
-           "digits of an ISID, the name at most 223 bytes long and without spaces and commas";
+           "digits of an ISID, the name at most 223 bytes long and without spaces, commas and what "
+           "cannot be printed";
   return std::nullopt;
 }
 
@@ -145,11 +161,6 @@ std::optional<TransportId> TransportId::FromText(std::string_view text, std::str
   if (StripPrefix(&rest, "naa.")) {
     if (auto name = FromHex(rest, 8)) return TransportId(Protocol::kSas, *name);
     *error = "is no SAS address: expected naa. and 16 hexadecimal digits";
-    return std::nullopt;
-  }
-  if (StripPrefix(&rest, "spi.")) {
-    if (auto name = ParseSpi(rest)) return TransportId(Protocol::kSpi, *name);
-    *error = "is no SPI port: expected spi.ADDRESS,PORT";
     return std::nullopt;
   }
   if (StripPrefix(&rest, "srp.")) {
@@ -168,13 +179,9 @@ std::optional<TransportId> TransportId::FromText(std::string_view text, std::str
 }
 
 std::string TransportId::ToText() const {
-  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(name_.data()), name_.size());
   switch (protocol_) {
     case Protocol::kFcp:
       return ToHex(name_, ":");
-    case Protocol::kSpi:
-      return "spi." + std::to_string(LoadBE<uint16_t>(bytes, 0)) + "," +
-             std::to_string(LoadBE<uint16_t>(bytes, 4));
     case Protocol::kSrp:
       return "srp." + ToHex(name_);
     case Protocol::kSas:
@@ -194,10 +201,8 @@ std::optional<TransportId> TransportId::Decode(ByteSpan bytes, size_t* consumed)
   const uint8_t format_code = bytes[0] >> 6;
   if (field == nullptr || format_code != 0 || bytes.size() < kFixedLength) return std::nullopt;
   *consumed = kFixedLength;
-  std::string name(bytes.begin() + field->offset, bytes.begin() + field->offset + field->length);
-  // Bytes 4-5 of an SPI TransportID are obsolete: they name nothing.
-  if (protocol == Protocol::kSpi) name[2] = name[3] = '\0';
-  return TransportId(protocol, name);
+  const ByteSpan name = bytes.subspan(field->offset, field->length);
+  return TransportId(protocol, std::string(name.begin(), name.end()));
 }
 
 std::optional<TransportId> TransportId::DecodeIscsi(ByteSpan bytes, size_t* consumed) {

@@ -8,12 +8,12 @@
 //
 //   protocol  text                                      bytes (SPC-3)
 //   FCP       21:00:00:e0:8b:05:05:04  (or 0x + 16 hex) 7.5.4.2
-//   SPI       spi.7,1   (SCSI address, target port)     7.5.4.3
 //   SRP       srp. + 32 hex            (or 0x + 32 hex) 7.5.4.5
 //   iSCSI     iqn.…  or  iqn.…,i,0x + 12 hex (ISID)     7.5.4.6
 //   SAS       naa. + 16 hex                             7.5.4.7
 //
-// An iSCSI name of another kind than iqn. or eui. is written `iscsi:NAME`.
+// An iSCSI name of another kind than iqn. or eui. is written `iscsi:NAME`. There are no
+// others: a TransportID of parallel SCSI, say, can be no initiator port's here.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ namespace scsi_pr {
 class TransportId {
  public:
   // PROTOCOL IDENTIFIER (SPC-3 7.5.1).
-  enum class Protocol : uint8_t { kFcp = 0x0, kSpi = 0x1, kSrp = 0x4, kIscsi = 0x5, kSas = 0x6 };
+  enum class Protocol : uint8_t { kFcp = 0x0, kSrp = 0x4, kIscsi = 0x5, kSas = 0x6 };
 
   // RFC 3720 3.2.6.1: an iSCSI name has at most 223 bytes.
   static constexpr size_t kMaxIscsiName = 223;

@@ -10,8 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/json_text.h"
 #include "server/administration.h"
 #include "server/device_server.h"
+#include "spc/text.h"
 #include "tool/changes.h"
 #include "tool/commands.h"
 #include "tool/common.h"
@@ -27,7 +29,7 @@ using Operation = std::function<Status(Store&, const Store::Waiting&)>;
 Status Read(Store& store, View* view) {
   Snapshot snapshot;
   if (Status status = store.Read(&snapshot); !status.ok()) return status;
-  view->uri = store.uri();
+  view->uri = Printable(store.uri());
   view->state = std::move(snapshot.state);
   view->attached = std::move(snapshot.attached);
   return Status();
@@ -50,11 +52,11 @@ void Report(const char* name, const View& before, const View& after, bool as_jso
   unmoved.attached = before.attached;  // who comes and goes has nothing to do with it
   const std::vector<Change> changes = Compare(before, unmoved);
   if (as_json) {
-    std::cout << json{{"store", after.uri},
-                      {"done", name},
-                      {"changes", ChangesToJson(changes)},
-                      {"state", StateToJson(after.state)}}
-                     .dump(2)
+    std::cout << JsonText({{"store", after.uri},
+                           {"done", name},
+                           {"changes", ChangesToJson(changes)},
+                           {"state", StateToJson(after.state)}},
+                          2)
               << "\n";
     return;
   }

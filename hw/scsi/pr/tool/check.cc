@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/json_text.h"
+#include "spc/text.h"
 #include "store/repair.h"
 #include "tool/commands.h"
 #include "tool/common.h"
@@ -30,7 +32,7 @@ json ToJson(const Inspection& inspection) {
 }
 
 void Print(const Inspection& inspection) {
-  std::cout << "file:" << inspection.path << " is "
+  std::cout << "file:" << Printable(inspection.path) << " is "
             << (inspection.damaged() ? "damaged" : "sound");
   if (!inspection.attached.empty()) {
     std::cout << "; " << inspection.attached.size() << " I_T nexuses are attached";
@@ -80,7 +82,7 @@ int Check(const std::string& uri, bool repair, bool as_json) {
     if (repaired.done) result["repaired"] = ToJson(repaired);
     if (repaired.done && !as_json) Print(repaired);
   }
-  if (as_json) std::cout << result.dump(2) << "\n";
+  if (as_json) std::cout << JsonText(result, 2) << "\n";
   return code;
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/document.h"
 #include "server/device_server.h"
+#include "spc/text.h"
 
 namespace scsi_pr::tool {
 
@@ -89,7 +90,7 @@ Status FilePath(const std::string& uri, std::string* path) {
 }
 
 Status MakeView(const Inspection& inspection, View* view) {
-  view->uri = "file:" + inspection.path;
+  view->uri = "file:" + Printable(inspection.path);
   if (Status status = inspection.GetState(&view->state); !status.ok()) return status;
   view->identity = inspection.identity;
   view->version = inspection.verdict.record->version;
@@ -118,8 +119,8 @@ std::string NexusText(const Nexus& nexus) {
 }
 
 std::string AttachmentText(const Attachment& attachment) {
-  return "process " + std::to_string(attachment.process_id) + " (" + attachment.owner +
-         "): " + NexusText(attachment.nexus);
+  return "process " + std::to_string(attachment.process_id) + " (" +
+         Printable(attachment.owner) + "): " + NexusText(attachment.nexus);
 }
 
 std::string ReservationText(const Reservation& reservation) {

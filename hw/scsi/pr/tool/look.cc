@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/document.h"
+#include "core/json_text.h"
+#include "spc/text.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -77,7 +79,7 @@ int ListStore(const fs::path& path, json* list) {
                         ? ViewToJson(view)
                         : json{{"store", "file:" + path.string()}, {"error", status.message()}});
   } else {
-    std::cout << "file:" << path.string() << "  "
+    std::cout << "file:" << Printable(path.string()) << "  "
               << (status.ok() ? Summary(view) : status.message()) << "\n";
   }
   if (status.ok()) return kDone;
@@ -90,7 +92,7 @@ int Info(const std::string& uri, bool as_json) {
   View view;
   if (Status status = ReadView(uri, &view); !status.ok()) return Fail(status);
   if (as_json) {
-    std::cout << ViewToJson(view).dump(2) << "\n";
+    std::cout << JsonText(ViewToJson(view), 2) << "\n";
   } else {
     std::cout << ViewText(view);
   }
@@ -109,7 +111,7 @@ int List(const std::vector<std::string>& directories, bool as_json) {
       result = std::max(result, ListStore(store, as_json ? &list : nullptr));
     }
   }
-  if (as_json) std::cout << list.dump(2) << "\n";
+  if (as_json) std::cout << JsonText(list, 2) << "\n";
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/json_text.h"
 #include "store/observer.h"
 #include "tool/changes.h"
 #include "tool/commands.h"
@@ -50,7 +51,7 @@ class JsonLines : public Audience {
   static void Print(const char* event, json line) {
     line["event"] = event;
     line["time"] = TimeText();
-    std::cout << line.dump() << std::endl;
+    std::cout << JsonText(line) << std::endl;
   }
 };
 

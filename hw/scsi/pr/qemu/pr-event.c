@@ -154,14 +154,19 @@ static void scsi_pr_event(SCSIPRState *s, SCSIPREventKind kind, uint64_t count,
                           const char *detail)
 {
     SCSIPREvent *event = &s->events[kind];
+    bool first;
 
     WITH_QEMU_LOCK_GUARD(&s->event_lock) {
+        first = !event->count;
         event->count += count;
         g_free(event->detail);
         event->detail = g_strdup(detail);
     }
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_event_bh,
-                            object_ref(OBJECT(s->dev)));
+    /* Else somebody is about to tell it: a peer must not flood the main loop. */
+    if (first) {
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_event_bh,
+                                object_ref(OBJECT(s->dev)));
+    }
 }
 
 void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,

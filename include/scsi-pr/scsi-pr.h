@@ -427,56 +427,64 @@ typedef enum ScsiPrOwnership {
 ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice *device);
 
 /*
- * For people and management software. Each function returns at once; the
- * callback runs exactly once, behind the commands under way, with what the
- * function is said to return, or with @error (both are the library's, and valid
- * during the callback only). On an error nothing has changed. A store that
- * fails is an error of all but scsi_pr_inspect().
+ * For people and management software: to look. None of these waits for a disk,
+ * for another process, or for a command under way: they can be called where
+ * nothing may wait. The texts are freed with scsi_pr_text_free().
  */
-typedef void ScsiPrReportCallback(void *opaque, const char *json,
-                                  const ScsiPrError *error);
 
 /*
- * Reads the state from the store. Returns the members of ScsiPrInfo in
- * qapi/scsi-pr.json but for "path", "device" and "statistics.aborted-tasks". A
- * store that cannot be read shows in the member "error".
+ * The state in force, and who is attached: the members of ScsiPrInfo in
+ * qapi/scsi-pr.json but for "path", "device", "operations" and
+ * "statistics.aborted-tasks". A store that cannot be read shows in the member
+ * "error". NULL if that cannot be said.
  */
-void scsi_pr_inspect(ScsiPrDevice *device,
-                     ScsiPrReportCallback *callback, void *opaque);
+char *scsi_pr_inspect(ScsiPrDevice *device);
 
-/* Returns the canonical document of the state (hw/scsi/pr/core/document.h). */
-void scsi_pr_save(ScsiPrDevice *device,
-                  ScsiPrReportCallback *callback, void *opaque);
+/*
+ * The canonical document of the state (hw/scsi/pr/core/document.h). NULL with
+ * *error: the store cannot be read.
+ */
+char *scsi_pr_save(ScsiPrDevice *device, ScsiPrError *error);
+
+/*
+ * And to change it. These functions return at once; the callback runs exactly
+ * once, behind the commands under way, with @error (the library's, and valid
+ * during the callback only) or NULL. On an error nothing has changed. A store
+ * that fails is one.
+ */
+typedef void ScsiPrDoneCallback(void *opaque, const ScsiPrError *error);
 
 /*
  * Puts the state of such a document into place, whole. PRgeneration never goes
- * back; a reservation made by RESERVE is not brought into being. Error, beside a
- * store that fails: @document is damaged, newer, or more than the store can
- * keep; or it would take a registration (also by another key) or a reservation
- * away from an attached nexus, and not @force. Otherwise who loses one is
- * preempted as by scsi_pr_preempt().
+ * back; a reservation made by RESERVE is not brought into being.
+ *
+ * False with *error, and the callback does not run: @document is damaged, newer,
+ * or more than the store can keep. The callback's error: it would take a
+ * registration (also by another key) or a reservation away from an attached
+ * nexus, and not @force. Otherwise who loses one is preempted as by
+ * scsi_pr_preempt().
  */
-void scsi_pr_load(ScsiPrDevice *device, const char *document, bool force,
-                  ScsiPrReportCallback *callback, void *opaque);
+bool scsi_pr_load(ScsiPrDevice *device, const char *document, bool force,
+                  ScsiPrDoneCallback *callback, void *opaque,
+                  ScsiPrError *error);
 
 /*
  * PREEMPT AND ABORT (SPC-3 5.6.8.5) by an administrator, who is no I_T nexus:
  * as an initiator would do it that registers, preempts, and unregisters. The
  * reservation of a holder that is preempted is released. @key as in SERVICE
  * ACTION RESERVATION KEY: 0 stands for all registrants of a reservation of an
- * all registrants type. Error, beside a store that fails: nobody registered with
- * the key, a reservation made by RESERVE, or commands did not end within
- * abort_timeout_ms.
+ * all registrants type. Error: nobody registered with the key, a reservation
+ * made by RESERVE, or commands did not end within abort_timeout_ms.
  */
 void scsi_pr_preempt(ScsiPrDevice *device, uint64_t key,
-                     ScsiPrReportCallback *callback, void *opaque);
+                     ScsiPrDoneCallback *callback, void *opaque);
 
 /*
  * CLEAR (SPC-3 5.6.8.6) by an administrator. Releases a reservation made by
  * RESERVE, too.
  */
 void scsi_pr_clear(ScsiPrDevice *device,
-                   ScsiPrReportCallback *callback, void *opaque);
+                   ScsiPrDoneCallback *callback, void *opaque);
 
 #ifdef __cplusplus
 }

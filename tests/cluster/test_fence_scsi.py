@@ -39,7 +39,7 @@ def clear(cluster: Cluster) -> None:
     """By the administrator. The nodes that were registered get a unit attention condition."""
     node, *_ = cluster.nodes.values()
     (device,) = node.qmp.execute("query-scsi-pr")
-    node.qmp.execute("scsi-pr-clear", {"device": device["path"]})
+    node.qmp.complete("scsi-pr-clear", {"device": device["path"]})
 
 
 @pytest.fixture

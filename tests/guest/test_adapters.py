@@ -234,3 +234,39 @@ def test_preempt_and_abort(nexuses: tuple[Initiator, Initiator], cell: Record) -
     fenced = x.write("fenced", 512)
     assert outcome(fenced) != GOOD and peer.keys() == [KEY_P], str(fenced)
     cell("PREEMPT AND ABORT")
+
+
+def register_raw(x: Initiator, key: int, size: int) -> Result:
+    """REGISTER AND IGNORE EXISTING KEY with a list of 24 bytes in a buffer of another size."""
+    listed = f"{0:016x}{key:016x}{0:016x}"
+    ones = "ff" * 512
+    octal = "".join(f"\\{int(byte, 16):03o}" for byte in re.findall("..", (listed + ones)[: 2 * size]))
+    x.vm.run(f"printf '{octal}' >/tmp/list", check=True)
+    return x.raw("5f 06 00 00 00 00 00 00 18 00", f"-s {size} -i /tmp/list")
+
+
+@pytest.mark.usefixtures("qemu")
+def test_longer_buffer(nexuses: tuple[Initiator, Initiator]) -> None:
+    """The PARAMETER LIST LENGTH counts, not how much more the initiator has sent; a driver takes
+    what was not transferred for no error."""
+    x, peer = nexuses
+    for size in (24, 32, 512):
+        good(register_raw(x, KEY_X + size, size))
+        assert peer.keys() == [KEY_X + size]
+    no_trouble(x.vm)
+
+
+# Those that hand on what has come of a list that they were asked for.
+TAKES_LESS = ("pvscsi", "megasas", "megasas-gen2", "usb-bot")
+
+
+@pytest.mark.usefixtures("qemu")
+def test_shorter_buffer(nexuses: tuple[Initiator, Initiator], adapter: Adapter) -> None:
+    """What does not come whole changes nothing: 16 bytes of the list would be a REGISTER with a key."""
+    if adapter.device not in TAKES_LESS:
+        pytest.skip("the adapter refuses the command itself, or waits for the rest")
+    x, peer = nexuses
+    good(x.register(KEY_X))
+    result = register_raw(x, KEY_X + 1, 16)
+    assert outcome(result) != GOOD, str(result)
+    assert peer.keys() == [KEY_X]

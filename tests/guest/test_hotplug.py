@@ -85,7 +85,7 @@ def test_unplugged_and_plugged_again(
         plugged = Plug(vm, image, uri)
         before = plugged.plug()
         state = state_of(before, aptpl)
-        vm.qmp.execute("scsi-pr-load", {"device": "plugged", "document": document(state)})
+        vm.qmp.complete("scsi-pr-load", {"device": "plugged", "document": document(state)})
         for _ in range(2):
             plugged.unplug()
             after = plugged.plug()

@@ -69,6 +69,7 @@ typedef struct Result {
     uint8_t response;           /* of virtio-scsi */
     uint8_t status;
     uint8_t key, asc, ascq;
+    uint32_t residual;
     uint8_t data[DATA_MAX];     /* data-in */
 } Result;
 
@@ -138,6 +139,7 @@ static inline Result await_command(Bench *b, const Sent *sent)
     r.key = resp.sense[2] & 0xf;
     r.asc = resp.sense[12];
     r.ascq = resp.sense[13];
+    r.residual = le32_to_cpu(resp.resid);
     return r;
 }
 

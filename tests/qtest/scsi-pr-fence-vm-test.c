@@ -212,6 +212,94 @@ static void test_interruption(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* Names that a user may give, whatever becomes of them when they are cut. */
+static char *repeated(const char *first, const char *text, int times)
+{
+    GString *name = g_string_new(first);
+
+    for (int i = 0; i < times; i++) {
+        g_string_append(name, text);
+    }
+    return g_string_free(name, false);
+}
+
+/* What another VM that is called so, with nexus A, is in query-scsi-pr of ours */
+static void assert_shown_as(const char *name, const char *how)
+{
+    g_autofree char *args = g_strdup_printf(
+        " -blockdev driver=file,filename=%s,node-name=medium"
+        " -name \"guest=%s\"", medium, name);
+    g_autoptr(GString) all = g_string_new(args);
+    QTestState *qts;
+    QDict *info;
+    const QListEntry *entry;
+    bool found = false;
+
+    add_nexus(all, A, "medium", file_store);
+    qts = vm_process(all->str);
+    info = query_device("b");
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(info, "attached"), entry) {
+        QDict *attached = qobject_to(QDict, qlist_entry_obj(entry));
+        const char *owner = qdict_get_str(attached, "owner");
+
+        g_assert_true(g_utf8_validate(owner, -1, NULL));
+        found |= g_str_has_prefix(owner, how);
+    }
+    g_assert_true(found);
+    qobject_unref(info);
+    qtest_quit(qts);
+}
+
+/*
+ * No name of one VM ends another one's QEMU, nor does it keep anybody from
+ * seeing who is attached.
+ */
+static void test_names(void *obj, void *data, QGuestAllocator *alloc)
+{
+    static const struct {
+        const char *first, *text, *how;
+    } names[] = {
+        { "", "\u0436", "VM \u0436\u0436" },   /* Cyrillic, two bytes each */
+        { "a", "\u0436", "VM a\u0436" },
+        { "", "\u732b", "VM \u732b" },          /* three */
+        { "a", "\u732b", "VM a\u732b" },
+        { "ab", "\u732b", "VM ab\u732b" },
+        { "abc", "\U0001f408", "VM abc\U0001f408" },
+        { "a", "\xff", "VM a" },                 /* no UTF-8 */
+        { "a", "\xef\xb7\x90", "VM a" },         /* a noncharacter, U+FDD0 */
+        { "a", "\x1b", "VM a" },                 /* a control character */
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *name = repeated(names[i].first, names[i].text, 100);
+
+        assert_shown_as(name, names[i].how);
+    }
+}
+
+/* Who fences a VM with such a name for longer than a second is told of it. */
+static void test_late_with_name(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    Vm *f = fencer_new(b);
+    Sent write = hold_write(b, 1, 0xb1, "w");
+    Sent fencing = send_pr_out(f->bench, A, PREEMPT_AND_ABORT,
+                               WRITE_EXCLUSIVE_RO, KEY_A, KEY_B);
+    QDict *event = qtest_qmp_eventwait_ref(f->qts, "SCSI_PR_DRAIN_LATE");
+    QList *waits_for = qdict_get_qlist(qdict_get_qdict(event, "data"),
+                                       "waits-for");
+    QDict *victim = qobject_to(QDict, qlist_peek(waits_for));
+
+    g_assert_true(g_str_has_prefix(qdict_get_str(victim, "owner"),
+                                   "VM a\u0436\u0436"));
+    qobject_unref(event);
+    release(b, "w");
+    assert_good(await_command(b, &write));
+    assert_good(await_command(f->bench, &fencing));
+    vm_free(f);
+    bench_free(b);
+}
+
 static void setup_b(GString *cmd_line)
 {
     make_file_store();
@@ -246,6 +334,16 @@ static void *setup_slow(GString *cmd_line, void *arg)
     return arg;
 }
 
+static void *setup_named(GString *cmd_line, void *arg)
+{
+    g_autofree char *name = repeated("a", "\u0436", 100);
+
+    setup_b(cmd_line);
+    add_held(cmd_line, "");
+    g_string_append_printf(cmd_line, " -name guest=%s", name);
+    return arg;
+}
+
 static void register_scsi_pr_fence_vm_test(void)
 {
     static const struct {
@@ -261,7 +359,11 @@ static void register_scsi_pr_fence_vm_test(void)
     QOSGraphTestOptions error = { .before = setup_error };
     QOSGraphTestOptions error_tas = { .before = setup_error_tas };
 
+    QOSGraphTestOptions named = { .before = setup_named };
+
     add_test_group("scsi-pr-fence-vm-group");
+    add_test("scsi-pr-fence-names", test_names, &named);
+    add_test("scsi-pr-fence-late-with-name", test_late_with_name, &named);
     add_test("scsi-pr-fence-parked", test_parked, &error);
     add_test("scsi-pr-fence-parked-tas", test_parked_tas, &error_tas);
     add_test("scsi-pr-fence-parked-goes-on", test_parked_goes_on, &error);

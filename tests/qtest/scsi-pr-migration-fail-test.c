@@ -88,6 +88,55 @@ static void test_destination_ends(void *obj, void *data,
     bench_free(b);
 }
 
+/* A PREEMPT AND ABORT of the guest waits all the while, and goes on waiting. */
+static void test_destination_ends_fencing(void *obj, void *data,
+                                          QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    g_autofree char *args = args_a(file_store);
+    Vm *vm = vm_registered(args, b);
+    QTestState *destination = start_slow_migration(vm, args);
+    Sent write, fencing = send_waiting(vm, b, &write);
+
+    qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
+    qtest_quit(destination);
+    await_migration(vm->qts, "failed");
+    g_assert_false(has_ended(vm->bench, &fencing));
+    release(b, "w");
+    assert_good(await_command(b, &write));
+    assert_good(await_command(vm->bench, &fencing));
+    assert_check(test_unit_ready(b, B), UNIT_ATTENTION, 0x2a, 0x05);
+    assert_keys(b, B, 1);
+    vm_free(vm);
+    bench_free(b);
+}
+
+/*
+ * Handing the nexus over ends what waits for others, in BUSY. A migration that
+ * fails right behind that lets the VM go on before anything else happens; this
+ * command does as much, always. Told once.
+ */
+static void test_goes_on_at_once(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    g_autofree char *args = args_a(file_store);
+    g_autofree char *directory = make_directory();
+    g_autofree char *file = g_strdup_printf("%s/devices", directory);
+    Vm *vm = vm_registered(args, b);
+    Sent write, fencing = send_waiting(vm, b, &write);
+
+    qtest_qmp_eventwait(vm->qts, "SCSI_PR_DRAIN_LATE");
+    qtest_qmp_assert_success(
+        vm->qts, "{'execute': 'xen-save-devices-state', 'arguments':"
+        " {'filename': %s, 'live': false}}", file);
+    g_assert_cmphex(await_command(vm->bench, &fencing).status, ==, BUSY);
+    release(b, "w");
+    assert_good(await_command(b, &write));
+    assert_goes_on(vm, b);
+    vm_free(vm);
+    bench_free(b);
+}
+
 static void test_refused_late(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new(obj, alloc);
@@ -183,6 +232,9 @@ static void register_scsi_pr_migration_fail_test(void)
     add_travel_test("migration-one-owner", test_one_owner, 0);
     add_travel_test("migration-cancelled", test_cancelled, 0);
     add_travel_test("migration-destination-ends", test_destination_ends, 0);
+    add_travel_test("migration-destination-ends-fencing",
+                    test_destination_ends_fencing, 0);
+    add_request_test("migration-goes-on-at-once", test_goes_on_at_once, 0);
     add_travel_test("migration-refused-late", test_refused_late, 0);
     add_travel_test("migration-other-store", test_other_store, 0);
     add_travel_test("migration-other-kind-of-store", test_other_kind_of_store,

@@ -163,14 +163,6 @@ static void test_fenced(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
-/* A's PREEMPT AND ABORT that waits for a write of B, which release() ends */
-static Sent send_waiting(Vm *vm, Bench *b, Sent *write)
-{
-    *write = hold_write(b, 1, 0xb1, "w");
-    return send_pr_out(vm->bench, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO,
-                       KEY_A, KEY_B);
-}
-
 /*
  * The library carries a command out while the VM is stopped: guest memory does
  * not change, and the status is told when the VM goes on, wherever that is.

@@ -104,7 +104,7 @@ static void test_save_load(void *obj, void *data, QGuestAllocator *alloc)
     saved = save("b");
     g_assert_cmpstr(qdict_get_str(saved, "format"), ==, "scsi-pr");
 
-    assert_refused(load("a", empty, false), "GenericError", "device a");
+    assert_failed(load("a", empty, false), "device a");
     g_assert_cmpuint(registrations("a"), ==, 2);
     assert_done(load("a", empty, true));
     g_assert_cmpuint(registrations("b"), ==, 0);
@@ -173,7 +173,7 @@ static void test_preempt_errors(void *obj, void *data, QGuestAllocator *alloc)
     Bench *b = bench_new_pair(obj, alloc);
 
     assert_good(command(b, A, reserve, NULL, 0, 0));
-    assert_refused(preempt("a", "0xa"), "GenericError", "RESERVE");
+    assert_failed(preempt("a", "0xa"), "RESERVE");
     assert_done(administer("scsi-pr-clear", "b"));
     assert_check(test_unit_ready(b, A), UNIT_ATTENTION, 0x29, 0x03);
 
@@ -181,8 +181,8 @@ static void test_preempt_errors(void *obj, void *data, QGuestAllocator *alloc)
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         assert_refused(preempt("a", bad[i]), "GenericError", "key");
     }
-    assert_refused(preempt("a", "0xc"), "GenericError", "0x000000000000000c");
-    assert_refused(preempt("a", "0x0"), "GenericError", "key 0");
+    assert_failed(preempt("a", "0xc"), "0x000000000000000c");
+    assert_failed(preempt("a", "0x0"), "key 0");
     g_assert_cmpuint(registrations("a"), ==, 2);
     bench_free(b);
 }
@@ -209,33 +209,89 @@ static int64_t statistic(const char *device, const char *name)
     return value;
 }
 
+/* The operations of device a that are under way; unref it */
+static QList *operations_of_a(void)
+{
+    QDict *info = query_device("a");
+    QList *operations = qobject_ref(qdict_get_qlist(info, "operations"));
+
+    qobject_unref(info);
+    return operations;
+}
+
+static void assert_under_way(const char *operation, const char *command)
+{
+    QList *operations = operations_of_a();
+    const QDict *shown = entry_with(operations, "operation", operation);
+
+    g_assert_cmpstr(qdict_get_str(shown, "command"), ==, command);
+    qobject_unref(operations);
+}
+
+static void assert_nothing_under_way(void)
+{
+    QList *operations = operations_of_a();
+
+    g_assert_true(qlist_empty(operations));
+    qobject_unref(operations);
+}
+
+static void await_late(void)
+{
+    QDict *event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_DRAIN_LATE");
+    QDict *late = qdict_get_qdict(event, "data");
+
+    g_assert_cmpstr(qdict_get_str(late, "device"), ==, "a");
+    entry_with(qdict_get_qlist(late, "waits-for"), "initiator",
+               "iqn.2026-01.org.example:b");
+    qobject_unref(event);
+}
+
+/* All that looks is answered while the operation is under way. */
+static void assert_answers(void)
+{
+    g_autofree char *shown = qtest_hmp(global_qtest, "info scsi-pr");
+
+    g_assert_nonnull(strstr(shown, "  Under way: "));
+    qobject_unref(save("a"));
+    qobject_unref(save("b"));
+    g_assert_cmpint(commands_of_b(), ==, 1);
+}
+
 /*
  * The administrator's PREEMPT AND ABORT waits for commands on their way as an
- * initiator's does, and nothing else waits for it. Commands that do not end in
- * time are an error, and nothing has changed.
+ * initiator's does, and nothing else waits for it, QMP neither. Commands that
+ * do not end in time are an error, and nothing has changed.
  */
 static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
 {
     Bench *b = bench_new_pair(obj, alloc);
+    g_autofree char *operation = NULL;
+    QDict *completed;
     Sent write;
-    QDict *event;
 
     reserve_for_both(b);
     write = hold_write(b, 2, 0xb2, "w");
     g_assert_cmpint(commands_of_b(), ==, 1);
-    qtest_qmp_send(global_qtest, "{'execute': 'scsi-pr-preempt', 'arguments':"
-                   " {'device': 'a', 'key': '0xB'}}");
-    event = qtest_qmp_eventwait_ref(global_qtest, "SCSI_PR_DRAIN_LATE");
-    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(event, "data"), "device"),
-                    ==, "a");
-    qobject_unref(event);
+    assert_nothing_under_way();
+    operation = assert_started(preempt("a", "0xB"));
+    assert_under_way(operation, "preempt");
+    assert_answers();
+    await_late();
     assert_conflict(write_block(b, B, 3, 0xb3));
     assert_good(write_block(b, A, 3, 0xa3));
-    assert_refused(qtest_qmp_receive(global_qtest), "GenericError",
-                   "device b");
+    assert_under_way(operation, "preempt");
+    completed = await_completed(operation);
+    g_assert_cmpstr(qdict_get_str(completed, "device"), ==, "a");
+    g_assert_cmpstr(qdict_get_str(completed, "path"), ==,
+                    "/machine/peripheral/a");
+    g_assert_nonnull(strstr(qdict_get_str(completed, "error"), "device b"));
+    g_assert_nonnull(strstr(qdict_get_str(completed, "hint"), "Try again"));
+    qobject_unref(completed);
 
     g_assert_false(has_ended(b, &write));
     g_assert_cmpuint(registrations("a"), ==, 2);
+    assert_nothing_under_way();
     assert_good(write_block(b, B, 3, 0xb3));
     g_assert_cmpint(statistic("a", "fencings-failed"), ==, 1);
     g_assert_cmpint(statistic("a", "longest-drain-time"), >=, 3000);
@@ -248,6 +304,63 @@ static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
     assert_conflict(write_block(b, B, 2, 0xb4));
     g_assert_cmpuint(registrations("a"), ==, 1);
     g_assert_cmpint(statistic("a", "fencings"), ==, 2);
+    bench_free(b);
+}
+
+/* An initiator's PREEMPT AND ABORT that waits does not hold QMP up either. */
+static void test_looking_does_not_wait(void *obj, void *data,
+                                       QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    Sent write, fencing;
+
+    reserve_for_both(b);
+    write = hold_write(b, 2, 0xb2, "w");
+    fencing = send_pr_out(b, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO, KEY_A,
+                          KEY_B);
+    await_late();
+    assert_nothing_under_way();
+    g_assert_cmpuint(registrations("a"), ==, 2);
+    g_assert_false(has_ended(b, &fencing));
+    release(b, "w");
+    assert_good(await_command(b, &write));
+    assert_good(await_command(b, &fencing));
+    g_assert_cmpuint(registrations("a"), ==, 1);
+    bench_free(b);
+}
+
+enum { OPERATIONS_MAX = 16 };
+
+/*
+ * No more than so many wait for one device; each is told for itself, also when
+ * the device goes meanwhile. That does not wait for a minute either.
+ */
+static void test_many_operations(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new_pair(obj, alloc);
+    g_autoptr(GPtrArray) started = g_ptr_array_new_with_free_func(g_free);
+    Sent write;
+
+    reserve_for_both(b);
+    write = hold_write(b, 2, 0xb2, "w");
+    for (int i = 0; i < OPERATIONS_MAX; i++) {
+        g_ptr_array_add(started, assert_started(preempt("a", "0xb")));
+    }
+    assert_refused(preempt("a", "0xb"), "GenericError", "16 operations");
+    assert_refused(administer("scsi-pr-clear", "a"), "GenericError",
+                   "16 operations");
+    qobject_unref(qtest_qmp(global_qtest, "{'execute': 'device_del',"
+                            " 'arguments': {'id': 'a'}}"));
+    for (guint i = 0; i < started->len; i++) {
+        QDict *completed = await_completed(g_ptr_array_index(started, i));
+
+        g_assert_cmpstr(qdict_get_str(completed, "device"), ==, "a");
+        g_assert_nonnull(qdict_get_try_str(completed, "error"));
+        qobject_unref(completed);
+    }
+    release(b, "w");
+    assert_good(await_command(b, &write));
+    g_assert_cmpuint(registrations("b"), ==, 2);
     bench_free(b);
 }
 
@@ -282,7 +395,7 @@ static void test_introspection(void *obj, void *data, QGuestAllocator *alloc)
     };
     static const char *const events[] = {
         "SCSI_PR_CHANGED", "SCSI_PR_PREEMPTED", "SCSI_PR_STORE_ERROR",
-        "SCSI_PR_DRAIN_LATE"
+        "SCSI_PR_DRAIN_LATE", "SCSI_PR_COMPLETED"
     };
     QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-qmp-schema'}");
     const QList *schema = qdict_get_qlist(answer, "return");
@@ -357,11 +470,27 @@ static void *setup_held(GString *cmd_line, void *arg)
     return arg;
 }
 
+/*
+ * What looks is answered long before a fencing is given up. Unplugging a device
+ * drains its medium: A does not have B's.
+ */
+static void *setup_held_apart(GString *cmd_line, void *arg)
+{
+    setup_medium(cmd_line, arg);
+    add_held(cmd_line, "");
+    g_string_append(cmd_line, " -blockdev null-co,node-name=apart"
+                    " -global scsi-hd.pr-abort-timeout=60000");
+    add_nexus(cmd_line, A, "apart", "memory:quorum");
+    add_nexus(cmd_line, B, "held", "memory:quorum");
+    return arg;
+}
+
 static void register_scsi_pr_qmp_test(void)
 {
     QOSGraphTestOptions pair = { .before = setup_pair };
     QOSGraphTestOptions plain = { .before = setup_plain };
     QOSGraphTestOptions held = { .before = setup_held };
+    QOSGraphTestOptions held_apart = { .before = setup_held_apart };
 
     add_test_group("scsi-pr-qmp-group");
     add_test("scsi-pr-qmp-counters", test_counters, &pair);
@@ -370,6 +499,10 @@ static void register_scsi_pr_qmp_test(void)
     add_test("scsi-pr-qmp-no-device", test_no_device, &pair);
     add_test("scsi-pr-qmp-preempt-errors", test_preempt_errors, &pair);
     add_test("scsi-pr-qmp-preempt-waits", test_preempt_waits, &held);
+    add_test("scsi-pr-qmp-looking-does-not-wait", test_looking_does_not_wait,
+             &held_apart);
+    add_test("scsi-pr-qmp-many-operations", test_many_operations,
+             &held_apart);
     add_test("scsi-pr-qmp-clear", test_clear, &pair);
     add_test("scsi-pr-qmp-introspection", test_introspection, &pair);
     add_test("scsi-pr-qmp-hmp", test_hmp, &pair);

@@ -103,6 +103,14 @@ static inline void fence(Bench *b)
     assert_keys(b, B, 1);
 }
 
+/* A's PREEMPT AND ABORT that waits for a write of B, which release() ends */
+static inline Sent send_waiting(Vm *vm, Bench *b, Sent *write)
+{
+    *write = hold_write(b, 1, 0xb1, "w");
+    return send_pr_out(vm->bench, A, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_RO,
+                       KEY_A, KEY_B);
+}
+
 /* What a fenced A sees, wherever it is */
 static inline void assert_fenced(Bench *a)
 {

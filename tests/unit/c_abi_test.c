@@ -57,13 +57,12 @@ static void on_result(void *opaque, const ScsiPrResult *result)
     pthread_mutex_unlock(&waiter->mutex);
 }
 
-/* The JSON of a report, or why there is none. */
-static void on_report(void *opaque, const char *json, const ScsiPrError *error)
+/* What an administrator did has ended. */
+static void on_done(void *opaque, const ScsiPrError *error)
 {
     Waiter *waiter = opaque;
     ScsiPrResult result = {0};
-    const char *text = error != NULL ? error->message : json != NULL ? json : "";
-    snprintf(waiter->text, sizeof waiter->text, "%s", text);
+    snprintf(waiter->text, sizeof waiter->text, "%s", error != NULL ? error->message : "");
     result.status = error != NULL ? 0xFF : 0;
     on_result(opaque, &result);
 }
@@ -153,10 +152,9 @@ static const char *read_back(ScsiPrDevice *device)
     const Waiter opcodes = execute(device, kReportOpcodes, 0, 0);
     CHECK(opcodes.status == 0 && opcodes.data_length == sizeof kInquiry);
     CHECK(memcmp(opcodes.data, kInquiry, sizeof kInquiry) == 0);
-    Waiter waiter = kWaiter;
-    scsi_pr_inspect(device, on_report, &waiter);
-    wait_for(&waiter);
-    CHECK(waiter.status == 0 && strstr(waiter.text, "\"attached\"") != NULL);
+    char *info = scsi_pr_inspect(device);
+    CHECK(info != NULL && strstr(info, "\"attached\"") != NULL);
+    scsi_pr_text_free(info);
     return NULL;
 }
 
@@ -368,28 +366,29 @@ static bool await_news(const atomic_int *what, int value)
 
 static const char *administer(ScsiPrDevice *device, News *news)
 {
-    Waiter saved = kWaiter, preempted = kWaiter, again = kWaiter, loaded = kWaiter;
-    Waiter cleared = kWaiter, damaged = kWaiter;
+    Waiter preempted = kWaiter, again = kWaiter, loaded = kWaiter, cleared = kWaiter;
+    Waiter damaged = kWaiter;
+    ScsiPrError error = {0};
     CHECK(execute(device, kRegister, 0, 7).status == 0x00);
-    scsi_pr_save(device, on_report, &saved);
-    wait_for(&saved);
-    CHECK(saved.status == 0 && strstr(saved.text, "0x0000000000000007") != NULL);
-    scsi_pr_preempt(device, 7, on_report, &preempted);
+    char *saved = scsi_pr_save(device, &error);
+    CHECK(saved != NULL && strstr(saved, "0x0000000000000007") != NULL);
+    scsi_pr_preempt(device, 7, on_done, &preempted);
     wait_for(&preempted);
     CHECK(preempted.status == 0 && preempted.text[0] == '\0');
     CHECK(news->begun == 1 && news->ended == 1);
-    scsi_pr_preempt(device, 7, on_report, &again);
+    scsi_pr_preempt(device, 7, on_done, &again);
     wait_for(&again);
     CHECK(again.status == 0xFF && strstr(again.text, "0x0000000000000007") != NULL);
-    scsi_pr_load(device, saved.text, false, on_report, &loaded);
+    CHECK(scsi_pr_load(device, saved, false, on_done, &loaded, &error));
+    scsi_pr_text_free(saved);
     wait_for(&loaded);
     CHECK(loaded.status == 0);
-    scsi_pr_clear(device, on_report, &cleared);
+    scsi_pr_clear(device, on_done, &cleared);
     wait_for(&cleared);
     CHECK(cleared.status == 0);
-    scsi_pr_load(device, "{}", true, on_report, &damaged);
-    wait_for(&damaged);
-    CHECK(damaged.status == 0xFF);
+    CHECK(!scsi_pr_load(device, "{}", true, on_done, &damaged, &error));
+    CHECK(damaged.calls == 0 && error.message != NULL);
+    scsi_pr_error_clear(&error);
     CHECK(await_news(&news->changes, 4));
     CHECK(await_news(&news->preempted, 2));
     return NULL;

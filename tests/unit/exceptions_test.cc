@@ -95,9 +95,7 @@ TEST_F(ExceptionsTest, CommandsEndInInternalTargetFailure) {
 
 TEST_F(ExceptionsTest, InspectionShowsAnError) {
   store_->throws = true;
-  std::promise<nlohmann::json> promise;
-  a_->Inspect([&](const nlohmann::json& info) { promise.set_value(info); });
-  const nlohmann::json info = promise.get_future().get();
+  const nlohmann::json info = a_->Inspect();
   EXPECT_NE(info.at("error").get<std::string>().find("thrown by a test"), std::string::npos);
   EXPECT_EQ(info.at("store"), "memory:");
 }

@@ -44,9 +44,7 @@ inline bool Writes(DeviceServer& server) {
 }
 
 inline nlohmann::json StateOf(DeviceServer& server) {
-  std::promise<nlohmann::json> promise;
-  server.Inspect([&](const nlohmann::json& info) { promise.set_value(info.at("state")); });
-  return promise.get_future().get();
+  return server.Inspect().at("state");
 }
 
 }  // namespace scsi_pr::testing

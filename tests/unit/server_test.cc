@@ -36,10 +36,11 @@ class ServerTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.message();
     return server;
   }
-  static nlohmann::json InspectOf(DeviceServer& server) {
-    std::promise<nlohmann::json> promise;
-    server.Inspect([&](const nlohmann::json& info) { promise.set_value(info); });
-    return promise.get_future().get();
+  // Returns when the server is done with what was submitted.
+  static void Settle(DeviceServer& server) {
+    std::promise<void> done;
+    server.Administer([&](Store&, const Store::Waiting&) { done.set_value(); });
+    done.get_future().wait();
   }
   static ScsiStatus Send(DeviceServer& server, const PersistentReserveOut& command) {
     return Execute(server, OutCdb(command), OutData(command)).status;
@@ -260,9 +261,7 @@ TEST_F(ServerTest, RefusedCommandsFindOutThatTheHolderIsGone) {
                   .ok());
   const auto look = [&] {
     for (int i = 0; i < 3; i++) b->Refused();
-    std::promise<void> done;
-    b->Inspect([&](const nlohmann::json&) { done.set_value(); });
-    done.get_future().wait();
+    Settle(*b);
   };
   look();
   EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "it lives";
@@ -305,7 +304,7 @@ TEST_F(ServerTest, LostInformation) {
 TEST_F(ServerTest, Inspect) {
   const auto server = Open(A());
   Send(*server, Register(0, kKeyA));
-  const nlohmann::json info = InspectOf(*server);
+  const nlohmann::json info = server->Inspect();
   EXPECT_EQ(info.at("initiator"), A().initiator.ToText());
   EXPECT_EQ(info.at("target-port"), 1);
   EXPECT_EQ(info.at("state").at("registrations").at(0).at("key"), "0x000000000000000a");
@@ -337,7 +336,8 @@ TEST_F(ServerTest, ResetsTellThatTheStoreFails) {
   EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
   std::filesystem::rename(path_, directory_ / "aside");
   a->ResetOccurred(Reset::kNexusLoss);
-  EXPECT_EQ(InspectOf(*a).contains("error"), true);
+  Settle(*a);
+  EXPECT_EQ(a->Inspect().contains("error"), true);
   EXPECT_EQ(listener_.failures, 1);
   std::filesystem::rename(directory_ / "aside", path_);
 }
@@ -349,7 +349,7 @@ nlohmann::json OutCounts(const nlohmann::json& statistics) {
 TEST_F(ServerTest, Statistics) {
   const auto a = Open(A());
   const auto b = Open(B());
-  const nlohmann::json before = InspectOf(*a).at("statistics");
+  const nlohmann::json before = a->Inspect().at("statistics");
   EXPECT_EQ(before.at("conflicts"), 0);
   EXPECT_EQ(before.at("fencings"), 0);
   EXPECT_TRUE(OutCounts(before).empty());
@@ -363,14 +363,14 @@ TEST_F(ServerTest, Statistics) {
   Send(*a, PreemptAndAbort(kKeyB, kKeyC, kWE));
   Execute(*b, kReserve6);  // conflicts: somebody is registered
   b->Refused();
-  const nlohmann::json of_a = InspectOf(*a).at("statistics");
+  const nlohmann::json of_a = a->Inspect().at("statistics");
   EXPECT_EQ(of_a.at("conflicts"), 1);
   EXPECT_EQ(OutCounts(of_a), (nlohmann::json{
                                  {{"action", "register"}, {"count", 4}, {"failed", 2}},
                                  {{"action", "preempt-and-abort"}, {"count", 1}, {"failed", 0}}}));
   EXPECT_EQ(of_a.at("fencings"), 1);
   EXPECT_EQ(of_a.at("fencings-failed"), 0);
-  EXPECT_EQ(InspectOf(*b).at("statistics").at("conflicts"), 2);
+  EXPECT_EQ(b->Inspect().at("statistics").at("conflicts"), 2);
 }
 
 // How long it waited, and that a fencing that was given up counts as failed.
@@ -384,11 +384,35 @@ TEST_F(ServerTest, StatisticsOfFencings) {
   EXPECT_EQ(Send(*a, PreemptAndAbort(kKeyA, kKeyB, kWE)), ScsiStatus::kBusy);
   b->Leave(*write);
   EXPECT_EQ(Send(*a, PreemptAndAbort(kKeyA, kKeyB, kWE)), kGood);
-  const nlohmann::json statistics = InspectOf(*a).at("statistics");
+  const nlohmann::json statistics = a->Inspect().at("statistics");
   EXPECT_EQ(statistics.at("fencings"), 2);
   EXPECT_EQ(statistics.at("fencings-failed"), 1);
   EXPECT_GE(statistics.at("longest-drain-time"), 30);
   EXPECT_LE(statistics.at("last-drain-time"), statistics.at("longest-drain-time"));
+}
+
+// While the server waits for others, whoever looks does not.
+TEST_F(ServerTest, InspectDoesNotQueue) {
+  options_.abort_timeout = std::chrono::seconds(30);
+  std::promise<void> begun;
+  options_.fencing_begun = [&] { begun.set_value(); };
+  const auto a = Open(A());
+  options_.fencing_begun = [] {};
+  const auto b = Open(B());
+  Send(*a, Register(0, kKeyA));
+  Send(*b, Register(0, kKeyB));
+  const auto write = b->Enter(AccessClass::kWrite);
+  std::promise<ScsiStatus> ended;
+  const PersistentReserveOut fencing = PreemptAndAbort(kKeyA, kKeyB, kWE);
+  a->Execute(OutCdb(fencing), OutData(fencing),
+             [&](const Response& response) { ended.set_value(response.status); });
+  begun.get_future().wait();
+  const nlohmann::json info = a->Inspect();
+  EXPECT_EQ(info.at("state").at("registrations").size(), 2u) << "not committed";
+  EXPECT_EQ(info.at("attached").at(1).at("being-fenced"), true);
+  b->Leave(*write);
+  EXPECT_EQ(ended.get_future().get(), kGood);
+  EXPECT_EQ(a->Inspect().at("state").at("registrations").size(), 1u);
 }
 
 // By way of a device server, behind its commands, and counted as its own.
@@ -402,7 +426,7 @@ TEST_F(ServerTest, Administer) {
   });
   EXPECT_TRUE(promise.get_future().get().ok());
   EXPECT_EQ(a->TakeUnitAttention(), sense::kRegistrationsPreempted);
-  EXPECT_EQ(InspectOf(*a).at("statistics").at("fencings"), 1);
+  EXPECT_EQ(a->Inspect().at("statistics").at("fencings"), 1);
 }
 
 // Another process holds the change lock (byte 0 of store/file_store.h) and

@@ -98,6 +98,25 @@ def test_migration_stream_is_the_same(qemu: Path, tmp_path: Path) -> None:
     assert ours == without_ram(stream(upstream_of(qemu), tmp_path))
 
 
+def ends(binary: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A QEMU that quits at once, if it starts."""
+    command = [binary, "-nodefaults", "-machine", "none", "-display", "none", "-S", "-qmp", "stdio"]
+    quits = '{"execute": "qmp_capabilities"}{"execute": "quit"}'
+    return subprocess.run([*command, *arguments], input=quits, capture_output=True, text=True, timeout=60)
+
+
+def test_a_device_that_upstream_refuses(qemu: Path, tmp_path: Path) -> None:
+    """-global of a property of ours is a warning to it, where a disk is plugged later."""
+    config = tmp_path / "required.cfg"
+    config.write_text('[device "pr"]\n  driver = "scsi-pr-required"\n')
+    for arguments in (["-device", "scsi-pr-required"], ["-readconfig", str(config)]):
+        assert ends(qemu, *arguments).returncode == 0
+        refusal = ends(upstream_of(qemu), *arguments)
+        assert refusal.returncode == 1
+        assert "'scsi-pr-required' is not a valid device model name" in refusal.stderr
+    assert ends(upstream_of(qemu), "-global", "scsi-hd.pr-dir=/tmp").returncode == 0
+
+
 @pytest.mark.parametrize("name", ["scsi-hd", "scsi-block", "scsi-generic"])
 def test_only_our_properties_are_new(qemu: Path, name: str) -> None:
     def properties(binary: Path) -> set[str]:

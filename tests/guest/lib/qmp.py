@@ -66,6 +66,16 @@ class Qmp:
                     return self.events.pop(at)
             self.events.append(self._message(deadline, f"event {name}"))
 
+    def complete(self, command: str, arguments: dict[str, Any]) -> None:
+        """Run scsi-pr-load, -preempt or -clear to its end; QmpError when it fails."""
+        operation = self.execute(command, arguments)["operation"]
+        while True:
+            data = self.wait_event("SCSI_PR_COMPLETED")["data"]
+            if data["operation"] == operation:
+                break
+        if "error" in data:
+            raise QmpError(command, "SCSI_PR_COMPLETED", data["error"])
+
     def _message(self, deadline: float, waiting_for: str) -> dict[str, Any]:
         line = self._channel.receive(deadline)
         if line is None:

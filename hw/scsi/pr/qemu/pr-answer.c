@@ -14,7 +14,7 @@ int32_t scsi_pr_answer(SCSIRequest *req, const uint8_t *data, size_t len)
     r->len = MIN(len, req->cmd.xfer);
     r->buf = g_memdup2(data, r->len);
     if (!r->len) {
-        scsi_req_complete(req, GOOD);
+        scsi_pr_complete_good(req);
         return 0;
     }
     return r->len;
@@ -34,8 +34,7 @@ void scsi_pr_answer_read_data(SCSIRequest *req)
     if (len) {
         scsi_req_data(req, len);
     } else {
-        scsi_pr_settle_residual(req);
-        scsi_req_complete(req, GOOD);
+        scsi_pr_complete_good(req);
     }
 }
 

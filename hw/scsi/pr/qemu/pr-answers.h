@@ -27,6 +27,22 @@ void scsi_pr_ask(SCSIRequest *req, const uint8_t *cdb, size_t size,
 /* For @reply. */
 SCSISense scsi_pr_asked_sense(const SCSIRequest *req);
 
+/* How the device model has carried a command out. */
+typedef struct SCSIPRQuietResult {
+    int status;
+    SCSISense sense;            /* with CHECK CONDITION */
+} SCSIPRQuietResult;
+
+/*
+ * Lets the device model carry out an emulated command that ends at once, with
+ * no adapter and no initiator that sees it; no unit attention condition or
+ * sense data is lost by it. In the main loop, or where the device's requests
+ * run. @cdb: as long as its operation code says; data-in is appended to @data,
+ * @size bytes at most.
+ */
+SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
+                                GByteArray *data, size_t size);
+
 /* pr-filter.c */
 
 /*

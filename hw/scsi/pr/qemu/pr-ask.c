@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: commands that the shim sends to a
- * passthrough device, and whose outcome it looks at first.
+ * Persistent reservations for SCSI disks: commands that the device model
+ * carries out for the shim, not for an initiator.
  *
- * As in pr-quiet.c the request has a bus of its own, one for each, and is never
- * on the device's list of requests. Nothing waits for it but the device itself:
- * it counts as the device's I/O.
+ * The request has a bus of its own, which takes completion and data, and is
+ * never on the device's list of requests: nothing finds it there to cancel it
+ * or to go on with it. To a passthrough device it counts as its I/O.
  */
 #include "qemu/osdep.h"
 #include "scsi/constants.h"
@@ -87,4 +87,37 @@ void scsi_pr_ask(SCSIRequest *req, const uint8_t *cdb, size_t size,
         scsi_req_continue(req);
     }
     scsi_req_unref(req);
+}
+
+/*
+ * Of a device model that ends it at once
+ */
+
+typedef struct SCSIPRQuiet {
+    SCSIPRQuietResult result;
+    GByteArray *data;
+} SCSIPRQuiet;
+
+static void scsi_pr_quiet_reply(void *opaque, SCSIRequest *req,
+                                GByteArray *data)
+{
+    SCSIPRQuiet *quiet = opaque;
+
+    quiet->result.status = req->status;
+    quiet->result.sense = scsi_pr_asked_sense(req);
+    g_byte_array_append(quiet->data, data->data, data->len);
+}
+
+SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
+                                GByteArray *data, size_t size)
+{
+    SCSIRequest *req = scsi_pr_class(dev)->alloc_req(dev, 0, dev->lun, cdb,
+                                                     NULL);
+    SCSIPRQuiet quiet = { .data = data };
+    PRCompatSense kept;
+
+    pr_compat_keep_sense(dev, &kept);
+    scsi_pr_ask(req, cdb, size, scsi_pr_quiet_reply, &quiet);
+    pr_compat_restore_sense(dev, &kept);
+    return quiet.result;
 }

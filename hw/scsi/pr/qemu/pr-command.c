@@ -26,6 +26,7 @@ typedef enum SCSIPRCommandPhase {
     SCSI_PR_SUBMITTED,          /* never in the stream */
     SCSI_PR_DONE,               /* has a result, which nobody was told yet */
     SCSI_PR_GIVES_DATA,         /* data-in */
+    SCSI_PR_ENDED,              /* never in the stream */
 } SCSIPRCommandPhase;
 
 typedef struct SCSIPRCommand {
@@ -46,23 +47,30 @@ static void scsi_pr_command_free(SCSIRequest *req)
     g_free(r->buf);
 }
 
-/* The result goes to the adapter. In the request's context, VM running. */
+/*
+ * The result goes to the adapter. In the request's context, VM running.
+ *
+ * Once: the bottom half that comes with a result, and the VM's going on, may
+ * both be pending, and come in any order.
+ */
 static void scsi_pr_command_finish(SCSIPRCommand *r)
 {
     SCSIRequest *req = &r->req;
 
+    req->retry = false;
     if (r->status == GOOD && r->buf_len) {
         r->phase = SCSI_PR_GIVES_DATA;
         scsi_req_data(req, r->buf_len);
         return;
     }
+    r->phase = SCSI_PR_ENDED;
     if (r->status == CHECK_CONDITION) {
         scsi_req_build_sense(req, r->sense);
     }
     if (r->status != GOOD) {
         scsi_pr_complete_status(req, r->status);
     } else {
-        scsi_req_complete(req, GOOD);
+        scsi_pr_complete_good(req);
     }
 }
 
@@ -79,7 +87,7 @@ static void scsi_pr_command_bh(void *opaque)
     if (req->io_canceled || r->phase != SCSI_PR_DONE) {
         /*
          * Completed by scsi_req_cancel_complete() already, or the VM went on,
-         * and the request with it, before this was called.
+         * and told the result, before this was called.
          */
     } else if (pr_compat_vm_is_live()) {
         scsi_pr_command_finish(r);
@@ -163,12 +171,6 @@ static int32_t scsi_pr_command_send(SCSIRequest *req, uint8_t *buf)
     return 0;
 }
 
-/* An initiator may send less than it announced. */
-static size_t scsi_pr_command_data_out(SCSIRequest *req)
-{
-    return req->cmd.xfer - MIN(req->residual, req->cmd.xfer);
-}
-
 /* The adapter goes on with the request, or the VM does. */
 static void scsi_pr_command_continue(SCSIRequest *req)
 {
@@ -183,16 +185,17 @@ static void scsi_pr_command_continue(SCSIRequest *req)
         scsi_req_data(req, r->buf_len);
         break;
     case SCSI_PR_FETCHES_DATA:
-        scsi_pr_command_submit(r, scsi_pr_command_data_out(req));
+        scsi_pr_command_submit(r, scsi_pr_data_out(req));
         break;
     case SCSI_PR_SUBMITTED:
+    case SCSI_PR_ENDED:
         break;
     case SCSI_PR_DONE:
         scsi_pr_command_finish(r);
         break;
     case SCSI_PR_GIVES_DATA:
-        scsi_pr_settle_residual(req);
-        scsi_req_complete(req, GOOD);
+        r->phase = SCSI_PR_ENDED;
+        scsi_pr_complete_good(req);
         break;
     }
 }

@@ -15,20 +15,24 @@
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
+#include "qobject/qlist.h"
 #include "qobject/qnum.h"
 #include "qobject/qstring.h"
 #include "block/aio-wait.h"
 #include "qom/object_interfaces.h"
 #include "system/block-backend.h"
+#include "system/dma.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #else
 #include "qapi/qmp/qdict.h"
 #include "qapi/qmp/qjson.h"
+#include "qapi/qmp/qlist.h"
 #include "qapi/qmp/qnum.h"
 #include "qapi/qmp/qstring.h"
 #include "sysemu/block-backend.h"
+#include "sysemu/dma.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif
@@ -121,11 +125,12 @@ static inline void pr_compat_restore_sense(SCSIDevice *dev,
 #endif
 }
 
-/* Initializes the optional member "device" of a QAPI struct. */
+/* Initializes an optional member of a QAPI struct, which is a pointer. */
 #if QEMU_VERSION_MAJOR >= 10
-#define PR_COMPAT_DEVICE(id) .device = (id)
+#define PR_COMPAT_OPTIONAL(member, value) .member = (value)
 #else
-#define PR_COMPAT_DEVICE(id) .has_device = (id) != NULL, .device = (id)
+#define PR_COMPAT_OPTIONAL(member, value)                       \
+    .has_##member = (value) != NULL, .member = (value)
 #endif
 
 /*

@@ -49,6 +49,15 @@ static char *scsi_pr_owner(SCSIDevice *dev)
                            id ? id : path);
 }
 
+void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp)
+{
+    error_setg(errp, "%s", error->message);
+    if (error->hint) {
+        error_append_hint(errp, "%s\n", error->hint);
+    }
+    scsi_pr_error_clear(error);
+}
+
 static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
 {
     g_autofree char *owner = scsi_pr_owner(s->dev);
@@ -100,11 +109,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
     s->medium = g_strdup(medium.id);
     scsi_pr_medium_clear(&medium);
     if (!s->handle) {
-        error_setg(errp, "%s", error.message);
-        if (error.hint) {
-            error_append_hint(errp, "%s\n", error.hint);
-        }
-        scsi_pr_error_clear(&error);
+        scsi_pr_error_to_qemu(&error, errp);
         return false;
     }
     trace_scsi_pr_attach(owner, s->store, initiator, s->target_port);
@@ -242,6 +247,8 @@ void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 
     if (!s) {
         scsi_pr_class(dev)->realize(dev, errp);
+    } else if (!scsi_pr_check_properties(s, errp)) {
+        return;
     } else if (scsi_pr_class(dev)->kind->attaches_realized) {
         scsi_pr_realize_unattached(s, errp);
     } else {

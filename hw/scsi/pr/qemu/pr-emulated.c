@@ -73,8 +73,7 @@ static int32_t scsi_pr_mode_send(SCSIRequest *req, uint8_t *buf)
     }
     memcpy(all_pages, cdb, sizeof(all_pages));
     scsi_pr_mode_ask_for_all(all_pages);
-    g_byte_array_set_size(data, SCSI_PR_MODE_MAX);
-    result = scsi_pr_quiet(s->dev, all_pages, data->data, data->len);
+    result = scsi_pr_quiet(s->dev, all_pages, data, SCSI_PR_MODE_MAX);
     if (result.status == GOOD && !scsi_pr_mode_asks_for_all(cdb) && cdb[3] &&
         cdb[3] != ALL_SUBPAGES) {
         result = (SCSIPRQuietResult) {
@@ -83,10 +82,9 @@ static int32_t scsi_pr_mode_send(SCSIRequest *req, uint8_t *buf)
     }
     if (result.status != GOOD) {
         scsi_req_build_sense(req, result.sense);
-        scsi_req_complete(req, result.status);
+        scsi_pr_complete_status(req, result.status);
         return 0;
     }
-    g_byte_array_set_size(data, result.len);
     return scsi_pr_mode_answer(req, data);
 }
 
@@ -116,9 +114,10 @@ static bool scsi_pr_is_emulated_command(const uint8_t *cdb)
 
 static void scsi_pr_allow_emulated_removal(SCSIPRState *s)
 {
+    g_autoptr(GByteArray) nothing = g_byte_array_new();
     uint8_t cdb[6] = { ALLOW_MEDIUM_REMOVAL };
 
-    scsi_pr_quiet(s->dev, cdb, NULL, 0);
+    scsi_pr_quiet(s->dev, cdb, nothing, 0);
 }
 
 const SCSIPRKind scsi_pr_emulated = {

@@ -23,7 +23,8 @@ static void scsi_pr_send_changed(SCSIDevice *dev, char *path, uint64_t count,
                                  const char *detail)
 {
     ScsiPrEvent event = {
-        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+        .path = path, PR_COMPAT_OPTIONAL(device, DEVICE(dev)->id),
+        .count = count,
     };
 
     qapi_event_send_scsi_pr_changed(&event);
@@ -33,7 +34,8 @@ static void scsi_pr_send_preempted(SCSIDevice *dev, char *path, uint64_t count,
                                    const char *detail)
 {
     ScsiPrEvent event = {
-        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+        .path = path, PR_COMPAT_OPTIONAL(device, DEVICE(dev)->id),
+        .count = count,
     };
 
     qapi_event_send_scsi_pr_preempted(&event);
@@ -49,7 +51,8 @@ static void scsi_pr_send_store_error(SCSIDevice *dev, char *path,
                                      uint64_t count, const char *detail)
 {
     ScsiPrStoreError event = {
-        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+        .path = path, PR_COMPAT_OPTIONAL(device, DEVICE(dev)->id),
+        .count = count,
         .message = (char *)detail,
     };
 
@@ -57,19 +60,32 @@ static void scsi_pr_send_store_error(SCSIDevice *dev, char *path,
     qapi_event_send_scsi_pr_store_error(&event);
 }
 
-/* @detail: see ScsiPrEvents.drain_late */
+/* False: @json, see ScsiPrEvents.drain_late, is no such list. */
+static bool scsi_pr_waits_for(const char *json, ScsiPrAttachmentList **list)
+{
+    QObject *obj = qobject_from_json(json, NULL);
+    Visitor *v;
+    bool done;
+
+    if (!obj) {
+        return false;
+    }
+    v = qobject_input_visitor_new(obj);
+    done = visit_type_ScsiPrAttachmentList(v, NULL, list, NULL);
+    visit_free(v);
+    qobject_unref(obj);
+    return done;
+}
+
 static void scsi_pr_send_drain_late(SCSIDevice *dev, char *path,
                                     uint64_t count, const char *detail)
 {
-    QObject *obj = qobject_from_json(detail, &error_abort);
-    Visitor *v = qobject_input_visitor_new(obj);
     ScsiPrDrainLate event = {
-        .path = path, PR_COMPAT_DEVICE(DEVICE(dev)->id), .count = count,
+        .path = path, PR_COMPAT_OPTIONAL(device, DEVICE(dev)->id),
+        .count = count,
     };
 
-    visit_type_ScsiPrAttachmentList(v, NULL, &event.waits_for, &error_abort);
-    visit_free(v);
-    qobject_unref(obj);
+    event.has_waits_for = scsi_pr_waits_for(detail, &event.waits_for);
     qapi_event_send_scsi_pr_drain_late(&event);
     qapi_free_ScsiPrAttachmentList(event.waits_for);
 }
@@ -138,14 +154,19 @@ static void scsi_pr_event(SCSIPRState *s, SCSIPREventKind kind, uint64_t count,
                           const char *detail)
 {
     SCSIPREvent *event = &s->events[kind];
+    bool first;
 
     WITH_QEMU_LOCK_GUARD(&s->event_lock) {
+        first = !event->count;
         event->count += count;
         g_free(event->detail);
         event->detail = g_strdup(detail);
     }
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_event_bh,
-                            object_ref(OBJECT(s->dev)));
+    /* Else somebody is about to tell it: a peer must not flood the main loop. */
+    if (first) {
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_event_bh,
+                                object_ref(OBJECT(s->dev)));
+    }
 }
 
 void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,

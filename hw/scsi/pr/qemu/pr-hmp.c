@@ -71,6 +71,15 @@ static void scsi_pr_print_attached(Monitor *mon,
     }
 }
 
+static void scsi_pr_print_operations(Monitor *mon,
+                                     const ScsiPrOperationList *list)
+{
+    for (; list; list = list->next) {
+        monitor_printf(mon, "  Under way: %s, %s\n", list->value->operation,
+                       ScsiPrCommand_str(list->value->command));
+    }
+}
+
 static void scsi_pr_print_statistics(Monitor *mon,
                                      const ScsiPrStatistics *statistics)
 {
@@ -102,10 +111,11 @@ static void scsi_pr_print_info(Monitor *mon, const ScsiPrInfo *info)
         scsi_pr_print_state(mon, info->state);
         scsi_pr_print_attached(mon, info->attached);
     }
+    scsi_pr_print_operations(mon, info->operations);
     scsi_pr_print_statistics(mon, info->statistics);
 }
 
-static void coroutine_fn hmp_info_scsi_pr(Monitor *mon, const QDict *qdict)
+static void hmp_info_scsi_pr(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
     ScsiPrInfoList *list = qmp_query_scsi_pr(&err);

@@ -11,6 +11,7 @@
 #define HW_SCSI_PR_INTERNAL_H
 
 #include "hw/scsi/scsi.h"
+#include "qapi/qapi-types-scsi-pr.h"
 #include "qemu/atomic.h"
 #include "qemu/queue.h"
 #include "qemu/stats64.h"
@@ -90,6 +91,9 @@ typedef struct SCSIPRTakeOver {
     bool warned;
 } SCSIPRTakeOver;
 
+/* Rows of the table of properties */
+#define SCSI_PR_PROPERTIES_MAX 16
+
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 struct SCSIPRState {
     SCSIDevice *dev;
@@ -105,6 +109,7 @@ struct SCSIPRState {
     bool accept_orphans;        /* of scsi-generic */
     bool accept_medium;
     bool accept_file_system;
+    Error *refused[SCSI_PR_PROPERTIES_MAX]; /* values; by row of the table */
 
     /* while realized */
     ScsiPrDevice *handle;
@@ -221,11 +226,17 @@ static inline SCSIPRState *scsi_pr_state(SCSIDevice *dev)
 void scsi_pr_insert(SCSIPRState *s);
 void scsi_pr_remove(SCSIPRState *s);
 
+/* False with @errp: a property was given a value that was refused. */
+bool scsi_pr_check_properties(SCSIPRState *s, Error **errp);
+
 /* pr-device.c */
 
 void scsi_pr_realize(SCSIDevice *dev, Error **errp);
 void scsi_pr_unrealize(SCSIDevice *dev);
 void scsi_pr_qdev_unrealize(DeviceState *qdev);
+
+/* What the library says of an error, which is cleared. */
+void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp);
 
 /* pr-request.c */
 
@@ -332,30 +343,21 @@ uint8_t *scsi_pr_answer_get_buf(SCSIRequest *req);
  */
 void scsi_pr_settle_residual(SCSIRequest *req);
 
+/* Completes a request of ours with GOOD status. */
+void scsi_pr_complete_good(SCSIRequest *req);
+
+/*
+ * How much data-out has come, when the adapter goes on with a request that has
+ * asked for all of it at once: buffers of the initiator may be shorter than
+ * its CDB says, and longer.
+ */
+size_t scsi_pr_data_out(SCSIRequest *req);
+
 /*
  * Completes a request with a status other than GOOD; sense data with CHECK
  * CONDITION are built. Where the adapter knows no statuses, sense data say it.
  */
 void scsi_pr_complete_status(SCSIRequest *req, int status);
-
-/* pr-quiet.c */
-
-/* How the device model has carried a command out. */
-typedef struct SCSIPRQuietResult {
-    int status;
-    SCSISense sense;            /* with CHECK CONDITION */
-    size_t len;                 /* bytes of data-in */
-} SCSIPRQuietResult;
-
-/*
- * Lets the device model carry out an emulated command that ends at once, with
- * no adapter and no initiator that sees it; no unit attention condition or
- * sense data is lost by it. In the main loop, or where the device's requests
- * run. @cdb: as long as its operation code says; data-in goes to @buf, @size
- * bytes at most.
- */
-SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
-                                uint8_t *buf, size_t size);
 
 /* pr-opcodes.c */
 
@@ -403,6 +405,27 @@ void scsi_pr_event_fencing_begun(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
 void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
                                  const char *failed);
+
+/* pr-operation.c; main loop, but for scsi_pr_operation_done() */
+
+typedef struct SCSIPROperation SCSIPROperation;
+
+/*
+ * Before the library is asked to do @what, which is freed. NULL with @errp: too
+ * many are under way.
+ */
+SCSIPROperation *scsi_pr_operation_new(SCSIPRState *s, ScsiPrCommand command,
+                                       char *what, Error **errp);
+const char *scsi_pr_operation_name(const SCSIPROperation *op);
+
+/* It was not begun. */
+void scsi_pr_operation_free(SCSIPROperation *op);
+
+/* A ScsiPrDoneCallback; @opaque: the operation. */
+void scsi_pr_operation_done(void *opaque, const ScsiPrError *error);
+
+/* Those of a device that are under way. */
+ScsiPrOperationList *scsi_pr_operations(SCSIPRState *s);
 
 /* pr-hmp.c */
 

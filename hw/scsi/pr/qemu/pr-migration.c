@@ -30,11 +30,10 @@
 
 static void scsi_pr_set_error(SCSIPRState *s, Error **errp, ScsiPrError *error)
 {
-    error_setg(errp, "%s: %s", scsi_pr_name(s), error->message);
-    if (error->hint) {
-        error_append_hint(errp, "%s\n", error->hint);
-    }
-    scsi_pr_error_clear(error);
+    ERRP_GUARD();
+
+    scsi_pr_error_to_qemu(error, errp);
+    error_prepend(errp, "%s: ", scsi_pr_name(s));
 }
 
 static int scsi_pr_fail(SCSIPRState *s, ScsiPrError *error)

@@ -62,16 +62,18 @@ static void scsi_pr_get_str(Object *obj, Visitor *v, const char *name,
     visit_type_str(v, name, &value, errp);
 }
 
-static void scsi_pr_set_str(Object *obj, Visitor *v, const char *name,
-                            void *opaque, Error **errp)
+static bool scsi_pr_visit_str(Visitor *v, const SCSIPRProperty *p,
+                              void *opaque, Error **errp)
 {
-    char **field = scsi_pr_set_field(obj, opaque, errp);
+    char **field = opaque;
     char *value;
 
-    if (field && visit_type_str(v, name, &value, errp)) {
-        g_free(*field);
-        *field = value;
+    if (!visit_type_str(v, p->name, &value, errp)) {
+        return false;
     }
+    g_free(*field);
+    *field = value;
+    return true;
 }
 
 static void scsi_pr_get_number(Object *obj, Visitor *v, const char *name,
@@ -82,21 +84,21 @@ static void scsi_pr_get_number(Object *obj, Visitor *v, const char *name,
     visit_type_uint32(v, name, &value, errp);
 }
 
-static void scsi_pr_set_number(Object *obj, Visitor *v, const char *name,
-                               void *opaque, Error **errp)
+static bool scsi_pr_visit_number(Visitor *v, const SCSIPRProperty *p,
+                                 void *opaque, Error **errp)
 {
-    const SCSIPRProperty *p = opaque;
-    uint32_t *field = scsi_pr_set_field(obj, p, errp);
+    uint32_t *field = opaque;
     uint32_t value;
 
-    if (!field || !visit_type_uint32(v, name, &value, errp)) {
-        return;
+    if (!visit_type_uint32(v, p->name, &value, errp)) {
+        return false;
     }
     if (value == 0 || value > p->max) {
-        error_setg(errp, "%s must be from 1 to %" PRIu32, name, p->max);
-        return;
+        error_setg(errp, "%s must be from 1 to %" PRIu32, p->name, p->max);
+        return false;
     }
     *field = value;
+    return true;
 }
 
 static void scsi_pr_get_bool(Object *obj, Visitor *v, const char *name,
@@ -107,14 +109,10 @@ static void scsi_pr_get_bool(Object *obj, Visitor *v, const char *name,
     visit_type_bool(v, name, &value, errp);
 }
 
-static void scsi_pr_set_bool(Object *obj, Visitor *v, const char *name,
-                             void *opaque, Error **errp)
+static bool scsi_pr_visit_bool(Visitor *v, const SCSIPRProperty *p,
+                               void *opaque, Error **errp)
 {
-    bool *field = scsi_pr_set_field(obj, opaque, errp);
-
-    if (field) {
-        visit_type_bool(v, name, field, errp);
-    }
+    return visit_type_bool(v, p->name, opaque, errp);
 }
 
 /* Runs when the device is finalized; no request of it is left then. */
@@ -131,6 +129,9 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
     g_free(s->dir);
     g_free(s->initiator);
     g_free(s->runtime_dir);
+    for (size_t i = 0; i < ARRAY_SIZE(s->refused); i++) {
+        error_free(s->refused[i]);
+    }
     g_free(s);
 }
 
@@ -180,24 +181,68 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       offsetof(SCSIPRState, accept_orphans), .only = "scsi-generic" },
 };
 
-static void scsi_pr_add_property(ObjectClass *klass, const SCSIPRProperty *p)
+static const struct {
+    const char *name;
+    ObjectPropertyAccessor *get;
+    bool (*visit)(Visitor *v, const SCSIPRProperty *p, void *field,
+                  Error **errp);
+} scsi_pr_types[] = {
+    { "str", scsi_pr_get_str, scsi_pr_visit_str },
+    { "uint32", scsi_pr_get_number, scsi_pr_visit_number },
+    { "bool", scsi_pr_get_bool, scsi_pr_visit_bool },
+};
+
+static size_t scsi_pr_type(const SCSIPRProperty *p)
 {
-    static const struct {
-        const char *type;
-        ObjectPropertyAccessor *get, *set;
-    } accessors[] = {
-        { "str", scsi_pr_get_str, scsi_pr_set_str },
-        { "uint32", scsi_pr_get_number, scsi_pr_set_number },
-        { "bool", scsi_pr_get_bool, scsi_pr_set_bool },
-    };
     size_t i = 0;
 
-    while (!g_str_equal(accessors[i].type, p->type)) {
+    while (!g_str_equal(scsi_pr_types[i].name, p->type)) {
         i++;
     }
+    return i;
+}
+
+/*
+ * A -global that is refused is no more than a warning to a device that is
+ * plugged later: so it must be refused again when that is realized.
+ */
+static void scsi_pr_set(Object *obj, Visitor *v, const char *name,
+                        void *opaque, Error **errp)
+{
+    const SCSIPRProperty *p = opaque;
+    void *field = scsi_pr_set_field(obj, p, errp);
+    Error **refused, *err = NULL;
+
+    QEMU_BUILD_BUG_ON(ARRAY_SIZE(scsi_pr_properties) >
+                      SCSI_PR_PROPERTIES_MAX);
+    if (!field) {
+        return;
+    }
+    refused = &scsi_pr_find(SCSI_DEVICE(obj))->refused[p - scsi_pr_properties];
+    error_free(*refused);
+    *refused = NULL;
+    if (!scsi_pr_types[scsi_pr_type(p)].visit(v, p, field, &err)) {
+        *refused = error_copy(err);
+        error_propagate(errp, err);
+    }
+}
+
+bool scsi_pr_check_properties(SCSIPRState *s, Error **errp)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(s->refused); i++) {
+        if (s->refused[i]) {
+            error_propagate(errp, error_copy(s->refused[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void scsi_pr_add_property(ObjectClass *klass, const SCSIPRProperty *p)
+{
     /* One of them frees what all have set. */
-    object_class_property_add(klass, p->name, p->type, accessors[i].get,
-                              accessors[i].set,
+    object_class_property_add(klass, p->name, p->type,
+                              scsi_pr_types[scsi_pr_type(p)].get, scsi_pr_set,
                               p == scsi_pr_properties ? scsi_pr_release : NULL,
                               (void *)p);
     object_class_property_set_description(klass, p->name, p->description);

@@ -6,6 +6,8 @@
 #include "qemu/osdep.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
+#include "hw/usb/msd.h"
+#include "pr-compat.h"
 #include "pr-internal.h"
 
 static bool scsi_pr_adapter_is(SCSIRequest *req, const char *type)
@@ -18,6 +20,30 @@ void scsi_pr_settle_residual(SCSIRequest *req)
     if (scsi_pr_adapter_is(req, "pvscsi")) {
         req->residual = 0;
     }
+}
+
+void scsi_pr_complete_good(SCSIRequest *req)
+{
+    scsi_pr_settle_residual(req);
+    scsi_req_complete(req, GOOD);
+}
+
+/*
+ * @residual cannot tell: with a scatter list, dma_buf_write() makes it what the
+ * list has left, whatever was asked for. An adapter without one transfers all
+ * that it was asked for, or waits; only USB's bulk-only transport goes on with
+ * less, when the host has announced less.
+ */
+size_t scsi_pr_data_out(SCSIRequest *req)
+{
+    if (req->sg) {
+        return MIN(req->cmd.xfer, req->sg->size);
+    }
+    if (scsi_pr_adapter_is(req, TYPE_USB_STORAGE)) {
+        return MIN(req->cmd.xfer,
+                   USB_STORAGE_DEV(req->bus->qbus.parent)->scsi_off);
+    }
+    return req->cmd.xfer;
 }
 
 /*
@@ -49,7 +75,7 @@ void scsi_pr_complete_status(SCSIRequest *req, int status)
 
     /* pvscsi would turn a residual into an error of the adapter. */
     req->residual = 0;
-    if (scsi_pr_adapter_is(req, "usb-storage-dev") &&
+    if (scsi_pr_adapter_is(req, TYPE_USB_STORAGE) &&
         scsi_pr_status_as_sense(status, &sense)) {
         scsi_req_build_sense(req, sense);
         status = CHECK_CONDITION;

@@ -93,10 +93,18 @@ Status Save(Store& store, std::string* document) {
   return Status();
 }
 
+Status ReadDocument(const Store& store, std::string_view document, State* state) {
+  if (Status status = DecodeDocument(document, state); !status.ok()) return status;
+  return CheckLoadable(store, *state);
+}
+
 Status Load(Store& store, std::string_view document, bool force, const Store::Waiting& waiting) {
   State loaded;
-  if (Status status = DecodeDocument(document, &loaded); !status.ok()) return status;
-  if (Status status = CheckLoadable(store, loaded); !status.ok()) return status;
+  if (Status status = ReadDocument(store, document, &loaded); !status.ok()) return status;
+  return Load(store, loaded, force, waiting);
+}
+
+Status Load(Store& store, const State& loaded, bool force, const Store::Waiting& waiting) {
   Status refusal;
   // Judged while nobody can change anything.
   const auto transition = [&](const State& state) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/state.h"
 #include "store/store.h"
 
 namespace scsi_pr::administration {
@@ -27,11 +28,16 @@ Status Clear(Store& store, const Store::Waiting& waiting);
 // The canonical document of the state (core/document.h).
 Status Save(Store& store, std::string* document);
 
-// Puts the state of `document` into place, whole. kCorrupt and kUnsupported as
-// DecodeDocument(); kInvalid if the store cannot keep that state; kInUse, naming
-// whom, while it would take a registration or a reservation away from an attached
-// nexus, unless `force`. Tasks of those who lose it have ended then; kBusy if they
-// did not within waiting.abort_timeout. PRgeneration never goes back.
+// The state of `document`, if the store can keep it. kCorrupt and kUnsupported as
+// DecodeDocument(); kInvalid if the store cannot. Never waits.
+Status ReadDocument(const Store& store, std::string_view document, State* state);
+
+// Puts such a state into place, whole. kInUse, naming whom, while it would take a
+// registration or a reservation away from an attached nexus, unless `force`. Tasks
+// of those who lose it have ended then; kBusy if they did not within
+// waiting.abort_timeout. PRgeneration never goes back.
+Status Load(Store& store, const State& loaded, bool force, const Store::Waiting& waiting);
+// The same, of a document that is read first.
 Status Load(Store& store, std::string_view document, bool force, const Store::Waiting& waiting);
 
 }  // namespace scsi_pr::administration

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The administrator's part of include/scsi-pr/scsi-pr.h.
+#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/document.h"
 #include "core/json_text.h"
 #include "server/administration.h"
 #include "server/c_abi_device.h"
@@ -12,58 +14,75 @@ namespace {
 using scsi_pr::Status;
 using scsi_pr::Store;
 
-// Calls back with what `action` wrote, or with its error.
-void Administer(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaque,
-                std::function<Status(Store&, const Store::Waiting&, std::string*)> action) {
-  device->server->Administer([=](Store& store, const Store::Waiting& waiting) {
-    std::string text;
-    const Status status = device->Guarded([&] { return action(store, waiting, &text); });
-    if (status.ok()) return callback(opaque, text.empty() ? nullptr : text.c_str(), nullptr);
+bool Succeeds(const Status& status, ScsiPrError* error) {
+  if (!status.ok()) scsi_pr::ReportError(status, error);
+  return status.ok();
+}
+
+// Calls back with the error of `action`, if any.
+void Administer(ScsiPrDevice* device, ScsiPrDoneCallback* callback, void* opaque,
+                std::function<Status(Store&, const Store::Waiting&)> action) {
+  const auto done = [callback, opaque](const Status& status) {
     ScsiPrError error = {};
-    scsi_pr::ReportError(status, &error);
-    callback(opaque, nullptr, &error);
+    callback(opaque, Succeeds(status, &error) ? nullptr : &error);
     scsi_pr_error_clear(&error);
+  };
+  const Status submitted = device->Guarded([&] {
+    device->server->Administer([=](Store& store, const Store::Waiting& waiting) {
+      done(device->Guarded([&] { return action(store, waiting); }));
+    });
+    return Status();
   });
+  if (!submitted.ok()) done(submitted);
 }
 
 }  // namespace
 
 extern "C" {
 
-void scsi_pr_inspect(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaque) {
-  device->server->Inspect([callback, opaque](const nlohmann::json& info) {
-    callback(opaque, scsi_pr::JsonText(info).c_str(), nullptr);
+char* scsi_pr_inspect(ScsiPrDevice* device) {
+  char* text = nullptr;
+  const Status status = device->Guarded([&] {
+    text = strdup(scsi_pr::JsonText(device->server->Inspect()).c_str());
+    return Status();
   });
+  return status.ok() ? text : nullptr;
 }
 
-void scsi_pr_save(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaque) {
-  Administer(device, callback, opaque, [](Store& store, const Store::Waiting&, std::string* text) {
-    return scsi_pr::administration::Save(store, text);
+char* scsi_pr_save(ScsiPrDevice* device, ScsiPrError* error) {
+  std::string document;
+  const Status status = device->Guarded([&] {
+    scsi_pr::Snapshot snapshot;
+    if (Status looked = device->server->Look(&snapshot); !looked.ok()) return looked;
+    document = EncodeDocument(snapshot.state);
+    return Status();
   });
+  return Succeeds(status, error) ? strdup(document.c_str()) : nullptr;
 }
 
-void scsi_pr_load(ScsiPrDevice* device, const char* document, bool force,
-                  ScsiPrReportCallback* callback, void* opaque) {
+bool scsi_pr_load(ScsiPrDevice* device, const char* document, bool force,
+                  ScsiPrDoneCallback* callback, void* opaque, ScsiPrError* error) {
+  scsi_pr::State state;
+  const Status status = device->Guarded([&] {
+    return scsi_pr::administration::ReadDocument(device->server->store(), document, &state);
+  });
+  if (!Succeeds(status, error)) return false;
   Administer(device, callback, opaque,
-             [document = std::string(document), force](Store& store, const Store::Waiting& waiting,
-                                                       std::string*) {
-               return scsi_pr::administration::Load(store, document, force, waiting);
+             [state = std::move(state), force](Store& store, const Store::Waiting& waiting) {
+               return scsi_pr::administration::Load(store, state, force, waiting);
              });
+  return true;
 }
 
-void scsi_pr_preempt(ScsiPrDevice* device, uint64_t key, ScsiPrReportCallback* callback,
+void scsi_pr_preempt(ScsiPrDevice* device, uint64_t key, ScsiPrDoneCallback* callback,
                      void* opaque) {
-  Administer(device, callback, opaque,
-             [key](Store& store, const Store::Waiting& waiting, std::string*) {
-               return scsi_pr::administration::Preempt(store, key, waiting);
-             });
+  Administer(device, callback, opaque, [key](Store& store, const Store::Waiting& waiting) {
+    return scsi_pr::administration::Preempt(store, key, waiting);
+  });
 }
 
-void scsi_pr_clear(ScsiPrDevice* device, ScsiPrReportCallback* callback, void* opaque) {
-  Administer(device, callback, opaque,
-             [](Store& store, const Store::Waiting& waiting, std::string*) {
-               return scsi_pr::administration::Clear(store, waiting);
-             });
+void scsi_pr_clear(ScsiPrDevice* device, ScsiPrDoneCallback* callback, void* opaque) {
+  Administer(device, callback, opaque, scsi_pr::administration::Clear);
 }
 
 }  // extern "C"

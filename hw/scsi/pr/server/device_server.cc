@@ -136,15 +136,13 @@ void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
   });
 }
 
-void DeviceServer::Inspect(std::function<void(const nlohmann::json&)> done) {
-  Submit([this, done = std::move(done)] {
-    Snapshot snapshot;
-    const Status status = Guarded(store_->uri(), [&] { return store_->Look(&snapshot); });
-    nlohmann::json info = DescribeStore(*store_, status, snapshot);
-    info.update(NexusToJson(nexus_));
-    info["statistics"] = statistics_.ToJson();
-    done(info);
-  });
+nlohmann::json DeviceServer::Inspect() {
+  Snapshot snapshot;
+  const Status status = Guarded(store_->uri(), [&] { return Look(&snapshot); });
+  nlohmann::json info = DescribeStore(*store_, status, snapshot);
+  info.update(NexusToJson(nexus_));
+  info["statistics"] = statistics_.ToJson();
+  return info;
 }
 
 void DeviceServer::ResetOccurred(Reset reset) {

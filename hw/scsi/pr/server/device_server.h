@@ -103,9 +103,14 @@ class DeviceServer : private NexusListener {
     return IsOwner() ? slot_->unit_attentions().Take() : std::nullopt;
   }
 
+  // What is in force, and who is attached. Any thread; waits for nothing that is
+  // under way on the server's thread.
+  Status Look(Snapshot* snapshot) { return store_->Look(snapshot); }
+  // That, with this nexus and what was counted, as scsi_pr_inspect() shows it.
+  nlohmann::json Inspect();
+
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
-  void Inspect(std::function<void(const nlohmann::json&)> done);
   // Runs `action` on the server's thread, behind what was submitted before, with
   // the waiting of this server's own fencings, which it then also counts.
   using AdministratorsAction = std::function<void(Store& store, const Store::Waiting& waiting)>;

@@ -16,25 +16,28 @@ void Statistics::PersistentReserveOut(uint8_t service_action, bool good) {
 void Statistics::Fencing(std::chrono::milliseconds waited, bool committed) {
   fencings_.all++;
   if (!committed) fencings_.failed++;
-  last_drain_ = waited;
-  longest_drain_ = std::max(longest_drain_, waited);
+  last_drain_ = waited.count();
+  longest_drain_ = std::max<int64_t>(longest_drain_, waited.count());
 }
 
 nlohmann::json Statistics::ToJson() const {
   nlohmann::json out = nlohmann::json::array();
   for (size_t code = 0; code < out_.size(); code++) {
-    const Count& count = out_[code];
-    if (count.all == 0) continue;
-    out.push_back({{"action", kOutActions[code].name},
-                   {"count", count.all},
-                   {"failed", count.failed}});
+    const uint64_t all = out_[code].all;
+    const uint64_t failed = out_[code].failed;
+    if (all == 0) continue;
+    out.push_back({{"action", kOutActions[code].name}, {"count", all}, {"failed", failed}});
   }
+  const uint64_t fencings = fencings_.all;
+  const uint64_t fencings_failed = fencings_.failed;
+  const int64_t last_drain = last_drain_;
+  const int64_t longest_drain = longest_drain_;
   return {{"conflicts", conflicts_.load(std::memory_order_relaxed)},
           {"persistent-reserve-out", std::move(out)},
-          {"fencings", fencings_.all},
-          {"fencings-failed", fencings_.failed},
-          {"last-drain-time", last_drain_.count()},
-          {"longest-drain-time", longest_drain_.count()}};
+          {"fencings", fencings},
+          {"fencings-failed", fencings_failed},
+          {"last-drain-time", last_drain},
+          {"longest-drain-time", longest_drain}};
 }
 
 }  // namespace scsi_pr

@@ -19,26 +19,38 @@ class Statistics {
   // A command has ended in RESERVATION CONFLICT status. Any thread.
   void Conflict() { conflicts_.fetch_add(1, std::memory_order_relaxed); }
 
-  // All below on the server's thread. A PERSISTENT RESERVE OUT with this SERVICE
-  // ACTION field has ended; reserved codes are not counted.
+  // On the server's thread. A PERSISTENT RESERVE OUT with this SERVICE ACTION field
+  // has ended; reserved codes are not counted.
   void PersistentReserveOut(uint8_t service_action, bool good);
-  // A fencing of this server's has ended, after it had waited.
+  // Likewise: a fencing of this server's has ended, after it had waited.
   void Fencing(std::chrono::milliseconds waited, bool committed);
 
-  // ScsiPrStatistics of qapi/scsi-pr.json, but for what the emulator counts.
+  // Any thread. ScsiPrStatistics of qapi/scsi-pr.json, but for what the emulator counts.
   nlohmann::json ToJson() const;
 
  private:
+  // Only one thread writes it, but any may read it meanwhile.
+  template <typename T>
+  class Shown {
+   public:
+    void operator=(T value) { value_.store(value, std::memory_order_relaxed); }
+    void operator++(int) { *this = *this + 1; }
+    operator T() const { return value_.load(std::memory_order_relaxed); }
+
+   private:
+    std::atomic<T> value_{};
+  };
+
   struct Count {
-    uint64_t all = 0;
-    uint64_t failed = 0;
+    Shown<uint64_t> all;
+    Shown<uint64_t> failed;
   };
 
   std::atomic<uint64_t> conflicts_{0};
   std::array<Count, std::size(kOutActions)> out_;  // by code
   Count fencings_;
-  std::chrono::milliseconds last_drain_{0};
-  std::chrono::milliseconds longest_drain_{0};
+  Shown<int64_t> last_drain_;  // milliseconds
+  Shown<int64_t> longest_drain_;
 };
 
 }  // namespace scsi_pr

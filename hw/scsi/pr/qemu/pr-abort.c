@@ -91,8 +91,11 @@ static void scsi_pr_abort_timer(void *opaque)
 
     if (scsi_pr_is_being_fenced(s->handle)) {
         scsi_pr_abort_in_all_contexts(s->dev);
+        scsi_pr_limits_wait(s);
         timer_mod(s->abort_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   SCSI_PR_ABORT_INTERVAL_MS);
+    } else {
+        scsi_pr_limits_end(s);
     }
 }
 
@@ -123,6 +126,7 @@ void scsi_pr_abort_init(SCSIPRState *s)
 
 void scsi_pr_abort_cleanup(SCSIPRState *s)
 {
+    scsi_pr_limits_end(s);
     timer_free(s->abort_timer);
     s->abort_timer = NULL;
 }

@@ -106,7 +106,7 @@ static GSList *scsi_pr_nodes(BlockDriverState *bs)
     return nodes;
 }
 
-static void scsi_pr_node_free(gpointer bs)
+void scsi_pr_node_unref(void *bs)
 {
     AioContext *ctx = bdrv_get_aio_context(bs);
 
@@ -137,7 +137,7 @@ static void scsi_pr_jobs_block(SCSIPRJobs *jobs, GSList *nodes)
             bdrv_op_block(each->data, op, why);
         }
     }
-    g_slist_free_full(before, scsi_pr_node_free);
+    g_slist_free_full(before, scsi_pr_node_unref);
 }
 
 /*

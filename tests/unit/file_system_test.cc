@@ -101,7 +101,7 @@ TEST_P(DiskFileSystemTest, IsAllowed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, DiskFileSystemTest,
-                         ::testing::Values("ext2", "ext4", "xfs", "btrfs", "f2fs"),
+                         ::testing::Values("ext2", "ext4", "xfs", "btrfs"),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST(FileSystemTest, OverlayMustShowTheFileThatIsOpen) {

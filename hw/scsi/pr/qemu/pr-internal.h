@@ -420,7 +420,7 @@ void scsi_pr_jobs_look(SCSIPRState *s);
 /* Lets go of a node; main loop. */
 void scsi_pr_node_unref(void *bs);
 
-/* pr-limits.c; main loop */
+/* pr-limits.c; main loop, with the BQL */
 
 /* Every few milliseconds while a fencing waits for the device; and then. */
 void scsi_pr_limits_wait(SCSIPRState *s);

@@ -73,6 +73,14 @@ def refused(qemu: Path, path: Path, image: Path, *patterns: str) -> None:
 # --- properties
 
 
+def test_a_file_system_that_is_not_known(qemu: Path, image: Path) -> None:
+    """Refused, and nothing is tried there, unless the administrator insists."""
+    bad = Disk(image, pr_store="file:/sys/kernel/quorum.pr")
+    start(qemu, [bad]).refusal("/sys/kernel.*0x62656572", "pr-accept-file-system=on")
+    bad.properties["pr-accept-file-system"] = "on"
+    start(qemu, [bad]).refusal("cannot create /sys/kernel/quorum.pr")
+
+
 @pytest.mark.parametrize("uri", ["floppy:/a", "quorum.pr", "/quorum.pr", ":", "FILE:/x"])
 def test_unknown_scheme(qemu: Path, image: Path, uri: str) -> None:
     start(qemu, [Disk(image, pr_store=uri)]).refusal(f'"{uri}"', "memory:.*file:/")

@@ -178,8 +178,11 @@ def test_two_disks_with_one_identity(
         plug(b, "disk0-image", "twin", wwn=int(WWN, 0))
     for part in ("VM a, device disk0", str(a.child.pid), "VM b, device twin", "naa.5000c50015ea71ac"):
         assert part in str(refused.value)
-    # Who names the store knows what he does.
-    plug(b, "disk0-image", "explicit", wwn=int(WWN, 0), **{"pr-store": used(a)["disk0"]})
+    # So is who names the store; unless he insists.
+    explicit: dict[str, object] = {"wwn": int(WWN, 0), "pr-store": used(a)["disk0"]}
+    with pytest.raises(QmpError, match="another medium"):
+        plug(b, "disk0-image", "explicit", **explicit)
+    plug(b, "disk0-image", "explicit", **explicit, **{"pr-accept-medium": True})
     # The disk may have been replaced, once nobody has the old one.
     a.stop()
     b.qmp.execute("device_del", {"id": "explicit"})

@@ -85,15 +85,25 @@ static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
  * What runs may come to be parked, and then ends no more by itself: looks again
  * while the fencing is under way.
  */
-static void scsi_pr_abort_timer(void *opaque)
+static void scsi_pr_abort_look(SCSIPRState *s)
 {
-    SCSIPRState *s = opaque;
-
     if (scsi_pr_is_being_fenced(s->handle)) {
         scsi_pr_abort_in_all_contexts(s->dev);
         timer_mod(s->abort_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   SCSI_PR_ABORT_INTERVAL_MS);
     }
+}
+
+static void scsi_pr_abort_timer(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    if (scsi_pr_is_being_fenced(s->handle)) {
+        scsi_pr_limits_wait(s);
+    } else {
+        scsi_pr_limits_end(s);
+    }
+    scsi_pr_abort_look(s);
 }
 
 static void scsi_pr_abort_bh(void *opaque)
@@ -103,7 +113,7 @@ static void scsi_pr_abort_bh(void *opaque)
 
     /* NULL: unplugged meanwhile */
     if (s) {
-        scsi_pr_abort_timer(s);
+        scsi_pr_abort_look(s);
     }
     object_unref(OBJECT(dev));
 }
@@ -123,6 +133,7 @@ void scsi_pr_abort_init(SCSIPRState *s)
 
 void scsi_pr_abort_cleanup(SCSIPRState *s)
 {
+    scsi_pr_limits_end(s);
     timer_free(s->abort_timer);
     s->abort_timer = NULL;
 }

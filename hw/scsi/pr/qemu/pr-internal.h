@@ -94,6 +94,14 @@ typedef struct SCSIPRTakeOver {
 /* Rows of the table of properties */
 #define SCSI_PR_PROPERTIES_MAX 16
 
+/* I/O limits while the device is being fenced: pr-limits.c. */
+typedef struct SCSIPRLimits {
+    int64_t since;              /* milliseconds, QEMU_CLOCK_REALTIME; or 0 */
+    int64_t not_before;         /* likewise */
+    bool lifted;
+    GSList *nodes;
+} SCSIPRLimits;
+
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
 struct SCSIPRState {
     SCSIDevice *dev;
@@ -124,6 +132,7 @@ struct SCSIPRState {
     SCSIPREvent events[SCSI_PR_EVENT__MAX];
     Stat64 aborted_tasks;               /* since it was realized */
     QEMUTimer *abort_timer;             /* pr-abort.c */
+    SCSIPRLimits limits;
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */
     bool prevents;                      /* pr-passthrough.c; atomic */
@@ -513,6 +522,15 @@ void scsi_pr_jobs_cleanup(SCSIPRState *s);
 
 /* The graph of nodes below the device may have changed. */
 void scsi_pr_jobs_look(SCSIPRState *s);
+
+/* Lets go of a node; main loop. */
+void scsi_pr_node_unref(void *bs);
+
+/* pr-limits.c; main loop, with the BQL */
+
+/* Every few milliseconds while a fencing waits for the device; and then. */
+void scsi_pr_limits_wait(SCSIPRState *s);
+void scsi_pr_limits_end(SCSIPRState *s);
 
 /* pr-identity.c; for SCSIPRKind */
 

@@ -11,7 +11,9 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/main-loop.h"
 #include "qemu/notify.h"
+#include "qemu/timer.h"
 #include "block/block_int.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
@@ -25,6 +27,7 @@ typedef struct SCSIPRJobs {
     uint64_t offset;            /* where the medium begins in the lowest */
     bool gone;                  /* the device has no medium any more */
     QEMUBH *bh;
+    QEMUTimer *timer;           /* in its place, where it comes untimely */
     Notifier removed;
 } SCSIPRJobs;
 
@@ -106,7 +109,7 @@ static GSList *scsi_pr_nodes(BlockDriverState *bs)
     return nodes;
 }
 
-static void scsi_pr_node_free(gpointer bs)
+void scsi_pr_node_unref(void *bs)
 {
     AioContext *ctx = bdrv_get_aio_context(bs);
 
@@ -137,7 +140,7 @@ static void scsi_pr_jobs_block(SCSIPRJobs *jobs, GSList *nodes)
             bdrv_op_block(each->data, op, why);
         }
     }
-    g_slist_free_full(before, scsi_pr_node_free);
+    g_slist_free_full(before, scsi_pr_node_unref);
 }
 
 /*
@@ -206,9 +209,21 @@ void scsi_pr_jobs_look(SCSIPRState *s)
     }
 }
 
-static void scsi_pr_jobs_bh(void *opaque)
+static void scsi_pr_jobs_timer(void *opaque)
 {
     scsi_pr_jobs_look(opaque);
+}
+
+/* A snapshot that is written lets bottom halves run, but has no BQL (7.2). */
+static void scsi_pr_jobs_bh(void *opaque)
+{
+    SCSIPRState *s = opaque;
+
+    if (qemu_in_main_thread()) {
+        scsi_pr_jobs_look(s);
+    } else {
+        timer_mod(s->jobs->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+    }
 }
 
 static void scsi_pr_jobs_end(SCSIPRJobs *jobs)
@@ -239,6 +254,7 @@ void scsi_pr_jobs_init(SCSIPRState *s)
                " share-rw=on), and this would write to it past its persistent"
                " reservations; unplug the device first", scsi_pr_name(s));
     jobs->bh = qemu_bh_new(scsi_pr_jobs_bh, s);
+    jobs->timer = timer_new_ms(QEMU_CLOCK_REALTIME, scsi_pr_jobs_timer, s);
     jobs->removed.notify = scsi_pr_jobs_removed;
     blk_add_remove_bs_notifier(blk, &jobs->removed);
     s->jobs = jobs;
@@ -255,6 +271,7 @@ void scsi_pr_jobs_cleanup(SCSIPRState *s)
     notifier_remove(&jobs->removed);
     scsi_pr_jobs_end(jobs);
     qemu_bh_delete(jobs->bh);
+    timer_free(jobs->timer);
     error_free(jobs->elsewhere);
     error_free(jobs->past);
     g_free(jobs);

@@ -10,7 +10,7 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source plugin demo demo-plugin demo-cluster check check-long fuzz coverage bench install clean distclean
+.PHONY: help deps core qemu qemu-source plugin demo demo-plugin demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
 .NOTPARALLEL:
 
 help:
@@ -25,7 +25,8 @@ help:
 	@echo 'make fuzz         each fuzz target for a minute (longer: scripts/fuzz --seconds N)'
 	@echo 'make coverage     how much of spc and core the unit tests reach'
 	@echo 'make core         the library, the tool scsi-pr and the unit tests, without QEMU'
-	@echo 'make bench        what the gate costs an I/O command, and a fencing'
+	@echo 'make bench        what a store costs I/O, and what reservation commands cost'
+	@echo 'make bench-peers  the same commands to the kernel'"'"'s own target and to tgt (as root)'
 	@echo 'make install      library, header and tool into PREFIX (below DESTDIR)'
 	@echo 'make deps         install the Debian packages that demo and check need'
 	@echo 'make qemu-source  fetch and unpack the source; the last line is its directory'
@@ -39,7 +40,7 @@ deps:
 	@scripts/deps check
 
 core:
-	@scripts/deps core bench
+	@scripts/deps core
 	@scripts/core
 
 qemu:
@@ -89,9 +90,12 @@ coverage:
 	@scripts/coverage
 
 bench:
-	@scripts/deps core bench
-	@scripts/core >/dev/null
-	@meson test -C build/core --benchmark --verbose
+	@scripts/deps bench
+	@scripts/bench
+
+bench-peers:
+	@scripts/deps peers
+	@scripts/bench peers
 
 install:
 	@scripts/deps core

@@ -17,11 +17,18 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def tell(what: str, values: Sequence[float], limit: float | None = None, form: str = "8.2f") -> bool:
-    """Prints a line; whether the median keeps the limit."""
+def tell(
+    what: str,
+    values: Sequence[float],
+    limit: float | None = None,
+    form: str = "8.2f",
+    least: bool = False,
+) -> bool:
+    """Prints a line; whether the median, or the least of the values, keeps the limit."""
     low, middle, high = quartiles(values)
-    kept = limit is None or round(middle, 2) <= limit
-    line = f"{what:44} {middle:{form}}  [{low:{form}} {high:{form}} ]"
+    judged = min(values) if least else middle
+    kept = limit is None or round(judged, 2) <= limit
+    line = f"{what:44} {judged:{form}}  [{low:{form}} {high:{form}} ]"
     if limit is not None:
         line += f"  limit {limit:g}" + ("" if kept else f": {OVER}")
     print(line, flush=True)

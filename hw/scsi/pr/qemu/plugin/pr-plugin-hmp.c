@@ -15,9 +15,8 @@
 
 /*
  * Commands of modules are listed from the start, and get their function when
- * the module is loaded: in QEMU's own table, that is, and too late for the copy.
- * Functions are not told which command they are called for, so there is one for
- * each.
+ * the module is loaded: in QEMU's own table, too late for the copy. Functions
+ * are not told which command they are called for, so there is one for each.
  */
 #define SCSI_PR_LATE_MAX 4
 

@@ -8,7 +8,7 @@
 #include "trace/control.h"
 #include "pr-plugin.h"
 
-/* Of the generated code, which registers them when QEMU starts: too late here. */
+/* Of the generated code, which would register them when QEMU starts. */
 extern TraceEvent *hw_scsi_pr_trace_events[];
 
 void scsi_pr_plugin_trace_init(void)

@@ -30,7 +30,8 @@ HARMLESS = {
         "CONFIG_PLUGIN", "CONFIG_TCG", "CONFIG_TCG_INTERPRETER", "CONFIG_USER_ONLY",
     },
     "off unless somebody debugs QEMU itself": {
-        "CONFIG_CFI", "CONFIG_DEBUG_MUTEX", "CONFIG_DEBUG_TCG", "CONFIG_PROFILER", "CONFIG_TSAN",
+        "CONFIG_CFI", "CONFIG_DEBUG_MUTEX", "CONFIG_DEBUG_TCG", "CONFIG_FUZZ", "CONFIG_PROFILER",
+        "CONFIG_TSAN",
     },
     "off with us: RCU readers then have a full barrier, which is right with either writer": {
         "CONFIG_MEMBARRIER",

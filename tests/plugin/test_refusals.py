@@ -88,6 +88,13 @@ def test_incomplete(plugins: Plugins, length: int) -> None:
     by_the_loader(plugins, "the file is (incomplete|not a shared object)")
 
 
+def test_a_library_is_missing(plugins: Plugins) -> None:
+    data = plugins.made.read_bytes()
+    assert b"libstdc++.so.6\0" in data
+    plugins.made.write_bytes(data.replace(b"libstdc++.so.6\0", b"libstdc++.so.0\0"))
+    by_the_loader(plugins, "the plugin cannot be loaded: libstdc\\+\\+.so.0")
+
+
 def test_no_file_but_a_directory(plugins: Plugins) -> None:
     plugins.made.unlink()
     plugins.made.mkdir()

@@ -234,7 +234,11 @@ static inline bool pr_compat_conflict_is_error(void)
 
 /* For the plugin for a stock QEMU, in plugin/ */
 #ifdef SCSI_PR_PLUGIN
+#if QEMU_VERSION_MAJOR >= 11
+#include "plugins/qemu-plugin.h"
+#else
 #include "qemu/qemu-plugin.h"
+#endif
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qlist.h"
 #else

@@ -38,10 +38,10 @@ stdio_handler = "file"
 """
 
 
-def block(name: str) -> str:
+def block(name: str, page: Path = GUIDE) -> str:
     """The block of the guide whose second word after the fence is `name`, not indented."""
-    found = re.search(rf"^( *)```\w+ {name}\n(.*?)^\1```$", GUIDE.read_text(), re.M | re.S)
-    assert found, f"{GUIDE} has no block named {name}"
+    found = re.search(rf"^( *)```\w+ {name}\n(.*?)^\1```$", page.read_text(), re.M | re.S)
+    assert found, f"{page} has no block named {name}"
     return re.sub(f"^{found[1]}", "", found[2], flags=re.M)
 
 

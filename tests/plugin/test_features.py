@@ -185,6 +185,13 @@ def test_forgotten_plugin_and_hot_plug(start: Callable[..., VM], tmp_path: Path)
         hot_plug(vm, image, **{"pr-dir": str(tmp_path)})
 
 
+def test_the_exception(start: Callable[..., VM], tmp_path: Path) -> None:
+    """docs/plugin.md: what QEMU makes of a -global that it does not know, when a disk is plugged."""
+    vm = start(STOCK, arguments=("-global", f"scsi-hd.pr-dir={tmp_path}"))
+    hot_plug(vm, disk.create(tmp_path / "disk.img"))
+    assert re.search("warning: .*pr-dir", vm.qemu_log.read_text())
+
+
 def snapshot(vm: VM, command: str) -> None:
     """snapshot-save or snapshot-load; the shared disk takes no part."""
     devices = {"vmstate": "state", "devices": ["state"]}

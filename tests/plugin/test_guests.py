@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from guest.lib import disk
+from guest.lib import disk, host
 from guest.lib.disk import Disk
 from guest.lib.expect import conflict, good
 from guest.lib.migration import Migration, await_outcome, migrate
@@ -44,6 +46,15 @@ def fence(by: VM, key: int, victim: VM, victims_key: int) -> None:
     assert outcome(Initiator(by).preempt_and_abort(key, victims_key)) == GOOD
     assert sense(Initiator(victim).test_unit_ready()) == PREEMPTED
     conflict(Initiator(victim).write("fenced", 9))
+
+
+def test_demo(stock: Path, tmp_path: Path) -> None:
+    """What the README shows."""
+    demo = [host.ROOT / "scripts/demo", "--stock"]
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(demo, capture_output=True, text=True, env=env, timeout=180)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert f"QEMU {host.version(stock)}" in done.stdout
 
 
 def test_there_and_back(pair: list[VM], stock: Path, overlay: Path) -> None:

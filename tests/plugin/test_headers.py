@@ -30,7 +30,8 @@ HARMLESS = {
         "CONFIG_PLUGIN", "CONFIG_TCG", "CONFIG_TCG_INTERPRETER", "CONFIG_USER_ONLY",
     },
     "off unless somebody debugs QEMU itself": {
-        "CONFIG_CFI", "CONFIG_DEBUG_MUTEX", "CONFIG_DEBUG_TCG", "CONFIG_PROFILER", "CONFIG_TSAN",
+        "CONFIG_CFI", "CONFIG_DEBUG_MUTEX", "CONFIG_DEBUG_TCG", "CONFIG_FUZZ", "CONFIG_PROFILER",
+        "CONFIG_TSAN",
     },
     "off with us: RCU readers then have a full barrier, which is right with either writer": {
         "CONFIG_MEMBARRIER",
@@ -47,7 +48,8 @@ HARMLESS = {
 
 # Their values depend on the configuration.
 ENUMERATORS = re.compile(
-    r"\b(BLOCKDEV_DRIVER|CHARDEV_BACKEND_KIND|QAPI_EVENT|OBJECT_TYPE|CRYPTODEV_BACKEND_\w+|SOCKET_ADDRESS_TYPE)_\w+"
+    r"\b(BLOCKDEV_DRIVER|CHARDEV_BACKEND_KIND|QAPI_EVENT|OBJECT_TYPE|CRYPTODEV_BACKEND"
+    r"|SOCKET_ADDRESS_TYPE)_\w+"
 )
 
 
@@ -56,8 +58,9 @@ def builds() -> list[Path]:
 
 
 def headers(build: Path) -> set[Path]:
-    """QEMU's, as the compiler has found them."""
-    command = ["ninja", "-C", build, "-f", "scsi-pr/build.ninja", "-t", "deps"]
+    """QEMU's, as the compiler has found them for what goes into the plugin."""
+    objects = [file for file in (build / "scsi-pr/obj").glob("*.o") if file.stem != "qtest"]
+    command = ["ninja", "-C", build, "-f", "scsi-pr/build.ninja", "-t", "deps", *objects]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     files = {build / line.strip() for line in told.splitlines() if line.startswith("    ")}
     source, ours = build.parent / "src", build / "scsi-pr"

@@ -54,6 +54,14 @@ def test_another_build(upgraded: Plugins) -> None:
     assert re.search(rf"plugins for {STOCK.name} of .* \(build ID {elf.build_id(STOCK)}\)", said)
 
 
+def test_many_others(upgraded: Plugins) -> None:
+    """Whatever lies there, what to do is said."""
+    for number in range(300):
+        (upgraded.directory / f"scsi-pr-{number:0100}.so").symlink_to(upgraded.made)
+    said = by_the_loader(upgraded, "No such file or directory")
+    assert 10000 < len(said) < 20000 and said.endswith("\n")
+
+
 def test_nothing_but_the_loader(plugins: Plugins) -> None:
     plugins.made.unlink()
     assert f"{plugins.directory} has plugins for no QEMU." in by_the_loader(plugins, "No such file")
@@ -86,6 +94,13 @@ def test_incomplete(plugins: Plugins, length: int) -> None:
     """Half-installed: whatever is missing, ld.so does not see it."""
     plugins.made.write_bytes(plugins.made.read_bytes()[:length])
     by_the_loader(plugins, "the file is (incomplete|not a shared object)")
+
+
+def test_a_library_is_missing(plugins: Plugins) -> None:
+    data = plugins.made.read_bytes()
+    assert b"libstdc++.so.6\0" in data
+    plugins.made.write_bytes(data.replace(b"libstdc++.so.6\0", b"libstdc++.so.0\0"))
+    by_the_loader(plugins, "the plugin cannot be loaded: libstdc\\+\\+.so.0")
 
 
 def test_no_file_but_a_directory(plugins: Plugins) -> None:

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between the QEMU series that this shim builds with, 7.2 and
- * 10.0, and between the overlay and the plugin for a stock QEMU. Nothing else of
- * the shim looks at the version or at SCSI_PR_PLUGIN.
+ * What differs between the QEMU series that this shim builds with: 7.2 and
+ * 10.0. Nothing else of the shim looks at the version.
  */
 #ifndef HW_SCSI_PR_COMPAT_H
 #define HW_SCSI_PR_COMPAT_H
@@ -242,29 +241,18 @@ static inline bool pr_compat_conflict_is_error(void)
     }
 #endif
 
-/*
- * How ours begins, and how it adds a command to HMP's `info`: what a plugin
- * does for itself is in plugin/.
- */
+/* For the plugin for a stock QEMU, in plugin/ */
 #ifdef SCSI_PR_PLUGIN
+#if QEMU_VERSION_MAJOR >= 11
+#include "plugins/qemu-plugin.h"
+#else
 #include "qemu/qemu-plugin.h"
+#endif
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qlist.h"
 #else
 #include "qapi/qmp/qlist.h"
 #endif
-#define PR_COMPAT_INIT(fn) void scsi_pr_plugin_init(void) { fn(); }
-void scsi_pr_plugin_init(void);
-void pr_compat_register_hmp_info(const char *name,
-                                 void (*cmd)(Monitor *mon, const QDict *qdict));
-#else
-/*
- * Not that this has to do with migration: these functions run after all types
- * are registered and before any option is parsed, and that is what is needed.
- */
-#define PR_COMPAT_INIT(fn) migration_init(fn)
-#define pr_compat_register_hmp_info(name, cmd) \
-    monitor_register_hmp(name, true, cmd)
 #endif
 
 #endif /* HW_SCSI_PR_COMPAT_H */

@@ -8,7 +8,6 @@
 #include "monitor/monitor.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-scsi-pr.h"
-#include "pr-compat.h"
 #include "pr-internal.h"
 
 static void scsi_pr_print_reservation(Monitor *mon, const ScsiPrState *state)
@@ -131,5 +130,5 @@ static void hmp_info_scsi_pr(Monitor *mon, const QDict *qdict)
 
 void scsi_pr_hmp_init(void)
 {
-    pr_compat_register_hmp_info("scsi-pr", hmp_info_scsi_pr);
+    monitor_register_hmp("scsi-pr", true, hmp_info_scsi_pr);
 }

@@ -73,4 +73,8 @@ static void scsi_pr_init(void)
     }
 }
 
-PR_COMPAT_INIT(scsi_pr_init)
+/*
+ * Not that this has to do with migration: these functions run after all types
+ * are registered and before any option is parsed, and that is what is needed.
+ */
+migration_init(scsi_pr_init)

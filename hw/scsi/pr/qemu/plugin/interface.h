@@ -21,7 +21,7 @@ typedef struct ScsiPrPlugin {
     int (*install)(uint64_t id, const void *info, int argc, char **argv);
 } ScsiPrPlugin;
 
-/* The number changes with the struct: files of two versions may lie together. */
+/* The number changes with the struct: two versions may lie side by side. */
 #define SCSI_PR_PLUGIN_VARIABLE scsi_pr_plugin_1
 #define SCSI_PR_PLUGIN_SYMBOL "scsi_pr_plugin_1"
 

@@ -36,7 +36,7 @@ static size_t message_length;
 
 static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 {
-    size_t room = sizeof(message) - message_length;
+    size_t room = sizeof(message) - message_length - 1;
     va_list ap;
     int length;
 
@@ -102,10 +102,10 @@ static void __attribute__((noreturn)) refuse(const char *what, const char *why)
     say("%s: scsi-pr: no plugin for this QEMU (%s, build ID %s): %s: %s\n",
         program_invocation_short_name, path,
         build_id[0] ? build_id : "unknown", what, why);
-    say("It does not start, for its disks would have no reservations. ");
+    say("It does not start, for its disks would have no reservations. Install,"
+        " or make, what belongs to it (make plugin in qemu-scsi-pr). ");
     say_what_is_here();
-    say(" Install, or make, what belongs to this QEMU (make plugin in"
-        " qemu-scsi-pr).\n");
+    message[message_length++] = '\n';
     fwrite(message, 1, message_length, stderr);
     /* As QEMU does where a plugin cannot be loaded. */
     exit(1);

@@ -95,7 +95,8 @@ static void copy_text(char *to, size_t size, const unsigned char **from,
 
 /* @size: of the whole file */
 static const char *look_at_segment(const char *file, size_t size,
-                                   const ElfW(Phdr) *ph, ScsiPrMadeFor *made_for)
+                                   const ElfW(Phdr) *ph,
+                                   ScsiPrMadeFor *made_for)
 {
     const unsigned char *text;
     size_t length;
@@ -124,6 +125,7 @@ static const char *look_at(const char *file, size_t size,
                            ScsiPrMadeFor *made_for)
 {
     const ElfW(Ehdr) *header = (const void *)file;
+    const ElfW(Phdr) *segments;
     const char *problem = NULL;
 
     if (size < sizeof(*header) || memcmp(file, ELFMAG, SELFMAG)) {
@@ -136,14 +138,15 @@ static const char *look_at(const char *file, size_t size,
     }
     /* The table of sections is at the end. */
     if (header->e_phentsize != sizeof(ElfW(Phdr)) ||
-        !has_table(size, header->e_phoff, header->e_phnum, sizeof(ElfW(Phdr))) ||
-        !has_table(size, header->e_shoff, header->e_shnum, sizeof(ElfW(Shdr)))) {
+        !has_table(size, header->e_phoff, header->e_phnum,
+                   sizeof(ElfW(Phdr))) ||
+        !has_table(size, header->e_shoff, header->e_shnum,
+                   sizeof(ElfW(Shdr)))) {
         return "the file is incomplete";
     }
+    segments = (const void *)(file + header->e_phoff);
     for (int i = 0; i < header->e_phnum && !problem; i++) {
-        problem = look_at_segment(file, size,
-                                  (const ElfW(Phdr) *)(file + header->e_phoff) + i,
-                                  made_for);
+        problem = look_at_segment(file, size, &segments[i], made_for);
     }
     if (!problem && !made_for->id[0]) {
         return "the file does not say which QEMU it is made for";

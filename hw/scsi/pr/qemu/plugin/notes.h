@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#define SCSI_PR_ID_SIZE 129             /* of a build ID's digits, with the zero */
+#define SCSI_PR_ID_SIZE 129     /* of a build ID's digits, with the zero */
 
 /* The build ID of the executable that runs; "" if it has none. */
 void scsi_pr_own_build_id(char id[SCSI_PR_ID_SIZE]);

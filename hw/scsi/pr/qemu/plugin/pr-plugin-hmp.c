@@ -15,9 +15,8 @@
 
 /*
  * Commands of modules are listed from the start, and get their function when
- * the module is loaded: in QEMU's own table, that is, and too late for the copy.
- * Functions are not told which command they are called for, so there is one for
- * each.
+ * the module is loaded: in QEMU's own table, too late for the copy. Functions
+ * are not told which command they are called for, so there is one for each.
  */
 #define SCSI_PR_LATE_MAX 4
 
@@ -99,22 +98,17 @@ static HMPCommand *scsi_pr_with(const HMPCommand *table, const HMPCommand *ours)
     return copy;
 }
 
-/* As scripts/qemu-overlay lists it. */
-void pr_compat_register_hmp_info(const char *name,
+void scsi_pr_plugin_register_hmp(const char *name, bool info,
                                  void (*cmd)(Monitor *mon, const QDict *qdict))
 {
-    HMPCommand *info = scsi_pr_find_info();
-    const HMPCommand ours = {
-        .name = name,
-        .args_type = "",
-        .params = "",
-        .help = "show persistent reservations of SCSI devices",
-        .flags = "p",
-        .coroutine = true,
-        .cmd = cmd,
+    static HMPCommand ours[] = {
+#include "hmp-entry.h"          /* as scripts/qemu-overlay lists it */
     };
+    HMPCommand *parent = scsi_pr_find_info();
 
-    if (info) {
-        info->sub_table = scsi_pr_with(info->sub_table, &ours);
+    g_assert(info && g_str_equal(name, ours[0].name));
+    ours[0].cmd = cmd;
+    if (parent) {
+        parent->sub_table = scsi_pr_with(parent->sub_table, ours);
     }
 }

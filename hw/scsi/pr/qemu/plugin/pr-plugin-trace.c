@@ -8,14 +8,6 @@
 #include "trace/control.h"
 #include "pr-plugin.h"
 
-/* Of the generated code, which registers them when QEMU starts: too late here. */
-extern TraceEvent *hw_scsi_pr_trace_events[];
-
-void scsi_pr_plugin_trace_init(void)
-{
-    trace_event_register_group(hw_scsi_pr_trace_events);
-}
-
 bool scsi_pr_plugin_trace(const char *pattern, Error **errp)
 {
     bool found = false;

@@ -47,15 +47,32 @@ static void scsi_pr_take_argument(const char *argument)
     }
 }
 
+/* Functions of the shim and of its trace events that QEMU shall call. */
+static GSList *scsi_pr_functions[MODULE_INIT_MAX];
+
+/* When we are loaded: QEMU has called those of its own long ago. */
+void scsi_pr_plugin_module_init(void (*fn)(void), module_init_type type)
+{
+    scsi_pr_functions[type] = g_slist_append(scsi_pr_functions[type], fn);
+}
+
+static void scsi_pr_call(module_init_type type)
+{
+    for (GSList *each = scsi_pr_functions[type]; each; each = each->next) {
+        ((void (*)(void))each->data)();
+    }
+}
+
 static int scsi_pr_install(uint64_t id, const void *info, int argc, char **argv)
 {
     scsi_pr_check_is_new();
-    scsi_pr_plugin_trace_init();
+    scsi_pr_call(MODULE_INIT_TRACE);
     for (int i = 0; i < argc; i++) {
         scsi_pr_take_argument(argv[i]);
     }
     scsi_pr_plugin_qmp_init();
-    scsi_pr_plugin_init();
+    scsi_pr_call(MODULE_INIT_QOM);
+    scsi_pr_call(MODULE_INIT_MIGRATION);
     return 0;
 }
 

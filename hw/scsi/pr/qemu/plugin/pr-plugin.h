@@ -6,14 +6,18 @@
 #ifndef HW_SCSI_PR_PLUGIN_H
 #define HW_SCSI_PR_PLUGIN_H
 
-/* pr-plugin-qmp.c: commands, events, the schema */
-void scsi_pr_plugin_qmp_init(void);
+#include "qemu/module.h"
 
-/* What the generated code calls, with a number of our schema. */
+/* In place of QEMU's functions: redirect.h */
+void scsi_pr_plugin_module_init(void (*fn)(void), module_init_type type);
+void scsi_pr_plugin_register_hmp(const char *name, bool info,
+                                 void (*cmd)(Monitor *mon, const QDict *qdict));
 void scsi_pr_plugin_event_emit(unsigned event, QDict *qdict);
 
+/* pr-plugin-qmp.c: commands and the schema */
+void scsi_pr_plugin_qmp_init(void);
+
 /* pr-plugin-trace.c. False with @errp: no event is named so. */
-void scsi_pr_plugin_trace_init(void);
 bool scsi_pr_plugin_trace(const char *pattern, Error **errp);
 
 #endif /* HW_SCSI_PR_PLUGIN_H */

@@ -32,7 +32,7 @@ LocalStore::LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> 
       durable_(std::move(durable)),
       watcher_(sharing_->gate(), [this] { Repair(); }) {
   durable_->Follow([this](const Status& status) {
-    static_cast<void>(Noted(Step::kFollow, status).ok());
+    static_cast<void>(Noted(Step::kSave, status).ok());
   });
 }
 

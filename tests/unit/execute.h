@@ -16,4 +16,11 @@ inline Response Execute(DeviceServer& server, ByteVector cdb, ByteVector data_ou
   return promise.get_future().get();
 }
 
+// Returns when the server is done with what was submitted.
+inline void Settle(DeviceServer& server) {
+  std::promise<void> done;
+  server.Administer([&](Store&, const Store::Waiting&) { done.set_value(); });
+  done.get_future().wait();
+}
+
 }  // namespace scsi_pr::testing

@@ -52,10 +52,10 @@ TEST_P(HandOverTest, NothingIsDoneForWhoIsNotTheOwner) {
   EXPECT_EQ(Execute(*a, InCdb(InAction::kReadKeys, 100)).status, ScsiStatus::kBusy);
   a->ResetOccurred(Reset::kNexusLoss);
   a->ResetOccurred(Reset::kLogicalUnit);
-  StateOf(*a);
+  Settle(*a);
   EXPECT_FALSE(Writes(*b)) << "the legacy reservation stays with the nexus";
   b->ResetOccurred(Reset::kLogicalUnit);
-  StateOf(*b);
+  Settle(*b);
   EXPECT_TRUE(Writes(*b));
   EXPECT_EQ(a->TakeUnitAttention(), std::nullopt);
   EXPECT_EQ(a->TakeOver(), Ownership::kTaken);

@@ -36,12 +36,6 @@ class ServerTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.message();
     return server;
   }
-  // Returns when the server is done with what was submitted.
-  static void Settle(DeviceServer& server) {
-    std::promise<void> done;
-    server.Administer([&](Store&, const Store::Waiting&) { done.set_value(); });
-    done.get_future().wait();
-  }
   static ScsiStatus Send(DeviceServer& server, const PersistentReserveOut& command) {
     return Execute(server, OutCdb(command), OutData(command)).status;
   }
@@ -407,9 +401,9 @@ TEST_F(ServerTest, InspectDoesNotQueue) {
   a->Execute(OutCdb(fencing), OutData(fencing),
              [&](const Response& response) { ended.set_value(response.status); });
   begun.get_future().wait();
-  const nlohmann::json info = a->Inspect();
-  EXPECT_EQ(info.at("state").at("registrations").size(), 2u) << "not committed";
-  EXPECT_EQ(info.at("attached").at(1).at("being-fenced"), true);
+  // The gate of B is shut right after that.
+  while (a->Inspect().at("attached").at(1).at("being-fenced") == false) std::this_thread::yield();
+  EXPECT_EQ(a->Inspect().at("state").at("registrations").size(), 2u) << "not committed";
   b->Leave(*write);
   EXPECT_EQ(ended.get_future().get(), kGood);
   EXPECT_EQ(a->Inspect().at("state").at("registrations").size(), 1u);

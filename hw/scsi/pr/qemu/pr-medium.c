@@ -31,7 +31,7 @@ static bool scsi_pr_is_same_file(const struct stat *a, const struct stat *b)
         : a->st_rdev == b->st_rdev;
 }
 
-/* Whether the kernel says that @link, of DESCRIPTORS, was opened as @filename. */
+/* Whether @link, of DESCRIPTORS, was opened as @filename. */
 static bool scsi_pr_has_name(const char *link, const char *filename)
 {
     g_autofree char *path = g_file_read_link(link, NULL);
@@ -91,9 +91,9 @@ static void scsi_pr_stat_passed(const char *filename, struct stat *info,
 }
 
 /*
- * The file that the node has open, and its path; st_mode 0 where nobody can tell
- * (no /proc). Only the node has the descriptor, and the path may lead elsewhere
- * by now.
+ * The file that the node has open, and its path; st_mode 0 where nobody can
+ * tell (no /proc). Only the node has the descriptor, and the path may lead
+ * elsewhere by now.
  */
 static bool scsi_pr_stat(BlockDriverState *bs, struct stat *info, char **path,
                          Error **errp)

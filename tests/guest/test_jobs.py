@@ -251,3 +251,16 @@ def test_a_file_that_was_replaced(bench: Bench) -> None:
     bench.add("new", driver="file", filename=str(bench.image))
     with pytest.raises(QmpError, match="another medium"):
         bench.plug("new", store)
+
+
+def test_a_file_that_was_moved(bench: Bench) -> None:
+    """The name that QEMU knows leads nowhere, or to a file that QEMU does not have open."""
+    store = f"file:{bench.directory}/q.pr"
+    bench.image.rename(bench.directory / "elsewhere.img")
+    bench.add("same", driver="raw", file="file")
+    with pytest.raises(QmpError, match=r"disk\.img is not the file, .* that node 'file' has open"):
+        bench.plug("same", store)
+    disk.create(bench.image, size=SIZE)
+    with pytest.raises(QmpError, match="not any more"):
+        bench.plug("same", store)
+    bench.plug("same", store, **{"pr-accept-medium": True})

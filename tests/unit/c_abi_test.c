@@ -322,6 +322,27 @@ const char *c_abi_check_errors(void)
     return NULL;
 }
 
+/* A nexus with another medium than the device has by now is refused. */
+static const char *check_medium(ScsiPrDevice *device, const char *store)
+{
+    ScsiPrError error = {0};
+    ScsiPrConfig other = {.store = store, .initiator = "naa.5000000000000002", .target_port = 1,
+                          .owner = "u", .medium = "file:8:1:1", .medium_name = "one.img"};
+    CHECK(!scsi_pr_set_medium(device, "a b", "name", &error));
+    scsi_pr_error_clear(&error);
+    CHECK(scsi_pr_set_medium(device, "file:8:1:2", "two.img", &error));
+    const char *wrong = check_error(&other);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    other.accept_medium = true;
+    ScsiPrDevice *second = scsi_pr_device_new(&other, &error);
+    CHECK(second != NULL);
+    scsi_pr_device_free(second);
+    CHECK(scsi_pr_set_medium(device, NULL, NULL, &error));
+    return NULL;
+}
+
 const char *c_abi_check_same_nexus(const char *store)
 {
     ScsiPrError error = {0};
@@ -330,6 +351,9 @@ const char *c_abi_check_same_nexus(const char *store)
     const ScsiPrConfig again = {
         .store = store, .initiator = "naa.5000000000000001", .target_port = 1, .owner = "t"};
     const char *wrong = check_error(&again);
+    if (wrong == NULL) {
+        wrong = check_medium(device, store);
+    }
     scsi_pr_device_free(device);
     return wrong;
 }

@@ -89,9 +89,10 @@ TEST_P(DiskFileSystemTest, IsAllowed) {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
   };
   InMountNamespace([&] {
+    const std::string type = GetParam();
     const bool possible = mkdir(mounted.c_str(), 0700) == 0 &&
-                          run(std::string("PATH=$PATH:/sbin:/usr/sbin mkfs.") + GetParam() + " " + image) &&
-                          run("mount -o loop -t " + std::string(GetParam()) + " " + image + " " + mounted);
+                          run("PATH=$PATH:/sbin:/usr/sbin mkfs." + type + " " + image) &&
+                          run("mount -o loop -t " + type + " " + image + " " + mounted);
     if (!possible) return false;
     EXPECT_TRUE(Check(mounted).ok());
     WriteFile(mounted + "/store", "x");
@@ -165,10 +166,11 @@ TEST(FileSystemTest, FuseIsRefused) {
     const int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     const std::string options =
         "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
-    if (device < 0 || mount("x", directory.path().c_str(), "fuse", 0, options.c_str()) != 0) return false;
+    const char* mounted = directory.path().c_str();
+    if (device < 0 || mount("x", mounted, "fuse", 0, options.c_str()) != 0) return false;
     std::thread(ServeFuse, device).detach();
-    ExpectRefused(directory.path(), "FUSE", O_PATH);
-    umount2(directory.path().c_str(), MNT_DETACH);
+    ExpectRefused(mounted, "FUSE", O_PATH);
+    umount2(mounted, MNT_DETACH);
     return true;
   });
 }

@@ -13,7 +13,9 @@ struct Attacher {
   Attacher(std::string text) : name(std::move(text)) {}
   Attacher(const char* text) : name(text) {}
   Attacher(std::string text, std::string its_medium, std::string its_medium_name = {})
-      : name(std::move(text)), medium(std::move(its_medium)), medium_name(std::move(its_medium_name)) {}
+      : name(std::move(text)),
+        medium(std::move(its_medium)),
+        medium_name(std::move(its_medium_name)) {}
 
   std::string name;
   // Equal exactly where the media are one; empty: not known. And for people.

@@ -246,9 +246,10 @@ void scsi_pr_jobs_init(SCSIPRState *s)
 
     jobs->s = s;
     error_setg(&jobs->elsewhere, "device '%s' shares this medium (pr-store,"
-               " share-rw=on), and would go on with another one than the others;"
-               " copy it with blockdev-backup while no other VM has it, or unplug"
-               " the device first",
+               " share-rw=on), and would go on with another one than the"
+               " others;"
+               " copy it with blockdev-backup while no other VM has it, or"
+               " unplug the device first",
                scsi_pr_name(s));
     error_setg(&jobs->past, "device '%s' shares this medium (pr-store,"
                " share-rw=on), and this would write to it past its persistent"

@@ -79,8 +79,8 @@ void scsi_pr_limits_wait(SCSIPRState *s)
     if (!s->limits.since) {
         s->limits.since = now;
     }
-    if (s->limits.lifted || now - s->limits.since < SCSI_PR_LIMITS_PATIENCE_MS ||
-        now < s->limits.not_before) {
+    if (s->limits.lifted || now < s->limits.not_before ||
+        now - s->limits.since < SCSI_PR_LIMITS_PATIENCE_MS) {
         return;
     }
     s->limits.lifted = true;

@@ -31,13 +31,17 @@ static bool scsi_pr_is_same_file(const struct stat *a, const struct stat *b)
         : a->st_rdev == b->st_rdev;
 }
 
-/* Whether the kernel says that @link, of DESCRIPTORS, was opened as @filename. */
+/* Whether @link, of DESCRIPTORS, was opened as @filename. */
 static bool scsi_pr_has_name(const char *link, const char *filename)
 {
     g_autofree char *path = g_file_read_link(link, NULL);
 
     if (path && g_str_has_suffix(path, " (deleted)")) {
         path[strlen(path) - strlen(" (deleted)")] = '\0';
+    }
+    if (path && !g_path_is_absolute(filename)) {
+        /* QEMU may have left the directory (-daemonize). */
+        return g_str_has_suffix(path, filename);
     }
     return path && g_str_equal(path, filename);
 }
@@ -87,33 +91,29 @@ static void scsi_pr_stat_passed(const char *filename, struct stat *info,
 }
 
 /*
- * The file that the node has open, st_mode 0 if that cannot be told, and its
- * path. Only the node has the descriptor. The path may lead elsewhere by now.
+ * The file that the node has open, and its path; st_mode 0 where nobody can
+ * tell (no /proc). Only the node has the descriptor, and the path may lead
+ * elsewhere by now.
  */
 static bool scsi_pr_stat(BlockDriverState *bs, struct stat *info, char **path,
                          Error **errp)
 {
-    struct stat removed = {};
-
-    *info = removed;
+    *info = (struct stat) {};
     if (g_str_has_prefix(bs->filename, "/dev/fdset/")) {
         scsi_pr_stat_passed(bs->filename, info, path);
         return true;
     }
     *path = g_strdup(bs->filename);
-    if (stat(bs->filename, info) != 0) {
-        *info = removed;
-        scsi_pr_find_open(bs->filename, info);
+    if (stat(bs->filename, info) == 0 &&
+        scsi_pr_find_open(bs->filename, info)) {
         return true;
     }
-    if (scsi_pr_find_open(bs->filename, info)) {
+    *info = (struct stat) {};
+    if (scsi_pr_find_open(bs->filename, info) ||
+        !g_file_test(DESCRIPTORS, G_FILE_TEST_IS_DIR)) {
         return true;
     }
-    if (scsi_pr_find_open(bs->filename, &removed)) {
-        *info = removed;
-        return true;
-    }
-    error_setg(errp, "%s is another file now than the one that node '%s' has"
+    error_setg(errp, "%s is not the file, or not any more, that node '%s' has"
                " open", bs->filename, bdrv_get_node_name(bs));
     error_append_hint(errp, "Put the right file in its place, or add the node"
                       " anew. If it is the same after all, set"

@@ -78,7 +78,9 @@ void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* op
 // A text that others keep, compare and show.
 Status CheckMedium(const std::string& medium) {
   const auto is_printable = [](unsigned char byte) { return byte > ' ' && byte <= '~'; };
-  if (medium.size() <= SCSI_PR_MAX_MEDIUM && std::ranges::all_of(medium, is_printable)) return Status();
+  if (medium.size() <= SCSI_PR_MAX_MEDIUM && std::ranges::all_of(medium, is_printable)) {
+    return Status();
+  }
   return Status::Error(Status::Code::kInvalid, "what names the medium is no short printable text");
 }
 

@@ -58,7 +58,8 @@ std::string NameOf(uint32_t type) {
   const auto* named = std::ranges::find(kNamed, type, &Named::type);
   std::array<char, sizeof "type 0x12345678"> number{};
   snprintf(number.data(), number.size(), "type 0x%08x", type);
-  return named != kNamed.end() ? std::string(named->name) + " (" + number.data() + ")" : number.data();
+  if (named == kNamed.end()) return number.data();
+  return std::string(named->name) + " (" + number.data() + ")";
 }
 
 std::optional<uint32_t> TypeOf(int fd) {

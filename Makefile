@@ -37,7 +37,7 @@ deps:
 	@scripts/deps check
 
 core:
-	@scripts/deps core
+	@scripts/deps core bench
 	@scripts/core
 
 qemu:
@@ -77,7 +77,7 @@ coverage:
 	@scripts/coverage
 
 bench:
-	@scripts/deps bench
+	@scripts/deps bench data-path
 	@scripts/bench
 
 bench-peers:

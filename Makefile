@@ -40,7 +40,7 @@ deps:
 	@scripts/deps check
 
 core:
-	@scripts/deps core
+	@scripts/deps core bench
 	@scripts/core
 
 qemu:
@@ -90,7 +90,7 @@ coverage:
 	@scripts/coverage
 
 bench:
-	@scripts/deps bench
+	@scripts/deps bench data-path
 	@scripts/bench
 
 bench-peers:

@@ -51,7 +51,7 @@ UPSTREAM = Case("upstream", upstream=True)
 UPSTREAM_BESIDE = Case("upstream, two disks", beside="", upstream=True)
 CASES = (
     Case("no pr-store", instructions=50, wall=1.00),
-    Case("no pr-store, beside a disk with one", beside="memory:", instructions=50, wall=1.00),
+    Case("no pr-store, beside a disk with one", beside="memory:", instructions=100, wall=1.00),
     Case("memory:, 1 registrant", "memory:", 1, instructions=700, wall=1.04),
     Case("file:, 1 registrant", "file:", 1, instructions=700, wall=1.04),
     Case("file:, 500 registrants", "file:", 500, instructions=700, wall=1.04),

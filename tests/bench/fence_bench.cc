@@ -6,27 +6,19 @@
 //                        4 KiB were appended to a file, as a log does
 //   128 commands         at most the slowest of them and two milliseconds
 //
-// Both are ratios or differences within one run, medians of many rounds; the
-// exit status says whether they hold.
+// Both are ratios or differences within one run.
 //
 // usage: fence-bench [DIRECTORY]     on whose disk the store is made (/var/tmp)
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <string>
 #include <thread>
-#include <vector>
 
-#include "store/store.h"
+#include "bench.h"
 
 namespace {
 
-using namespace scsi_pr;
+using namespace bench;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Microseconds = std::chrono::duration<double, std::micro>;
@@ -36,35 +28,19 @@ constexpr int kSlowRounds = 20;
 constexpr int kInFlight = 128;
 constexpr auto kSlowest = 50ms;
 
-[[noreturn]] void Die(const std::string& why) {
-  fprintf(stderr, "fence-bench: %s\n", why.c_str());
-  exit(2);
-}
-
-Nexus Number(int number) {
-  std::string error;
-  const auto id = TransportId::FromText("naa.500000000000000" + std::to_string(number), &error);
-  return {*id, 1};
-}
-
 class Bench {
  public:
-  explicit Bench(std::string directory) : directory_(std::move(directory)) {
-    const std::string uri = "file:" + directory_ + "/lu.pr";
-    const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store_);
-    if (!status.ok()) Die(status.message());
+  explicit Bench(const Directory& directory) : store_(OpenStore(directory.uri())) {
     for (int i : {0, 1}) {
       if (!store_->Attach(Number(i), "fence-bench", nullptr, &slots_[i]).ok()) Die("no slot");
     }
     Send(0, OutAction::kRegisterAndIgnoreExistingKey, 0, 1);
-    probe_ = open((directory_ + "/probe").c_str(), O_RDWR | O_CREAT | O_APPEND, 0600);
-    if (probe_ < 0) Die("cannot write to " + directory_);
+    probe_ = open((directory.path() + "/probe").c_str(), O_RDWR | O_CREAT | O_APPEND, 0600);
+    if (probe_ < 0) Die("cannot write to " + directory.path());
   }
   ~Bench() {
     close(probe_);
     for (GateSlot* slot : slots_) store_->Detach(slot);
-    store_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   GateSlot& victim() { return *slots_[1]; }
@@ -93,25 +69,12 @@ class Bench {
     if (outcome.status != ScsiStatus::kGood) Die("a command was refused");
   }
 
-  const std::string directory_;
-  std::shared_ptr<Store> store_;
+  const std::shared_ptr<Store> store_;
   GateSlot* slots_[2] = {};
   int probe_ = -1;
 };
 
-template <typename Function>
-double Time(Function function) {
-  const auto start = Clock::now();
-  function();
-  return Microseconds(Clock::now() - start).count();
-}
-
-double Median(std::vector<double> times) {
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
-
-bool NothingOnItsWay(Bench& bench) {
+void NothingOnItsWay(Bench& bench) {
   std::vector<double> fences;
   std::vector<double> syncs;
   for (int i = 0; i < kRounds; i++) {
@@ -119,15 +82,13 @@ bool NothingOnItsWay(Bench& bench) {
     fences.push_back(Time([&] { bench.Fence(); }));
     syncs.push_back(Time([&] { bench.Sync(); }));
   }
-  const double ratio = Median(fences) / Median(syncs);
-  printf("nothing on its way    %8.0f us, fdatasync %.0f us: %.2f of it (limit 2)\n",
-         Median(fences), Median(syncs), ratio);
-  return ratio <= 2;
+  Tell("fdatasync", syncs, "us");
+  Tell("PREEMPT AND ABORT, nothing on its way, to fdatasync", Ratios(fences, Median(syncs)), "", 2);
 }
 
 // How much longer than its slowest command the fencing took, less what the
 // commit costs anyway.
-bool CommandsOnTheirWay(Bench& bench) {
+void CommandsOnTheirWay(Bench& bench) {
   std::vector<double> extra;
   std::vector<double> commits;
   for (int i = 0; i < kSlowRounds; i++) {
@@ -151,19 +112,17 @@ bool CommandsOnTheirWay(Bench& bench) {
     disk.join();
     extra.push_back(Microseconds(end - last).count());
   }
-  const double over = Median(extra) - Median(commits);
-  printf("%d commands          %8.0f us after the slowest, %.0f us more than without (limit 2000)\n",
-         kInFlight, Median(extra), over);
-  return over <= 2000;
+  for (double& time : extra) time -= Median(commits);
+  Tell(std::to_string(kInFlight) + " commands: after the slowest, more than without", extra, "us",
+       2000);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string directory = std::string(argc > 1 ? argv[1] : "/var/tmp") + "/fence-bench-XXXXXX";
-  if (mkdtemp(directory.data()) == nullptr) Die("cannot make a directory in " + directory);
+  const Directory directory(Place(argc, argv));
   Bench bench(directory);
-  const bool idle = NothingOnItsWay(bench);
-  const bool busy = CommandsOnTheirWay(bench);
-  return idle && busy ? 0 : 1;
+  printf("--- PREEMPT AND ABORT, APTPL: median [quartiles]\n");
+  NothingOnItsWay(bench);
+  CommandsOnTheirWay(bench);
 }

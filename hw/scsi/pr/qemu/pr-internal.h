@@ -179,62 +179,6 @@ static inline const char *scsi_pr_name(SCSIPRState *s)
 
 void scsi_pr_add_properties(ObjectClass *klass);
 
-/* pr-state.c */
-
-typedef struct SCSIPREntry SCSIPREntry;
-struct SCSIPREntry {
-    SCSIDevice *dev;            /* NULL: free; set last, cleared first */
-    SCSIPRState *s;
-    SCSIPREntry *next;
-};
-
-#define SCSI_PR_CHAINS 256
-
-extern SCSIPREntry *scsi_pr_chains[SCSI_PR_CHAINS];
-
-static inline SCSIPREntry **scsi_pr_chain(const SCSIDevice *dev)
-{
-    /* Fibonacci hashing: the upper bits of the product depend on all others. */
-    uint32_t hash = (uint32_t)((uintptr_t)dev >> 4) * 0x9e3779b9u;
-
-    return &scsi_pr_chains[hash / (UINT32_MAX / SCSI_PR_CHAINS + 1)];
-}
-
-/* Of NULL: a free one. */
-static inline SCSIPREntry *scsi_pr_find_entry(SCSIPREntry **chain,
-                                              const SCSIDevice *dev)
-{
-    SCSIPREntry *entry = qatomic_load_acquire(chain);
-
-    while (entry && qatomic_load_acquire(&entry->dev) != dev) {
-        entry = entry->next;
-    }
-    return entry;
-}
-
-/*
- * The state of a device that has a property of ours set, or NULL; and if it
- * is realized with pr-store, or NULL. Any thread; lock-free. Valid as long as
- * the device.
- */
-static inline SCSIPRState *scsi_pr_find(SCSIDevice *dev)
-{
-    SCSIPREntry *entry = scsi_pr_find_entry(scsi_pr_chain(dev), dev);
-
-    return entry ? entry->s : NULL;
-}
-
-static inline SCSIPRState *scsi_pr_state(SCSIDevice *dev)
-{
-    SCSIPRState *s = scsi_pr_find(dev);
-
-    return s && s->handle ? s : NULL;
-}
-
-/* In the main loop, and in any thread; no command of the device is under way. */
-void scsi_pr_insert(SCSIPRState *s);
-void scsi_pr_remove(SCSIPRState *s);
-
 /* False with @errp: a property was given a value that was refused. */
 bool scsi_pr_check_properties(SCSIPRState *s, Error **errp);
 
@@ -251,19 +195,6 @@ void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp);
 
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private);
-
-/* pr-spare.c */
-
-typedef struct SCSIPRSpare {
-    QSLIST_ENTRY(SCSIPRSpare) next;
-} SCSIPRSpare;
-
-/*
- * A block that begins with an SCSIPRSpare; always the same @size. Either new, all
- * zero, or as somebody has given it back on this thread. Any thread may do that.
- */
-void *scsi_pr_take_spare(size_t size);
-void scsi_pr_give_spare(SCSIPRSpare *spare);
 
 /* pr-io.c */
 
@@ -551,5 +482,7 @@ int scsi_pr_parse_cdb(SCSIDevice *dev, SCSICommand *cmd, uint8_t *buf,
 /* pr-reset.c */
 
 void scsi_pr_reset_device(DeviceState *qdev);
+
+#include "pr-state.h"
 
 #endif /* HW_SCSI_PR_INTERNAL_H */

@@ -12,6 +12,7 @@
 #include "migration/qemu-file.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
+#include "pr-spare.h"
 #include "trace.h"
 
 void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)

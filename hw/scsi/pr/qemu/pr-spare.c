@@ -10,7 +10,7 @@
 #include "qemu/osdep.h"
 #include "qemu/notify.h"
 #include "qemu/thread.h"
-#include "pr-internal.h"
+#include "pr-spare.h"
 
 /* As many as a virtqueue has room for. */
 #define SCSI_PR_SPARE_MAX 128

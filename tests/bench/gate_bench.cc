@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <string>
 
+#include "gate/gate.h"
 #include "scsi-pr/scsi-pr.h"
 #include "store/store.h"
 
@@ -118,6 +119,23 @@ void TwoLockedUpdates(benchmark::State& state) {
   }
 }
 
+// Two queues of one nexus, and their limit: two threads that want one word.
+void OneSlot(benchmark::State& state) {
+  static scsi_pr::GateSlot slot;
+  slot.SetAccess(scsi_pr::kFullAccess);
+  for (auto _ : state) {
+    const auto epoch = slot.Enter(scsi_pr::AccessClass::kWrite);
+    if (epoch) slot.Leave(*epoch);
+  }
+}
+void OneWord(benchmark::State& state) {
+  alignas(512) static std::atomic<uint64_t> word{1};
+  for (auto _ : state) {
+    word.fetch_add(1);
+    word.fetch_sub(1);
+  }
+}
+
 // What a gate would cost whose fencer has the kernel put the memory fence into
 // all other processes: at least a count of the thread's own, twice, and a look at
 // the access between them. And what that costs the fencer.
@@ -149,6 +167,8 @@ void Registrants(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(EmptyLoop);
 BENCHMARK(RelaxedLoad);
 BENCHMARK(TwoLockedUpdates);
+BENCHMARK(OneWord)->Threads(2);
+BENCHMARK(OneSlot)->Threads(2);
 BENCHMARK(TwoPlainUpdatesAndALook);
 BENCHMARK_CAPTURE(Membarrier, expedited, MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 BENCHMARK_CAPTURE(Membarrier, global, MEMBARRIER_CMD_GLOBAL);

@@ -150,7 +150,7 @@ TEST(UnitAttentionQueue, Replace) {
 TEST(UnitAttentionQueue, GarbageIsNothing) {
   std::mt19937_64 random(1);
   const Conditions all(std::begin(kConditions), std::end(kConditions));
-  for (int i = 0; i < 100000; i++) {
+  for (int i = 0; i < 20000; i++) {
     UnitAttentionQueue queue;
     const uint64_t garbage = random();
     memcpy(static_cast<void*>(&queue), &garbage, sizeof queue);

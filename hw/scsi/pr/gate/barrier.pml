@@ -34,6 +34,9 @@
 #ifndef RESTARTS
 #define RESTARTS 1
 #endif
+#ifndef LATE
+#define LATE 0        // the set of those that attach when others run already
+#endif
 
 // What the kernel knows of a process. A dying one runs no more, but what it has
 // sent may still reach the medium; once it is gone, nothing of it does.
@@ -61,9 +64,10 @@ typedef Admission {
 
 // gate/gate.h: a slot for each participant.
 Admission slot[N];
-byte attached = ALL;
+byte attached = ALL & ~(LATE);
 byte published = 1;
 byte fencing = 0;
+byte pending = ALL;  // State: what the fencing under way, or the last one, leads to
 bool rung = false;  // the doorbell, since the fencing under way was marked
 
 // store/backing.h: the record, and the right to change it.
@@ -72,7 +76,11 @@ byte committed = ALL;    // State: the set of registered nexuses
 // Locks that the kernel drops when their holder is gone: the right to change,
 // and the proofs of life, one for each slot that is taken.
 byte change_right = NONE;
-byte slot_locks = ALL;
+byte slot_locks = ALL & ~(LATE);
+// Held for a short while: who attaches, shuts, publishes or opens again does so alone.
+byte members = NONE;
+// And what only its holder writes: nobody sees a difference.
+#define LOCK_MEMBERS(p, first) d_step { members == NONE -> members = p; first }
 
 #define ALLOWED_ACCESS(state, p) (HAS(state, p) -> kFullAccess : kRead)
 
@@ -211,7 +219,7 @@ inline Unlock() {
 }
 
 inline Publish() {
-  i = 0;
+  LOCK_MEMBERS(p, i = 0);
   do
   :: d_step { i < N ->
        if
@@ -223,7 +231,7 @@ inline Publish() {
   :: i >= N -> break
   od;
   atomic { published = version; predecessor = committed; i = 0 };
-  atomic { fencing = 0; rung = false }
+  atomic { fencing = 0; rung = false; members = NONE }
 }
 
 inline LoadPublished() {
@@ -239,7 +247,7 @@ inline LoadPublished() {
 }
 
 // (b) Until the commit every preempted nexus is listed: nothing of it that
-// entered before may be on its way then.
+// entered before may be on its way then, nor anything that it may not send afterwards.
 inline Save(state) {
   atomic {
     c = 0;
@@ -247,6 +255,7 @@ inline Save(state) {
     :: c < COMMANDS ->
 #ifndef WITHOUT_THE_CHECK_OF_THE_COMMIT  // it finds a bug before (a) would
        assert(!(HAS(victims, OWNER(c)) && ON_ITS_WAY(c) && command[c].old));
+       assert(!(HAS(victims & ~state, OWNER(c)) && command[c].access == kWrite));
 #endif
        c++
     :: else -> break
@@ -288,13 +297,18 @@ inline BeginDrain(v) {
 }
 
 inline Shut() {
+#ifdef COLLECT_BEFORE_THE_LOCK
+  slots = victims & attached;
+  LOCK_MEMBERS(p, i = 0; pending = after);
+#else
+  LOCK_MEMBERS(p, i = 0; pending = after; slots = victims & attached);
+#endif
   fencing = version + 1;
   rung = true;
-  i = 0;
   do
   :: d_step { i < N && shut_ok ->
        if
-       :: HAS(victims, i) && HAS(attached, i) -> BeginDrain(i)
+       :: HAS(slots, i) -> BeginDrain(i)
        :: else
        fi;
        i++;
@@ -304,7 +318,7 @@ inline Shut() {
        fi }
   :: i >= N || !shut_ok -> break
   od;
-  i = 0
+  atomic { i = 0; members = NONE }
 }
 
 #if defined(TRUST_A_PID)
@@ -333,8 +347,8 @@ inline CheckAwaited(v) {
 inline Drain() {
   i = 0;
   do
-  :: d_step { i < N && (!HAS(victims, i) || DRAINING(i) == 0 || !IS_LIVE(i)) -> i++ }
-  :: d_step { i < N && HAS(victims, i) && DRAINING(i) != 0 && IS_LIVE(i) ->
+  :: d_step { i < N && (!HAS(slots, i) || DRAINING(i) == 0 || !IS_LIVE(i)) -> i++ }
+  :: d_step { i < N && HAS(slots, i) && DRAINING(i) != 0 && IS_LIVE(i) ->
        CheckAwaited(i);
        drained = false }
   :: i >= N || !drained -> break
@@ -342,20 +356,26 @@ inline Drain() {
   i = 0
 }
 
+#ifdef REOPEN_ONLY_WHOM_IT_SHUT
+#define REOPENS(p) HAS(slots, p)
+#else
+#define REOPENS(p) HAS(attached, p)
+#endif
+
+// All: who has attached meanwhile began with less than he may have, too.
 inline Reopen() {
-  i = 0;
+  LOCK_MEMBERS(p, i = 0);
   do
   :: d_step { i < N ->
        if
-       :: HAS(victims, i) && HAS(attached, i) ->
-          slot[i].access = ALLOWED_ACCESS(before, i)
+       :: REOPENS(i) -> slot[i].access = ALLOWED_ACCESS(before, i)
        :: else
        fi;
        shut = shut & ~BIT(i);
        i++ }
   :: i >= N -> break
   od;
-  atomic { i = 0; fencing = 0; rung = false }
+  atomic { i = 0; fencing = 0; rung = false; members = NONE }
 }
 
 // The status: what entered before is over.
@@ -403,29 +423,39 @@ inline FenceAndCommit() {
 
 // ---------------------------------------------------------------- processes
 
-// Forgets the dead, and takes a slot.
+#ifdef BEGIN_WITH_THE_OLD_ACCESS
+#define BEGINS_WITH(p) ALLOWED_ACCESS(committed, p)
+#else
+#define BEGINS_WITH(p) \
+  (fenced -> ALLOWED_ACCESS(committed, p) & ALLOWED_ACCESS(pending, p) : ALLOWED_ACCESS(committed, p))
+#endif
+
+// Takes a slot. Does not wait for a fencing under way: begins with what is allowed
+// whatever becomes of it, and rings, lest the fencer has died before he could.
 inline Attach(p) {
-  d_step { change_right == NONE -> change_right = p };
-  LoadPublished();
-  atomic {
-    i = 0;
-    do
-    :: i < N ->
-       if
-       :: !HAS(slot_locks, i) ->
-          slot[i].access = 0; slot[i].current = 0; slot[i].draining = 0; slot[i].epoch = 0;
-          attached = attached & ~BIT(i)
-       :: else
-       fi;
-       i++
-    :: else -> break
-    od;
-    i = 0;
-    slot[p].access = ALLOWED_ACCESS(committed, p);
-    attached = attached | BIT(p);
-    slot_locks = slot_locks | BIT(p)
+#ifdef ATTACH_WITHOUT_THE_LOCK
+  fenced = fencing != 0;
+#else
+  LOCK_MEMBERS(p, fenced = fencing != 0);  // it keeps that as it is
+#endif
+  d_step {
+    begin = BEGINS_WITH(p);
+    if
+    :: HAS(committed, p) && begin == kRead -> shut = shut | BIT(p)
+    :: else
+    fi
   };
-  Unlock()
+  atomic {
+    slot[p].current = 0; slot[p].draining = 0; slot[p].epoch = 0;
+    slot[p].access = begin;
+    attached = attached | BIT(p);
+    slot_locks = slot_locks | BIT(p);
+#ifndef ATTACH_WITHOUT_RINGING
+    rung = rung || fenced;
+#endif
+    members = (members == p -> NONE : members);
+    fenced = false; begin = 0
+  }
 }
 
 // PREEMPT AND ABORT of one of the others, or of all of them (with the key that
@@ -455,16 +485,19 @@ inline Update(p) {
      Save(after);
      Publish()
   fi;
-  atomic { victims = 0; after = 0; before = 0; shut_ok = false; drained = false; Unlock() }
+  atomic { victims = 0; after = 0; before = 0; slots = 0; shut_ok = false; drained = false; Unlock() }
 }
 
 inline Reset() {
-  atomic { victims = 0; after = 0; before = 0; shut_ok = false; drained = false; i = 0; c = 0 }
+  atomic {
+    victims = 0; after = 0; before = 0; slots = 0; shut_ok = false; drained = false; i = 0; c = 0;
+    fenced = false; begin = 0
+  }
 }
 
 proctype DeviceServer(byte p) provided (life[p] != kStopped) {
-  byte i, c, victims, after, before;
-  bool shut_ok, drained;
+  byte i, c, victims, after, before, slots, begin;
+  bool shut_ok, drained, fenced;
 end_life:
   {
     if
@@ -509,7 +542,7 @@ end_dead:
 // At rest nobody is dying or stopped, and every command has left.
 inline CheckAtRest() {
   i = 0;
-  assert(change_right == NONE);
+  assert(change_right == NONE && members == NONE);
   do
   :: i < N ->
      if
@@ -546,6 +579,10 @@ proctype Killer() {
        ForgetCommands(p);
        if
        :: change_right == p -> change_right = NONE
+       :: else
+       fi;
+       if
+       :: members == p -> members = NONE
        :: else
        fi
      };

@@ -227,10 +227,18 @@ Status FileDurable::Open(const std::string& path, const Options& options,
   return status;
 }
 
-// The file is closed on the disk's thread, where that may wait.
+// The file is closed on the disk's thread, where that may wait. Whoever opens it next finds
+// its lock free, unless the disk does not answer.
 FileDurable::~FileDurable() {
+  constexpr std::chrono::milliseconds kClosing{50};
   Follow(nullptr);
-  static_cast<void>(disk_.Run([file = std::move(file_)] { return Status(); }, {}).ok());
+  const auto closed = disk_.Run(
+      [file = std::move(file_)]() mutable {
+        file.reset();
+        return Status();
+      },
+      kClosing);
+  static_cast<void>(closed.ok());
 }
 
 const std::string& FileDurable::path() const { return file_->path; }

@@ -56,7 +56,7 @@ class Mounted {
     WriteFile(image_, "");
     works_ = truncate(image_.c_str(), kind.bytes) == 0 && unshare(CLONE_NEWNS) == 0 &&
              mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-             Runs(std::string(kind.make) + " " + image_) && Runs("mount -o loop " + image_ + " " + place_);
+             Runs(std::string(kind.make) + " " + image_) && Mount();
     if (works_) fd_ = open(place_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   }
   ~Mounted() {
@@ -111,6 +111,14 @@ class Mounted {
   }
 
  private:
+  // Several that look for a free loop device may find the same.
+  bool Mount() const {
+    for (int attempt = 0; attempt < 10; attempt++) {
+      if (Runs("mount -o loop " + image_ + " " + place_)) return true;
+    }
+    return false;
+  }
+
   const std::string image_;
   const std::string place_;
   bool works_ = false;

@@ -311,7 +311,11 @@ void FileDurable::Identify(StoreIdentity* identity) {
 
 Status FileDurable::Persist(const Record& record) {
   const auto writing = std::make_shared<Writing>(file_, locks_, record);
-  return OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+  Status status =
+      OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+  // It may have been made anew.
+  if (locks_->gate().store_inode.load() != followed_inode_) Watch();
+  return status;
 }
 
 void FileDurable::Revoke(const Record& record) {
@@ -333,7 +337,11 @@ void FileDurable::Follow(std::function<void(const Status&)> hear) {
     const std::lock_guard lock(file_->hear_mutex);
     file_->hear = std::move(hear);
   }
-  if (!begins) return;
+  if (begins) Watch();
+}
+
+void FileDurable::Watch() {
+  followed_inode_ = locks_->gate().store_inode.load();
   // Neither keeps the other, nor the store.
   disk_.Watch(file_->path, [file = std::weak_ptr(file_), locks = std::weak_ptr(locks_)] {
     const auto followed = file.lock();

@@ -59,13 +59,14 @@ class FileDurable : public Durable, public HostLocks::Origin {
   class Writing;
 
   FileDurable() = default;
+  void Watch();
   Status OnDisk(Disk::Job job, std::chrono::milliseconds patience,
                 std::function<void()> too_late = [] {});
 
   Disk disk_;
   std::shared_ptr<File> file_;  // with its jobs
   std::shared_ptr<HostLocks> locks_;
-  std::chrono::milliseconds opening_patience_ = kPatience;
+  uint64_t followed_inode_ = 0;  // only with the right to change
 };
 
 }  // namespace scsi_pr

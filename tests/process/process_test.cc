@@ -276,6 +276,25 @@ TEST_F(ProcessTest, ChangeOfADeadProcessIsDisowned) {
   EXPECT_EQ(Attached(3)->Ask("keys"), "1");
 }
 
+// It may have been the newest: what the other one says is not believed.
+TEST_F(ProcessTest, DamagedRecordIsRefused) {
+  {
+    const auto a = Attached(1);
+    ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+    ASSERT_EQ(a->Ask(Register(2, true)), kGood);
+  }
+  const std::string sound = testing::ReadFile(path_);
+  for (const size_t first_sector : {0, 4096}) {
+    std::string damaged = sound;
+    damaged[first_sector + 100] = static_cast<char>(damaged[first_sector + 100] ^ 1);
+    testing::WriteFile(path_, damaged);
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 2 ")) << b.opened();
+  }
+  testing::WriteFile(path_, sound);
+  EXPECT_EQ(Attached(2)->Ask("keys"), "2");
+}
+
 // A symbolic link is the same store; so is its memory.
 TEST_F(ProcessTest, LinkedPath) {
   const auto a = Attached(1);

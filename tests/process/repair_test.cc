@@ -64,11 +64,12 @@ TEST_F(RepairTest, KilledAtEveryStep) {
   }
 }
 
+// The newest record is damaged, and not the one that tells whose memory to ask.
 TEST_F(RepairTest, RefusedWhileInUse) {
   const auto a = Attached(1);
   ASSERT_EQ(a->Ask(Register(1, true)), kGood);
   const std::string sound = ReadFile(path_);
-  WriteFile(path_, Garbled(sound));
+  WriteFile(path_, Garbled(sound).replace(4096, 4096, sound, 4096, 4096));
   const std::string answer = Repair();
   EXPECT_TRUE(answer.starts_with("error 4 ")) << answer;
   EXPECT_NE(answer.find(std::to_string(a->pid()) + " (helper)"), std::string::npos) << answer;

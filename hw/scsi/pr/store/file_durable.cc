@@ -76,6 +76,10 @@ Status FileDurable::File::ReadIdentity() {
 
 Status FileDurable::File::Open(const std::string& named, const Options& options) {
   Status status = CanonicalizeStorePath(named, &path);
+  // Where there is no directory there is no store, for who does not want to make one.
+  if (!status.ok() && !options.create) {
+    return Status::Error(Status::Code::kInvalid, status.message(), status.hint());
+  }
   if (!status.ok()) return status;
   status = RecordFile::Open(path, &file);
   if (status.code() == Status::Code::kInvalid && options.create && !file) {

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,14 @@ import pytest
 from guest.lib import disk, host, matrix
 from guest.lib.matrix import Record
 from guest.lib.vm import VM, boot
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is in force is kept on tmpfs: in a directory that goes with the tests, whoever was killed."""
+    runtime = tempfile.TemporaryDirectory(prefix="scsi-pr-tests-", dir="/dev/shm")
+    os.chmod(runtime.name, 0o1777)
+    os.environ["XDG_RUNTIME_DIR"] = runtime.name
+    config.add_cleanup(runtime.cleanup)
 
 
 @functools.cache  # pytest tells parameters apart by identity: new objects mean new guests

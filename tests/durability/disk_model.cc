@@ -62,8 +62,12 @@ void DiskRecorder::Forget(const std::string& name) {
 
 void DiskRecorder::Mark(std::string text) { Add({.kind = Kind::kMark, .name = std::move(text)}); }
 
+void DiskRecorder::Removed(const std::string& path) {
+  Forget(NameOf(path));
+  Add({.kind = Kind::kUnlink, .name = NameOf(path)});
+}
+
 void DiskRecorder::After(const FileCall& call) {
-  if (call.path.ends_with("-shm")) return;
   const auto offset = static_cast<size_t>(call.offset);
   switch (call.kind) {
     case FileCall::Kind::kOpen:
@@ -74,8 +78,6 @@ void DiskRecorder::After(const FileCall& call) {
     case FileCall::Kind::kWrite:
       return Add({.kind = Kind::kWrite, .file = FileOf(call.fd), .offset = offset,
                   .data = std::string(call.data, call.size)});
-    case FileCall::Kind::kTruncate:
-      return Add({.kind = Kind::kTruncate, .file = FileOf(call.fd), .offset = offset});
     case FileCall::Kind::kSync:
       if (call.path == directory_) return Add({.kind = Kind::kSyncNames});
       return Add({.kind = Kind::kSync, .file = FileOf(call.fd)});
@@ -130,7 +132,6 @@ void SimulatedDisk::Play(const DiskEvent& event) {
     case Kind::kMark:
       return;
     case Kind::kWrite:
-    case Kind::kTruncate:
       files_[event.file].pending.push_back(event);
       return;
     case Kind::kSync: {
@@ -157,10 +158,6 @@ std::string SimulatedDisk::Contents(const File& file, Loss loss, std::mt19937& r
   if (loss == Loss::kEverything) return contents;
   const bool all = loss == Loss::kNothing;
   for (const DiskEvent& event : file.pending) {
-    if (event.kind == Kind::kTruncate) {
-      if (all || Coin(random)) contents.resize(event.offset);
-      continue;
-    }
     for (size_t done = 0; done < event.data.size();) {
       const size_t offset = event.offset + done;
       const size_t size = std::min(kSector - offset % kSector, event.data.size() - done);

@@ -6,8 +6,7 @@
 // Synced is what fsync() or fdatasync() of the file has returned for, and for a
 // name that of the directory. The rest may be there or not, each sector of 512
 // bytes and each name for itself, in any order. A sector behind the old end of a
-// file may hold anything. What is memory (the -shm file) is not modelled: a test
-// leaves garbage in its place.
+// file may hold anything. What is in memory is gone.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +23,13 @@ namespace scsi_pr::testing {
 
 // A change to a directory, or a mark of the test's in between.
 struct DiskEvent {
-  enum class Kind { kCreate, kWrite, kTruncate, kSync, kSyncNames, kLink, kRename, kUnlink, kMark };
+  enum class Kind { kCreate, kWrite, kSync, kSyncNames, kLink, kRename, kUnlink, kMark };
 
   Kind kind = Kind::kMark;
   std::string name = {};      // in the directory; or what the mark says
   std::string new_name = {};  // of kLink and kRename
-  uint64_t file = 0;     // of kCreate, kWrite, kTruncate, kSync: which one
-  size_t offset = 0;     // of kWrite; the size for kTruncate
+  uint64_t file = 0;     // of kCreate, kWrite, kSync: which one
+  size_t offset = 0;     // of kWrite
   std::string data = {};      // of kWrite
 };
 
@@ -50,6 +49,8 @@ class DiskRecorder : public NoSync {
 
   void After(const FileCall& call) override;
   void Mark(std::string text);
+  // By somebody else.
+  void Removed(const std::string& path);
   const std::vector<DiskEvent>& events() const { return events_; }
 
  private:
@@ -78,7 +79,7 @@ class SimulatedDisk {
  private:
   struct File {
     std::string synced;
-    std::vector<DiskEvent> pending;  // kWrite, kTruncate
+    std::vector<DiskEvent> pending;  // kWrite
   };
   struct Naming {
     std::map<std::string, std::optional<uint64_t>> changes;  // all or none; nothing: no such name

@@ -19,7 +19,9 @@ using namespace testing;
 class FailingDiskTest : public ProcessTest {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store_).ok());
+    Store::OpenOptions options(Store::OpenMode::kCreate);
+    options.runtime_directory = runtime_.path();
+    ASSERT_TRUE(Store::Open(uri_, options, &store_).ok());
     ASSERT_TRUE(store_->Attach(A(), "a", nullptr, &a_).ok());
     ASSERT_TRUE(store_->Attach(B(), "b", nullptr, &b_).ok());
     c_ = Attached(3);
@@ -86,7 +88,7 @@ bool FailingDiskTest::Attempt(const Change& change, const Fault& fault, int at) 
   disk_.Disarm();
   if (result.ok()) {
     EXPECT_EQ(status, ScsiStatus::kGood);
-    EXPECT_EQ(FoundAfterDeathOfAll(path_).registrations, Read().registrations);
+    EXPECT_EQ(FoundAfterDeathOfAll(path_, runtime_), AfterPowerOn(Read()));
     if (disk_.hit()) Prepare(change);
     return disk_.hit();
   }
@@ -94,9 +96,8 @@ bool FailingDiskTest::Attempt(const Change& change, const Fault& fault, int at) 
   EXPECT_FALSE(result.hint().empty()) << result.message();
   EXPECT_EQ(c_->Ask("state"), EncodeDocument(before)) << "another process sees the change";
   EXPECT_EQ(Seen(), seen);
-  State found = FoundAfterDeathOfAll(path_);
-  found.legacy_holder = before.legacy_holder;  // died with its process
-  EXPECT_EQ(found, before) << "a refused change has come to life";
+  EXPECT_EQ(FoundAfterDeathOfAll(path_, runtime_), AfterPowerOn(before))
+      << "a refused change has come to life";
   EXPECT_EQ(a_->unit_attentions().Take(), std::nullopt);
   EXPECT_EQ(b_->unit_attentions().Take(), std::nullopt);
   return true;

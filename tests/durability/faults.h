@@ -63,9 +63,11 @@ class FaultyDisk : public FileWatcher {
  private:
   static constexpr int kNever = 1 << 30;
 
-  // As the kernel has it: a full disk can still be read and synced.
+  // As the kernel has it: a full disk can still be read and synced, and a file of a
+  // read-only one not be opened to write.
   int Error(const FileCall& call) const {
-    const bool reads = call.kind == FileCall::Kind::kOpen && (call.flags & O_CREAT) == 0;
+    const int to_write = fault_.error == EROFS ? O_CREAT | O_RDWR : O_CREAT;
+    const bool reads = call.kind == FileCall::Kind::kOpen && (call.flags & to_write) == 0;
     const bool writes =
         call.kind != FileCall::Kind::kRead && call.kind != FileCall::Kind::kSync && !reads;
     if (fault_.error == kShortWrite) return call.kind == FileCall::Kind::kWrite ? kShortWrite : EIO;

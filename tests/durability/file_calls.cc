@@ -5,11 +5,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <map>
 #include <mutex>
+#include <utility>
 
 namespace scsi_pr::testing {
 
@@ -17,14 +19,18 @@ namespace {
 
 // Static objects would be used before they are made: other libraries open files
 // when they are loaded.
-constexpr const char* kNothing = "//";  // no path begins so
-
 struct Watched {
   std::mutex mutex;
-  std::string prefix;
-  std::string directory;
+  std::vector<std::string> prefixes;
   std::atomic<FileWatcher*> watcher = nullptr;
   std::map<int, std::string> open;  // paths by descriptor
+
+  // With the mutex. Also the directory in which such files are.
+  bool Matches(const std::string& path) const {
+    return std::ranges::any_of(prefixes, [&](const std::string& prefix) {
+      return path.starts_with(prefix) || path == prefix.substr(0, prefix.rfind('/'));
+    });
+  }
 };
 Watched* watched = nullptr;
 thread_local bool inside = false;
@@ -32,12 +38,11 @@ thread_local bool inside = false;
 // A call that somebody watches; while it lives nested calls are not.
 class Call {
  public:
-  Call(FileCall::Kind kind, const char* path) {
+  // `path` as seen from the directory behind `directory`.
+  Call(FileCall::Kind kind, int directory, const char* path) {
     if (watched == nullptr || inside || path == nullptr) return;
     const std::lock_guard lock(watched->mutex);
-    const std::string name(path);
-    if (!name.starts_with(watched->prefix) && name != watched->directory) return;
-    Begin(kind, name);
+    if (const std::string name = PathOf(directory, path); watched->Matches(name)) Begin(kind, name);
   }
   Call(FileCall::Kind kind, int fd) {
     if (watched == nullptr || inside) return;
@@ -81,9 +86,25 @@ class Call {
     watched->open[fd] = call.path;
   }
 
+  void Names(int directory, const char* path) {
+    if (!watched_) return;
+    const std::lock_guard lock(watched->mutex);
+    call.new_path = PathOf(directory, path);
+  }
+
   FileCall call;
 
  private:
+  // With the mutex; a directory without the slash at its end.
+  static std::string PathOf(int directory, const char* path) {
+    std::string name(path);
+    if (name[0] != '/' && directory != AT_FDCWD) {
+      const auto found = watched->open.find(directory);
+      name = found == watched->open.end() ? "" : found->second + "/" + name;
+    }
+    if (name.ends_with('/')) name.pop_back();
+    return name;
+  }
   void Begin(FileCall::Kind kind, const std::string& path) {
     watched_ = true;
     inside = true;
@@ -94,44 +115,36 @@ class Call {
   bool watched_ = false;
 };
 
-ssize_t Write(int fd, const void* data, size_t size, off_t offset, bool positioned) {
-  Call call(FileCall::Kind::kWrite, fd);
-  if (call.is_watched() && !positioned) offset = lseek(fd, 0, SEEK_CUR);
-  call.call.offset = offset;
-  call.call.data = static_cast<const char*>(data);
-  call.call.size = size;
-  const int error = call.Before();
-  if (error == FileWatcher::kShortWrite) size = (size + 1) / 2;
-  if (error > 0) {
+int Open(int directory, const char* path, int flags, mode_t mode) {
+  Call call(FileCall::Kind::kOpen, directory, path);
+  call.call.flags = flags;
+  if (const int error = call.Before(); error != 0) {
     errno = error;
     return -1;
   }
-  const ssize_t written = positioned ? syscall(SYS_pwrite64, fd, data, size, offset)
-                                     : syscall(SYS_write, fd, data, size);
-  if (written < 0) return written;
-  call.call.size = static_cast<size_t>(written);
-  call.After();
-  return written;
+  const int fd = static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
+  if (fd >= 0 && call.is_watched()) {
+    call.Remember(fd);
+    call.After();
+  }
+  return fd;
 }
 
 }  // namespace
 
-Watching::Watching(const std::string& prefix, FileWatcher* watcher) {
+Watching::Watching(std::vector<std::string> prefixes, FileWatcher* watcher) {
   if (watched == nullptr) watched = new Watched;
   const std::lock_guard lock(watched->mutex);
-  watched->prefix = prefix;
-  watched->directory = prefix.substr(0, prefix.rfind('/'));
+  watched->prefixes = std::move(prefixes);
   watched->watcher = watcher;
 }
 
 Watching::~Watching() {
   const std::lock_guard lock(watched->mutex);
-  watched->prefix = watched->directory = kNothing;
+  watched->prefixes.clear();
   watched->watcher = nullptr;
   watched->open.clear();
 }
-
-void Watching::Set(FileWatcher* watcher) { watched->watcher = watcher; }
 
 }  // namespace scsi_pr::testing
 
@@ -146,18 +159,15 @@ int open64(const char* path, int flags, ...) {
   va_start(arguments, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  Call call(Kind::kOpen, path);
-  call.call.flags = flags;
-  if (const int error = call.Before(); error != 0) {
-    errno = error;
-    return -1;
-  }
-  const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, flags, mode));
-  if (fd >= 0 && call.is_watched()) {
-    call.Remember(fd);
-    call.After();
-  }
-  return fd;
+  return scsi_pr::testing::Open(AT_FDCWD, path, flags, mode);
+}
+
+int openat64(int directory, const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return scsi_pr::testing::Open(directory, path, flags, mode);
 }
 
 int close(int fd) {
@@ -176,17 +186,21 @@ ssize_t pread64(int fd, void* data, size_t size, off_t offset) {
 }
 
 ssize_t pwrite64(int fd, const void* data, size_t size, off_t offset) {
-  return scsi_pr::testing::Write(fd, data, size, offset, true);
-}
-
-ssize_t write(int fd, const void* data, size_t size) {
-  return scsi_pr::testing::Write(fd, data, size, 0, false);
-}
-
-int ftruncate64(int fd, off_t size) {
-  Call call(Kind::kTruncate, fd);
-  call.call.offset = size;
-  return static_cast<int>(call.Do([&] { return syscall(SYS_ftruncate, fd, size); }));
+  Call call(Kind::kWrite, fd);
+  call.call.offset = offset;
+  call.call.data = static_cast<const char*>(data);
+  call.call.size = size;
+  const int error = call.Before();
+  if (error == scsi_pr::testing::FileWatcher::kShortWrite) size = (size + 1) / 2;
+  if (error > 0) {
+    errno = error;
+    return -1;
+  }
+  const ssize_t written = syscall(SYS_pwrite64, fd, data, size, offset);
+  if (written < 0) return written;
+  call.call.size = static_cast<size_t>(written);
+  call.After();
+  return written;
 }
 
 int fdatasync(int fd) {
@@ -199,21 +213,24 @@ int fsync(int fd) {
   return static_cast<int>(call.Do([&] { return syscall(SYS_fsync, fd); }));
 }
 
-int link(const char* from, const char* to) noexcept {
-  Call call(Kind::kLink, from);
-  call.call.new_path = to;
-  return static_cast<int>(call.Do([&] { return syscall(SYS_link, from, to); }));
+int linkat(int from_directory, const char* from, int to_directory, const char* to,
+           int flags) noexcept {
+  Call call(Kind::kLink, from_directory, from);
+  call.Names(to_directory, to);
+  return static_cast<int>(
+      call.Do([&] { return syscall(SYS_linkat, from_directory, from, to_directory, to, flags); }));
 }
 
-int rename(const char* from, const char* to) noexcept {
-  Call call(Kind::kRename, from);
-  call.call.new_path = to;
-  return static_cast<int>(call.Do([&] { return syscall(SYS_rename, from, to); }));
+int renameat(int from_directory, const char* from, int to_directory, const char* to) noexcept {
+  Call call(Kind::kRename, from_directory, from);
+  call.Names(to_directory, to);
+  return static_cast<int>(
+      call.Do([&] { return syscall(SYS_renameat, from_directory, from, to_directory, to); }));
 }
 
-int unlink(const char* path) noexcept {
-  Call call(Kind::kUnlink, path);
-  return static_cast<int>(call.Do([&] { return syscall(SYS_unlink, path); }));
+int unlinkat(int directory, const char* path, int flags) noexcept {
+  Call call(Kind::kUnlink, directory, path);
+  return static_cast<int>(call.Do([&] { return syscall(SYS_unlinkat, directory, path, flags); }));
 }
 
 int fcntl64(int fd, int command, ...) {
@@ -222,7 +239,7 @@ int fcntl64(int fd, int command, ...) {
   void* const argument = va_arg(arguments, void*);
   va_end(arguments);
   const auto do_it = [&] { return syscall(SYS_fcntl, fd, command, argument); };
-  const bool locks = command == F_SETLK || command == F_OFD_SETLK;
+  const bool locks = command == F_OFD_SETLK;
   if (!locks || static_cast<struct flock*>(argument)->l_type == F_UNLCK) {
     return static_cast<int>(do_it());
   }

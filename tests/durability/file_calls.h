@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Every system call by which this process touches the files of a store, SQLite's
-// and our own alike: a test sees each before it happens, and can make it fail or
-// end the process there.
+// Every system call by which this process touches the files of a store: a test sees
+// each before it happens, and can make it fail or end the process there.
 //
 // The functions of the C library are defined once more in the test program, where
-// the store's code and the shared library of SQLite both find them. Memory that
-// is mapped is not seen (the gate, the -shm file).
+// the store's code finds them. Memory that is mapped is not seen (the gate).
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace scsi_pr::testing {
 
@@ -21,7 +20,6 @@ struct FileCall {
     kOpen,
     kRead,
     kWrite,
-    kTruncate,
     kSync,
     kLink,
     kRename,
@@ -33,7 +31,7 @@ struct FileCall {
   std::string path;       // what the file was called when it was opened
   std::string new_path;   // of kLink and kRename
   int flags = 0;          // of kOpen
-  off_t offset = 0;       // of kRead and kWrite; the new size for kTruncate
+  off_t offset = 0;       // of kRead and kWrite
   const char* data = nullptr;  // of kWrite
   size_t size = 0;        // of kRead and kWrite
   int fd = -1;            // of what goes by descriptors; of kOpen in After() only
@@ -54,11 +52,13 @@ class FileWatcher {
 };
 
 // While it lives `watcher`, unless it is null, sees the calls for the files whose
-// paths begin with `prefix` and that are opened meanwhile, and for the directory
+// paths begin with one of `prefixes` and that are opened meanwhile, and for the directory
 // in which these are. It is not told of calls of its own. One at a time.
 class Watching {
  public:
-  explicit Watching(const std::string& prefix, FileWatcher* watcher = nullptr);
+  explicit Watching(std::vector<std::string> prefixes, FileWatcher* watcher = nullptr);
+  explicit Watching(const std::string& prefix, FileWatcher* watcher = nullptr)
+      : Watching(std::vector<std::string>{prefix}, watcher) {}
   ~Watching();
   Watching(const Watching&) = delete;
   Watching& operator=(const Watching&) = delete;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// kill -9 before every system call of every change: it has happened as a whole or
+// kill -9 before every system call of every change, for the file and for what is in
+// memory: it has happened as a whole or
 // not at all, whoever looks, and what somebody has seen stays so.
 #include "../process/fixture.h"
 #include "../unit/testing.h"
@@ -104,11 +105,12 @@ bool KillTest::KillAt(const Case& each, int call) {
     return false;
   }
   dying_->Wait();
-  const State found = FoundAfterDeathOfAll(path_);
-  EXPECT_TRUE(found == before || found == after) << ::testing::PrintToString(found);
+  const State found = FoundAfterDeathOfAll(path_, runtime_);
+  EXPECT_TRUE(found == AfterPowerOn(before) || found == AfterPowerOn(after))
+      << ::testing::PrintToString(found);
   const State seen = Seen();
   EXPECT_TRUE(seen == before || seen == after) << ::testing::PrintToString(seen);
-  EXPECT_EQ(FoundAfterDeathOfAll(path_), seen) << "what was seen stays";
+  EXPECT_EQ(FoundAfterDeathOfAll(path_, runtime_), AfterPowerOn(seen)) << "what was seen stays";
   const bool writes = (AllowedAccess(seen, Witness()) & Bit(AccessClass::kWrite)) != 0;
   EXPECT_EQ(witness_->Ask("admits"), writes ? "yes" : "no");
   const bool told = seen == after && !outcome.unit_attentions.empty() && after != before;

@@ -5,11 +5,10 @@
 // same. With APTPL every change that ended in GOOD is there; one that had not
 // ended is there as a whole or not at all.
 #include <functional>
-#include <set>
+#include <utility>
 
 #include "../unit/temporary_directory.h"
 #include "../unit/testing.h"
-#include "aftermath.h"
 #include "core/legacy.h"
 #include "disk_model.h"
 #include "store/store.h"
@@ -46,6 +45,23 @@ class RecordedStore {
     watching_.reset();
   }
 
+  // As rm does.
+  void RemoveFile() {
+    std::filesystem::remove(path_);
+    recorder_.Removed(path_);
+    removed_ = events().size();
+  }
+  void Refuse(const Nexus& nexus, const PersistentReserveOut& command) {
+    Outcome outcome;
+    EXPECT_FALSE(store_
+                     ->Update([&](const State& state) { return Apply(state, kAborts, nexus, command); },
+                              &outcome)
+                     .ok());
+    made_anew_ = events().size();
+  }
+  // Whether the store's file had been removed, and not been made anew yet, after that event.
+  bool IsThere(size_t event) const { return event < removed_ - 1 || event + 1 >= made_anew_; }
+
   const std::vector<DiskEvent>& events() const { return recorder_.events(); }
   // After each mark, in order.
   const std::vector<State>& states() const { return states_; }
@@ -65,12 +81,15 @@ class RecordedStore {
   }
 
   const TemporaryDirectory directory_;
+  const RuntimeDirectoryOfTest runtime_;
   const std::string path_ = directory_ / "lu.pr";
   DiskRecorder recorder_{directory_.path()};
   std::unique_ptr<Watching> watching_;  // while it is open
   std::shared_ptr<Store> store_;
   std::vector<GateSlot*> slots_;
   std::vector<State> states_;
+  size_t removed_ = 0;
+  size_t made_anew_ = 0;
 };
 
 // What has ended at a moment of the recording, and what may be found after a
@@ -96,11 +115,9 @@ class Expectation {
   }
 
  private:
-  // The process of a legacy reservation's holder is gone.
+  // What the power on makes of both is the same.
   static bool IsWhatIsLeftOf(const State& state, const State& found) {
-    return found.generation == state.generation && found.aptpl == state.aptpl &&
-           found.registrations == state.registrations && found.reservation == state.reservation &&
-           !found.legacy_holder && found.information_lost == state.information_lost;
+    return AfterPowerOn(found) == AfterPowerOn(state);
   }
 
   const std::vector<State>& states_;
@@ -113,9 +130,9 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
                           SimulatedDisk::Loss loss, uint32_t seed) {
   std::mt19937 random(seed);
   const TemporaryDirectory directory;
+  const RuntimeDirectoryOfTest runtime;
   const std::string path = directory / "lu.pr";
   disk.WriteAfterPowerLoss(directory.path(), loss, random);
-  Reboot(path);
   NoSync fast;
   const Watching watching(path, &fast);
   std::shared_ptr<Store> store;
@@ -216,7 +233,7 @@ TEST(PowerLoss, WithoutAptpl) {
   ExpectSurvival(store, 3, Everywhere);
 }
 
-// Closed and opened again: the write-ahead log is folded in and begins anew.
+// Closed and opened again.
 TEST(PowerLoss, OpenedAgain) {
   RecordedStore store;
   for (const uint64_t key : {kKeyA, kKeyB, kKeyC}) {
@@ -228,34 +245,61 @@ TEST(PowerLoss, OpenedAgain) {
   ExpectSurvival(store, 3, Everywhere);
 }
 
-// Enough large records for the log to be folded in and used again from its
-// beginning, while the store is in use. The power goes there, and elsewhere once
-// in a while.
-TEST(PowerLoss, LogIsFoldedIn) {
+// Records that need more room than the file has, or than the one before them had.
+TEST(PowerLoss, RecordsOfEverySize) {
   RecordedStore store;
   store.Open();
   store.Attach(A());
-  std::vector<Nexus> many;
-  for (uint64_t i = 1; i <= 100; i++) many.push_back(NumberedNexus(i));
-  store.Send(A(), Register(0, kKeyA).List(many).Aptpl());
-  for (uint64_t key = 1; key <= 300; key++) {
-    const bool aptpl = key % 3 != 0;
-    store.Send(A(), aptpl ? RegisterIgnore(key).Aptpl() : RegisterIgnore(key));
+  uint64_t number = 1;
+  for (const size_t count : {1, 20, 60, 3, 100, 100}) {
+    std::vector<Nexus> many;
+    for (size_t i = 0; i < count; i++) many.push_back(NumberedNexus(number++));
+    store.Send(A(), Register(0, kKeyA).List(many).Aptpl());
+    store.Send(A(), RegisterIgnore(kKeyB).Aptpl());
+    store.Send(A(), Clear(kKeyB));
   }
-  // The database itself has a number from its creation on; only folding writes it.
-  uint64_t database = 0;
-  std::set<size_t> there;
-  const std::vector<DiskEvent>& events = store.events();
-  for (size_t i = 0; i < events.size(); i++) {
-    if (events[i].kind == DiskEvent::Kind::kCreate && database == 0) database = events[i].file;
-    const bool folding = events[i].file == database && events[i].kind == DiskEvent::Kind::kWrite;
-    for (size_t near = i - std::min<size_t>(i, 3); folding && near < i + 12; near++) {
-      there.insert(near);
-    }
-  }
-  EXPECT_GT(there.size(), 15u) << "the log was never folded in";
   store.Close();
-  ExpectSurvival(store, 3, [&](size_t i) { return there.contains(i) || i % 397 == 0; });
+  ExpectSurvival(store, 6, Everywhere);
+}
+
+// The file was removed while in use: it is made anew for the next change.
+TEST(PowerLoss, MadeAnew) {
+  RecordedStore store;
+  store.Open();
+  store.Attach(A());
+  store.Send(A(), Register(0, kKeyA).Aptpl());
+  store.Send(A(), Reserve(kKeyA, kWE));
+  store.RemoveFile();
+  store.Refuse(A(), RegisterIgnore(kKeyB).Aptpl());
+  store.Send(A(), RegisterIgnore(kKeyC).Aptpl());
+  store.Close();
+  ExpectSurvival(store, 3, [&](size_t i) { return store.IsThere(i); });
+}
+
+// One write and one sync for a change that needs no more room than there is, and no
+// touch at all for one that need not survive.
+TEST(PowerLoss, WritesOfAChange) {
+  RecordedStore store;
+  store.Open();
+  store.Attach(A());
+  store.Send(A(), RegisterIgnore(kKeyA).Aptpl());
+  store.Send(A(), RegisterIgnore(kKeyB).Aptpl());
+  const auto counts = [&](const Command& command) {
+    const size_t before = store.events().size();
+    store.Send(A(), command);
+    std::pair<int, int> found;
+    for (size_t i = before; i < store.events().size(); i++) {
+      if (store.events()[i].kind == DiskEvent::Kind::kWrite) found.first++;
+      if (store.events()[i].kind == DiskEvent::Kind::kSync) found.second++;
+    }
+    return found;
+  };
+  EXPECT_EQ(counts(RegisterIgnore(kKeyC).Aptpl()), std::pair(1, 1));
+  EXPECT_EQ(counts(Reserve(kKeyC, kWE)), std::pair(1, 1));
+  EXPECT_EQ(counts(RegisterIgnore(kKeyA)), std::pair(1, 1)) << "APTPL off must survive, too";
+  EXPECT_EQ(counts(RegisterIgnore(kKeyB)), std::pair(0, 0));
+  EXPECT_EQ(counts(Release(kKeyB, kWE)), std::pair(0, 0));
+  store.Close();
 }
 
 }  // namespace

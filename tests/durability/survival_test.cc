@@ -13,7 +13,6 @@
 #include "../process/fixture.h"
 #include "../unit/execute.h"
 #include "../unit/testing.h"
-#include "aftermath.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -140,7 +139,7 @@ std::unique_ptr<Subject> SurvivalTest::After(const Row& row, Before before, bool
   const bool reboots = row.event.starts_with("host ");
   if (ends || killed || reboots) {
     EstablishElsewhere(uri, before, aptpl, !ends);
-    if (reboots && row.file) Reboot(path_);
+    if (reboots) runtime_.Clear();
     return std::make_unique<Subject>(uri);
   }
   auto subject = std::make_unique<Subject>(uri);
@@ -159,7 +158,8 @@ std::unique_ptr<Subject> SurvivalTest::After(const Row& row, Before before, bool
 
 void SurvivalTest::Expect(const Row& row, bool aptpl) {
   for (const Before before : {Before::kPersistent, Before::kReserve, Before::kAttention}) {
-    for (const char* name : {"", "-gate", "-wal", "-shm"}) std::filesystem::remove(path_ + name);
+    std::filesystem::remove(path_);
+    runtime_.Clear();
     const auto other = row.others && row.file ? Attached(1) : nullptr;
     const auto subject = After(row, before, aptpl);
     const State found = subject->Read();

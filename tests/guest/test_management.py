@@ -47,8 +47,9 @@ def block(name: str, page: Path = GUIDE) -> str:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A host in small. Not tmp_path: the clone may be where another user cannot go."""
-    with tempfile.TemporaryDirectory(prefix="host-") as name:
+    """A host in small. Not tmp_path: the clone may be where another user cannot go. On tmpfs, as it
+    is the runtime directory, too."""
+    with tempfile.TemporaryDirectory(prefix="host-", dir="/dev/shm") as name:
         place = Path(name)
         (place / "quorum.img").write_bytes(bytes(1 << 20))
         (place / "pr").mkdir()

@@ -3,13 +3,14 @@
 
 #include <chrono>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 
 namespace scsi_pr::linear {
 
 namespace {
+
+using RecordPointer = std::shared_ptr<const Record>;
 
 Outcome Become(const State& state) {
   Outcome outcome;
@@ -44,7 +45,8 @@ class Wrapper : public Store {
   bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override {
     return store_->MayBeFencedSince(slot, handed);
   }
-  Status Read(Snapshot* snapshot) override { return store_->Read(snapshot); }
+  Status Read(RecordPointer* record) override { return store_->Read(record); }
+  Status Look(Snapshot* snapshot) override { return store_->Look(snapshot); }
   std::vector<Attachment> Attached() override { return store_->Attached(); }
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
     return store_->Update(transition, waiting, outcome);
@@ -59,14 +61,12 @@ class StaleRead : public Wrapper {
  public:
   using Wrapper::Wrapper;
 
-  Status Read(Snapshot* snapshot) override {
+  Status Read(RecordPointer* record) override {
     const std::lock_guard lock(mutex_);
     if (!cache_) {
-      Snapshot fresh;
-      if (Status status = store_->Read(&fresh); !status.ok()) return status;
-      cache_ = fresh;
+      if (Status status = store_->Read(&cache_); !status.ok()) return status;
     }
-    *snapshot = *cache_;
+    *record = cache_;
     return Status();
   }
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
@@ -77,7 +77,7 @@ class StaleRead : public Wrapper {
 
  private:
   std::mutex mutex_;
-  std::optional<Snapshot> cache_;
+  RecordPointer cache_;
 };
 
 // The change is committed later, if the state is then still what the status came
@@ -90,18 +90,18 @@ class EarlyStatus : public Wrapper {
   ~EarlyStatus() override {
     if (thread_.joinable()) thread_.join();
   }
-  Status Read(Snapshot* snapshot) override {
+  Status Read(RecordPointer* record) override {
     const std::lock_guard lock(mutex_);
     if (thread_.joinable()) thread_.join();
-    return store_->Read(snapshot);
+    return store_->Read(record);
   }
   Status Update(const Transition& transition, const Waiting&, Outcome* outcome) override {
     const std::lock_guard lock(mutex_);
     if (thread_.joinable()) thread_.join();
-    Snapshot before;
+    RecordPointer before;
     if (Status status = store_->Read(&before); !status.ok()) return status;
-    *outcome = transition(before.state);
-    thread_ = std::thread([this, before = before.state, after = *outcome] {
+    *outcome = transition(before->state);
+    thread_ = std::thread([this, before = before->state, after = *outcome] {
       const auto commit = [&](const State& state) {
         return state == before ? after : Become(state);
       };
@@ -122,9 +122,9 @@ class NoLock : public Wrapper {
   using Wrapper::Wrapper;
 
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
-    Snapshot before;
+    RecordPointer before;
     if (Status status = store_->Read(&before); !status.ok()) return status;
-    const Outcome result = transition(before.state);
+    const Outcome result = transition(before->state);
     return store_->Update([&](const State&) { return result; }, waiting, outcome);
   }
 };

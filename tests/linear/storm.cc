@@ -2,6 +2,7 @@
 #include "storm.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +12,8 @@
 #include <utility>
 
 #include "spc/opcodes.h"
-#include "store/range_lock.h"
+#include "store/file_durable.h"
+#include "store/gate_memory.h"
 #include "store/store.h"
 #include "workload.h"
 
@@ -152,15 +154,21 @@ void Storm::Pause(uint32_t most_us) {
 
 // While one is stopped: whether it seems to have the change lock of the store.
 bool Storm::HoldsTheOthersUp() const {
-  constexpr uint64_t kChangeLockByte = 0;  // store/file_store.cc
-  std::unique_ptr<RangeLock> locks;
+  constexpr uint64_t kChangeLock = 2;  // store/host_locks.h
+  std::unique_ptr<FileDurable> file;
+  std::shared_ptr<const RuntimeDirectory> directory;
   const std::string path = options_.uri.substr(options_.uri.find(':') + 1);
-  if (!RangeLock::Open(path, &locks).ok()) return false;
-  for (int i = 0; i < 10; i++) {
-    if (!locks->IsLockedElsewhere(kChangeLockByte, 1)) return false;
+  if (!FileDurable::Open(path, {}, &file).ok() || !RuntimeDirectory::Open("", &directory).ok()) {
+    return false;
+  }
+  const int memory = directory->OpenFile(GateMemory::NameFor(file->identity()), false);
+  bool held = memory >= 0;
+  for (int i = 0; i < 10 && held; i++) {
+    held = ByteLocks(memory).IsLockedElsewhere(kChangeLock, 1);
     std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
-  return true;
+  if (memory >= 0) close(memory);
+  return held;
 }
 
 // Another may be killed in the meantime.

@@ -107,11 +107,11 @@ struct Tally {
   size_t most_visited = 0;
 };
 
-// A directory of its own for the store, gone afterwards.
+// A directory of its own, gone afterwards, whatever killed workers have left.
 class Scratch {
  public:
-  Scratch() {
-    path_ = std::filesystem::temp_directory_path() / "scsi-pr-storm-XXXXXX";
+  explicit Scratch(const std::filesystem::path& below) {
+    path_ = below / "scsi-pr-storm-XXXXXX";
     if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no directory " + path_);
   }
   ~Scratch() {
@@ -164,7 +164,9 @@ void Print(const StormFigures& figures, const Tally& tally) {
 
 int Main(Options options) {
   if (!options.replay.empty()) return Replay(options);
-  const Scratch scratch;
+  const Scratch scratch(std::filesystem::temp_directory_path());
+  const Scratch runtime("/dev/shm");
+  setenv("XDG_RUNTIME_DIR", runtime.path().c_str(), 1);
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
   options.storm.worker = program.parent_path() / "linear-worker";
   options.storm.uri = "file:" + scratch.path() + "/lu.pr";

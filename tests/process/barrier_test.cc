@@ -191,7 +191,9 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
     bool committed;
   } kPoints[] = {
       {"fencing", 1, false},   {"shut", 1, false},       {"notified", 1, false},
-      {"drained", 1, false},   {"committed", 1, true},   {"publishing", 1, true},
+      {"drained", 1, false},   {"disowned", 1, false},   {"writing", 1, false},
+      {"persisted", 1, false}, {"enforced", 1, true},    {"committed", 1, true},
+      {"publishing", 1, true},
       {"publishing", 2, true}, {"publishing", 3, true},  {"published", 1, true},
   };
   for (const auto& point : kPoints) {
@@ -262,6 +264,41 @@ TEST_F(BarrierTest, StoppedFencer) {
   a().Signal(SIGCONT);
   EXPECT_EQ(a().ReadLine(), kGood);
   EXPECT_EQ(c().Ask("keys"), "1,3");
+}
+
+// Who comes while a fencing waits begins with what both states allow, and does not wait.
+TEST_F(BarrierTest, NewcomerWhileAFencingWaits) {
+  for (const bool given_up : {true, false}) {
+    ASSERT_EQ(c().Ask(Register(2, true)), kGood);  // the same key: preempted, too
+    ASSERT_EQ(c().Ask("detach"), "ok");
+    const std::string leave = Enter(b());
+    EXPECT_EQ(a().Ask(given_up ? "patience 2000" : "patience 10000"), "ok");
+    a().Write(PreemptAndAbort(1, 2));
+    EXPECT_TRUE(Eventually([&] { return b().Ask("admits") == "no"; }));
+    const auto start = Clock::now();
+    EXPECT_EQ(c().Ask("attach"), "ok");
+    EXPECT_LT(Clock::now() - start, 1s);
+    EXPECT_EQ(c().Ask("admits"), "no") << "it is preempted by what may be in force any time";
+    std::string left = given_up ? "" : b().Ask(leave);
+    EXPECT_EQ(a().ReadLine().starts_with("error 5 "), given_up);
+    EXPECT_EQ(c().Ask("admits"), given_up ? "yes" : "no");
+    if (given_up) left = b().Ask(leave);
+    EXPECT_EQ(left, "ok");
+  }
+}
+
+// Stopped between the look at what it may and its appearance in the gate: a change that
+// passed it by would leave it with what it had seen.
+TEST_F(BarrierTest, StoppedNewcomer) {
+  ASSERT_EQ(c().Ask("detach"), "ok");
+  EXPECT_EQ(c().Ask("crash attaching 1 " + std::to_string(SIGSTOP)), "ok");
+  c().Write("attach");
+  c().AwaitStop();
+  EXPECT_TRUE(a().Ask(testing::Preempt(1, 3)).starts_with("error 5 "));
+  c().Signal(SIGCONT);
+  EXPECT_EQ(c().ReadLine(), "ok");
+  EXPECT_EQ(a().Ask(testing::Preempt(1, 3)), kGood);
+  EXPECT_EQ(c().Ask("admits"), "no");
 }
 
 }  // namespace

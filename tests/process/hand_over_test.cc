@@ -391,12 +391,12 @@ TEST_F(HandOverTest, ComesWhileAnotherLeaves) {
   }
 }
 
-// Another gate for the same store is refused, also by one who only waits.
-TEST_F(HandOverTest, RemovedGateIsRefused) {
+// Another memory for the same store is refused, also by one who only waits.
+TEST_F(HandOverTest, RemovedMemoryIsRefused) {
   HandOver(source());
   source().Kill();
   other().Kill();
-  std::filesystem::remove(path_ + "-gate");
+  runtime_.Clear();
   const Child third(uri_, 3);
   EXPECT_TRUE(third.opened().starts_with("error 4 ")) << third.opened();
 }

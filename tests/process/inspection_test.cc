@@ -36,13 +36,12 @@ TEST_F(InspectionTest, WhileAnotherChangesTheState) {
   EXPECT_EQ(wrong, "");
 }
 
-// A gate is made, and the store told of it, by the first who comes.
+// The memory is made by the first who comes, and removed by the last who goes.
 TEST_F(InspectionTest, WhileOthersComeAndGo) {
   Attached(1)->Ask("quit");
   std::atomic<bool> enough = false;
   std::thread others([&] {
     while (!enough) {
-      std::filesystem::remove(path_ + "-gate");
       Attached(2)->Ask("quit");
     }
   });

@@ -17,8 +17,8 @@
 //   leave N           -> ok
 //   patience MS       -> ok                (of a PREEMPT AND ABORT)
 //   crash NAME N SIG  -> ok                (sends itself SIG there, the Nth time)
-//   crash-call N      -> ok                (kills itself before the Nth system call
-//                                           for a file of the store, from now on)
+//   crash-call N      -> ok                (kills itself before the Nth system call for
+//                                           the store's file or memory, from now on)
 //   attention         -> none | ASC ASCQ
 //   keys              -> one word, a comma-separated list, "-" when there is none
 //   state             -> the canonical document | error CODE MESSAGE
@@ -62,7 +62,7 @@ struct Process {
   std::unique_ptr<DeviceServer> server;
 };
 
-// Kills the process before a call for a file of the store.
+// Kills the process before a call for the store.
 struct Killer : testing::FileWatcher {
   int left = 0;  // 0: never
 
@@ -242,9 +242,9 @@ int main(int argc, char** argv) {
   if (!initiator) return 2;
   process.nexus = {*initiator, 1};
   const std::string path = std::string(argv[1]).substr(std::string(argv[1]).find(':') + 1);
-  const testing::Watching watching(path, &killer);
   Store::OpenOptions options(Store::OpenMode::kCreate);
   if (const char* directory = getenv("RUNTIME_DIRECTORY")) options.runtime_directory = directory;
+  const testing::Watching watching({path, options.runtime_directory + "/scsi-pr-"}, &killer);
   const Status status = Store::Open(argv[1], options, &process.store);
   std::cout << Text(status) << std::endl;
   if (!status.ok()) return 1;

@@ -169,46 +169,133 @@ TEST_F(ProcessTest, ConcurrentRegistrations) {
   }
 }
 
-// Another gate for the same store would admit what this one forbids.
-TEST_F(ProcessTest, RemovedGateIsRefused) {
+// Another memory for the same store would admit what this one forbids.
+TEST_F(ProcessTest, AnotherRuntimeDirectoryIsRefused) {
   const auto a = Attached(1);
   ASSERT_EQ(a->Ask(Register(1, true)), kGood);
-  std::filesystem::remove(path_ + "-gate");
+  {
+    const testing::RuntimeDirectoryOfTest another;
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
+    EXPECT_NE(b.opened().find("runtime directory"), std::string::npos) << b.opened();
+    EXPECT_NE(b.opened().find(path_), std::string::npos) << b.opened();
+  }
+  EXPECT_EQ(Attached(2)->Ask("keys"), "1");
+}
+
+// Also if the memory of those who run was removed (tmpfiles, an administrator).
+TEST_F(ProcessTest, RemovedMemoryIsRefused) {
+  const auto a = Attached(1);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+  runtime_.Clear();
   {
     const Child b(uri_, 2);
     EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
-    EXPECT_NE(b.opened().find(path_ + "-gate"), std::string::npos) << b.opened();
   }
+  EXPECT_EQ(a->Ask("keys"), "1");
   EXPECT_EQ(a->Ask("detach"), "ok");
+  a->Ask("quit");
+  a->Wait();
   const auto c = Attached(2);
   EXPECT_EQ(c->Ask("keys"), "1");
+  EXPECT_EQ(c->Ask("admits"), "no");
 }
 
 // The same for a process that has opened the store but not attached yet.
-TEST_F(ProcessTest, RemovedGateIsRefusedBeforeAttach) {
+TEST_F(ProcessTest, RemovedMemoryIsRefusedBeforeAttach) {
   const auto a = Start(1);
-  std::filesystem::remove(path_ + "-gate");
+  runtime_.Clear();
   Child b(uri_, 2);
-  const bool b_runs = b.opened() == "ok" && b.Ask("attach") == "ok";
-  const bool a_runs = a->Ask("attach") == "ok";
-  if (!a_runs || !b_runs) return;  // either is right
-  ASSERT_EQ(a->Ask(Register(1)), kGood);
-  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
-  EXPECT_EQ(b.Ask("admits"), "no") << "they see different gates";
+  EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
+  EXPECT_EQ(a->Ask("attach"), "ok");
 }
 
+// As tar and rsync restore: the file under the name is another one.
 TEST_F(ProcessTest, ReplacedStoreIsRefused) {
   const auto a = Attached(1);
-  ASSERT_EQ(a->Ask(Register(1)), kGood);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  const std::string contents = testing::ReadFile(path_);
   std::filesystem::rename(path_, directory_ / "aside");
+  testing::WriteFile(path_, contents);
   {
     const Child b(uri_, 2);
     EXPECT_TRUE(b.opened().starts_with("error 4 ")) << b.opened();
   }
   EXPECT_TRUE(a->Ask(Reserve(1)).starts_with("error "));
+  std::filesystem::rename(directory_ / "aside", path_);
+  const auto b = Attached(2);
+  EXPECT_EQ(b->Ask("keys"), "1");
+  EXPECT_EQ(a->Ask(Reserve(1)), kGood);
+  EXPECT_EQ(b->Ask("admits"), "no");
 }
 
-// A symbolic link is the same store; so is its gate.
+// As cp restores: who starts is refused until those who run have mended it.
+TEST_F(ProcessTest, OverwrittenStoreIsRefused) {
+  const auto a = Attached(1);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  const std::string old = testing::ReadFile(path_);
+  ASSERT_EQ(a->Ask(Reserve(1)), kGood);
+  testing::WriteFile(path_, old);
+  {
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 2 ")) << b.opened();
+  }
+  EXPECT_EQ(a->Ask("admits"), "yes");
+  EXPECT_TRUE(a->Ask(Register(3, true)).starts_with("error 2 "));
+  EXPECT_EQ(a->Ask(Register(3, true)), kGood);
+  EXPECT_EQ(Attached(2)->Ask("admits"), "no");
+}
+
+// Each process follows when another one has made the file anew.
+TEST_F(ProcessTest, MadeAnewForAll) {
+  const auto a = Attached(1);
+  const auto b = Attached(2);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  for (uint64_t key = 10; key < 13; key++) {
+    std::filesystem::remove(path_);
+    EXPECT_TRUE(a->Ask(Register(key, true)).starts_with("error 6 "));
+    EXPECT_EQ(b->Ask(Register(key + 100, true)), kGood);
+    EXPECT_EQ(a->Ask(Register(key, true)), kGood);
+    const auto c = Attached(3);
+    EXPECT_EQ(c->Ask("keys"), std::to_string(key) + "," + std::to_string(key + 100));
+  }
+}
+
+// The disk has a change that never came in force. Those who went on saw that, and so does
+// who comes when all are gone.
+TEST_F(ProcessTest, ChangeOfADeadProcessIsDisowned) {
+  const auto a = Attached(1);
+  const auto b = Attached(2);
+  ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+  EXPECT_EQ(a->Ask("crash persisted 1 9"), "ok");
+  a->Write(Register(2, true));
+  a->Wait();
+  EXPECT_EQ(b->Ask("keys"), "1");
+  b->Kill();
+  EXPECT_EQ(Attached(3)->Ask("keys"), "1");
+}
+
+// It may have been the newest: what the other one says is not believed.
+TEST_F(ProcessTest, DamagedRecordIsRefused) {
+  {
+    const auto a = Attached(1);
+    ASSERT_EQ(a->Ask(Register(1, true)), kGood);
+    ASSERT_EQ(a->Ask(Register(2, true)), kGood);
+  }
+  const std::string sound = testing::ReadFile(path_);
+  for (const size_t first_sector : {0, 4096}) {
+    std::string damaged = sound;
+    damaged[first_sector + 100] = static_cast<char>(damaged[first_sector + 100] ^ 1);
+    testing::WriteFile(path_, damaged);
+    const Child b(uri_, 2);
+    EXPECT_TRUE(b.opened().starts_with("error 2 ")) << b.opened();
+  }
+  testing::WriteFile(path_, sound);
+  EXPECT_EQ(Attached(2)->Ask("keys"), "2");
+}
+
+// A symbolic link is the same store; so is its memory.
 TEST_F(ProcessTest, LinkedPath) {
   const auto a = Attached(1);
   std::filesystem::create_symlink(path_, directory_ / "link.pr");

@@ -22,7 +22,7 @@ def test_damaged_repaired_replaced(qemu: Path, tmp_path: Path) -> None:
     with VM("before", [shared], binary=qemu) as vm:
         a = Initiator(vm)
         good(a.register(KEY, options="--param-aptpl"), a.reserve(KEY))
-    store.execute(path, f"UPDATE {store.newest(path)} SET document = replace(document, 'a', 'b')")
+    store.damage(path, store.newest(path))
     start(qemu, [shared]).refusal("damaged", "scsi-pr check")
     assert run.scsi_pr("check", f"file:{path}").code == run.DAMAGED
     assert "REPLACE LOST" in run.good("check", "--repair", f"file:{path}").out

@@ -9,8 +9,8 @@
 #include "attached_store.h"
 #include "core/document.h"
 #include "core/legacy.h"
+#include "other_process.h"
 #include "store/failures.h"
-#include "store/range_lock.h"
 
 namespace scsi_pr {
 namespace {
@@ -204,8 +204,8 @@ TEST_P(AdministerTest, WhoIsAttached) {
   RegisterAll();
   auto fencing = std::async(std::launch::async, [&] { return Preempt(kKeyB); });
   EXPECT_TRUE(Eventually([&] { return store_->Attached()[1].being_fenced; }));
-  std::shared_ptr<const Record> snapshot;
-  EXPECT_TRUE(store_->Read(&snapshot).ok());
+  Snapshot snapshot;
+  EXPECT_TRUE(store_->Look(&snapshot).ok());
   EXPECT_TRUE(snapshot.attached[1].being_fenced);
   b().slot->Leave(*write);
   EXPECT_TRUE(fencing.get().ok());
@@ -258,11 +258,13 @@ TEST_P(AdministerTest, EveryPreemptionIsTold) {
 
 class FailingStoreTest : public AdministerTest {
  protected:
-  void Remove() { std::filesystem::rename(path_, directory_ / "aside"); }
-  void Restore() { std::filesystem::rename(directory_ / "aside", path_); }
+  void SetUp() override {
+    AdministerTest::SetUp();
+    other_ = std::make_unique<OtherProcess>(path_);
+  }
   Status Look() {
-    std::shared_ptr<const Record> snapshot;
-    return store_->Read(&snapshot);
+    std::shared_ptr<const Record> record;
+    return store_->Read(&record);
   }
   // Told to all, once.
   void ExpectTold(const std::string& message) {
@@ -271,6 +273,8 @@ class FailingStoreTest : public AdministerTest {
   void ExpectNothingTold() {
     for (const auto& owner : owners_) EXPECT_TRUE(owner->TakeFailures().empty());
   }
+
+  std::unique_ptr<OtherProcess> other_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Uri, FailingStoreTest, ::testing::Values("file"),
@@ -279,7 +283,7 @@ INSTANTIATE_TEST_SUITE_P(Uri, FailingStoreTest, ::testing::Values("file"),
 TEST_P(FailingStoreTest, IsToldOnceUntilItWorksAgain) {
   RegisterAll();
   for (int i = 0; i < 2; i++) {
-    Remove();
+    other_->Spoil();
     const Status status = Look();
     EXPECT_FALSE(status.ok());
     ExpectTold(status.message());
@@ -289,7 +293,7 @@ TEST_P(FailingStoreTest, IsToldOnceUntilItWorksAgain) {
     std::string document;
     EXPECT_FALSE(administration::Save(*store_, &document).ok());
     ExpectNothingTold();
-    Restore();
+    other_->Heal();
     EXPECT_TRUE(Look().ok());
     ExpectNothingTold();
   }
@@ -310,7 +314,7 @@ TEST(Failures, AreNewsOnceEachStepByItself) {
 
 // A fencer died with the gates shut: nobody sends a command, the watcher repairs.
 TEST_P(FailingStoreTest, RepairsThatFailAreTold) {
-  Remove();
+  other_->Spoil();
   b().slot->BeginDrain(0);
   auto* gate = reinterpret_cast<Gate*>(reinterpret_cast<char*>(a().slot) - offsetof(Gate, slots));
   gate->fencing.store(99);
@@ -319,7 +323,7 @@ TEST_P(FailingStoreTest, RepairsThatFailAreTold) {
     const std::lock_guard lock(c().mutex);
     return !c().failures.empty();
   }));
-  Restore();
+  other_->Heal();
   EXPECT_TRUE(Eventually([&] { return gate->fencing == 0; }));
   EXPECT_EQ(c().TakeFailures().size(), 1u);
   EXPECT_TRUE(Writes(b()));
@@ -334,21 +338,16 @@ TEST_P(FailingStoreTest, ALockThatIsNotLetGo) {
   EXPECT_EQ(Preempt(kKeyB).code(), Code::kBusy);
   ExpectNothingTold();
   b().slot->Leave(*write);
-  std::unique_ptr<RangeLock> other;
-  ASSERT_TRUE(RangeLock::Open(path_, &other).ok());
-  ASSERT_TRUE(other->TryLock(0));
+  ASSERT_EQ(other_->locks().TryLockChange(), Locked::kYes);
   const Status status = administration::Clear(*store_, waiting_);
   EXPECT_EQ(status.code(), Code::kBusy);
   ExpectTold(status.message());
   waiting_.cancelled = [] { return true; };
   EXPECT_EQ(administration::Clear(*store_, waiting_).code(), Code::kBusy);
   ExpectNothingTold();
-  other->Unlock(0);
+  other_->locks().UnlockChange();
   waiting_.cancelled = [] { return false; };
   EXPECT_TRUE(administration::Clear(*store_, waiting_).ok());
-  for (const auto& owner : owners_) store_->Detach(owner->slot);
-  owners_.clear();
-  store_.reset();  // before `other`, whose end drops this process's SQLite locks
 }
 
 }  // namespace

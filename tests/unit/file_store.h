@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <sqlite3.h>
-
 #include <memory>
 #include <string>
 
-#include "core/document.h"
-#include "store/statement.h"
+#include "attached_store.h"
+#include "disk_record.h"
 #include "store/store.h"
 #include "temporary_directory.h"
 #include "testing.h"
@@ -19,8 +17,13 @@ using Code = Status::Code;
 // A file store of the test, what is in it, and what can be done to it.
 class FileStoreFixture : public ::testing::Test {
  protected:
+  Store::OpenOptions Options(Store::OpenMode mode = Store::OpenMode::kCreate) const {
+    Store::OpenOptions options(mode);
+    options.runtime_directory = runtime_.path();
+    return options;
+  }
   Status Open(const std::string& path, std::shared_ptr<Store>* store) {
-    return Store::Open("file:" + path, Store::OpenMode::kCreate, store);
+    return Store::Open("file:" + path, Options(), store);
   }
   std::shared_ptr<Store> Open() {
     std::shared_ptr<Store> store;
@@ -45,49 +48,30 @@ class FileStoreFixture : public ::testing::Test {
         &outcome);
   }
   static State Read(Store& store) {
-    std::shared_ptr<const Record> snapshot;
-    EXPECT_TRUE(store.Read(&snapshot).ok());
-    return snapshot->state;
+    std::shared_ptr<const Record> record;
+    const Status status = store.Read(&record);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return status.ok() ? record->state : State{};
   }
-  // A registers with APTPL and reserves; then everything is closed.
-  void MakeStoreReservedByA() {
+  // A registers with APTPL, alone or with as many others, and reserves; then everything is
+  // closed.
+  void MakeStoreReservedByA(uint64_t others = 0) {
+    std::vector<Nexus> list;
+    for (uint64_t i = 1; i <= others; i++) list.push_back(NumberedNexus(i));
+    const Command command = Register(0, kKeyA).Aptpl();
     const auto store = Open();
     GateSlot* slot = nullptr;
     ASSERT_TRUE(store->Attach(A(), "maker", nullptr, &slot).ok());
-    ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA).Aptpl()).ok());
+    ASSERT_TRUE(Send(*store, A(), others == 0 ? command : Command(command).List(list)).ok());
     ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
     store->Detach(slot);
   }
-  void Sql(const std::string& statements) {
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
-    char* error = nullptr;
-    EXPECT_EQ(sqlite3_exec(db, statements.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
-    sqlite3_free(error);
-    sqlite3_close(db);
-  }
-  int64_t SqlInteger(const std::string& query) {
-    sqlite3* db = nullptr;
-    EXPECT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
-    int64_t value = -1;
-    {
-      Statement statement(db, query.c_str());
-      EXPECT_EQ(statement.Step(), SQLITE_ROW) << query << ": " << sqlite3_errmsg(db);
-      value = statement.Integer(0);
+  // Records of several sectors.
+  void MakeLargeStore() {
+    for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) {
+      std::filesystem::remove_all(entry);
     }
-    sqlite3_close(db);
-    return value;
-  }
-  void MakeSchema1() {
-    Sql(R"(PRAGMA journal_mode = WAL;
-           PRAGMA application_id = 1935888466;
-           PRAGMA user_version = 1;
-           CREATE TABLE logical_unit (id INTEGER PRIMARY KEY CHECK (id = 1),
-             version INTEGER NOT NULL, document TEXT NOT NULL, unit_attentions TEXT NOT NULL);
-           CREATE TABLE gate (id INTEGER PRIMARY KEY CHECK (id = 1), nonce TEXT NOT NULL);
-           INSERT INTO gate VALUES (1, '');)");
-    const State state = Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl();
-    Sql("INSERT INTO logical_unit VALUES (1, 41, '" + EncodeDocument(state) + "', '[]')");
+    MakeStoreReservedByA(10);
   }
   // Refused as `code`, and every byte of the file as before.
   void ExpectRefused(Code code) {
@@ -98,8 +82,22 @@ class FileStoreFixture : public ::testing::Test {
   void ExpectFile(const std::string& contents) {
     EXPECT_TRUE(ReadFile(path_) == contents) << "the file was changed";
   }
+  // Does something to the contents.
+  template <typename Change>
+  void Rewrite(Change change) {
+    std::string contents = ReadFile(path_);
+    change(contents);
+    WriteFile(path_, contents);
+  }
+  void DamageSector(unsigned place, size_t sector) {
+    Rewrite([&](std::string& contents) { contents.at(SectorOffset(place, sector) + 100) ^= 1; });
+  }
+  DiskParts Parts() { return DecodeParts(ReadFile(path_)); }
+  unsigned Newest() { return NewestPlace(Parts()); }
+  std::string Identity() { return Parts().part[Newest()].content.identity; }
 
   const TemporaryDirectory directory_;
+  const RuntimeDirectoryOfTest runtime_;
   const std::string path_ = directory_ / "lu.pr";
 };
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// `file:` - durability, damage, and everything a disk and an administrator can
-// do to it. What needs a second process is in tests/process.
-#include "store/file_backing.h"
-
+// `file:` - durability, damage, and where a store may be. What needs a second process is
+// in tests/process, what happens to a store in use in store_in_use_test.cc.
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <set>
 
 #include "file_store.h"
+#include "in_child.h"
+#include "other_process.h"
+#include "store/gate_memory.h"
 
 namespace scsi_pr {
 namespace {
@@ -41,19 +41,44 @@ TEST_F(FileStoreTest, OpenDoesNotPowerOn) {
 
 TEST_F(FileStoreTest, ExistingModeCreatesNothing) {
   std::shared_ptr<Store> store;
-  EXPECT_EQ(Store::Open("file:" + path_, Store::OpenMode::kExisting, &store).code(),
+  EXPECT_EQ(Store::Open("file:" + path_, Options(Store::OpenMode::kExisting), &store).code(),
             Code::kInvalid);
   EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
-// No temporary file stays behind.
+// One file on the disk and, while it is in use, one in memory. No temporary one stays.
 TEST_F(FileStoreTest, FilesOfAStore) {
   MakeStoreReservedByA();
+  EXPECT_TRUE(runtime_.Names().empty()) << "the last one removes it";
+  const auto store = Open();
+  EXPECT_EQ(runtime_.Names(), std::vector<std::string>{GateMemory::NameFor(Identity())});
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(directory_.path())) {
     names.insert(entry.path().filename());
   }
-  EXPECT_EQ(names, (std::set<std::string>{"lu.pr", "lu.pr-gate"}));
+  EXPECT_EQ(names, std::set<std::string>{"lu.pr"});
+}
+
+// Without APTPL no change is owed to a disk, and none is made; the last change that turned
+// it off was durable.
+TEST_F(FileStoreTest, NothingIsWrittenWithoutAptpl) {
+  Clause("5.6.3: power cycle without APTPL");
+  MakeStoreReservedByA();
+  const auto store = Open();
+  GateSlot* a = nullptr;
+  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &a).ok());
+  ASSERT_TRUE(Send(*store, A(), RegisterIgnore(kKeyA)).ok());
+  struct stat before = {};
+  ASSERT_EQ(stat(path_.c_str(), &before), 0);
+  const std::string contents = ReadFile(path_);
+  ASSERT_TRUE(Send(*store, B(), Register(0, kKeyB)).ok());
+  ASSERT_TRUE(Send(*store, B(), Preempt(kKeyB, kKeyA, kWE)).ok());
+  EXPECT_TRUE(Read(*store).IsHolder(B()));
+  store->Detach(a);
+  ExpectFile(contents);
+  struct stat after = {};
+  ASSERT_EQ(stat(path_.c_str(), &after), 0);
+  EXPECT_EQ(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
 }
 
 // A process died between commit and publication: whoever comes next publishes,
@@ -64,16 +89,8 @@ TEST_F(FileStoreTest, CommittedButNotPublished) {
   GateSlot* b = nullptr;
   ASSERT_TRUE(store->Attach(A(), "a", nullptr, &a).ok());
   ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
-  {
-    std::unique_ptr<Database> dead;
-    ASSERT_TRUE(Database::Open(path_, &dead).ok());
-    Record record;
-    ASSERT_TRUE(dead->Load(&record).ok());
-    record.version++;
-    record.state = ReservedByA(kEA);
-    record.unit_attentions = {{B(), sense::kReservationsReleased}};
-    ASSERT_TRUE(dead->Save(record, true).ok());
-  }
+  OtherProcess(path_, runtime_.path())
+      .Commit(ReservedByA(kEA), {{B(), sense::kReservationsReleased, std::nullopt}});
   EXPECT_EQ(Read(*store), ReservedByA(kEA));
   EXPECT_FALSE(b->admission().Admits(AccessClass::kRead));
   EXPECT_EQ(b->unit_attentions().Take(), sense::kReservationsReleased);
@@ -96,124 +113,85 @@ TEST_F(FileStoreTest, LinkedPathIsTheSameStore) {
   }
 }
 
-TEST_F(FileStoreTest, NewerSchema) {
+TEST_F(FileStoreTest, NewerFormat) {
   MakeStoreReservedByA();
-  Sql("PRAGMA user_version = 3");
+  Rewrite([&](std::string& contents) { contents[SectorOffset(Newest(), 0) + 8] = '2'; });
   ExpectRefused(Code::kUnsupported);
 }
 
-TEST_F(FileStoreTest, NewerDocument) {
-  MakeStoreReservedByA();
-  Sql(R"(UPDATE record_odd SET document = '{"format":"scsi-pr","schema":3}')");
-  ExpectRefused(Code::kUnsupported);
-}
-
-TEST_F(FileStoreTest, DamagedRow) {
-  for (const char* damage :
-       {"UPDATE record_odd SET document = replace(document, '000a', '000b')",
-        "UPDATE record_odd SET document = ''", "UPDATE record_odd SET unit_attentions = '{'",
-        "UPDATE record_odd SET version = version + 2", "UPDATE record_even SET version = 0",
-        "DELETE FROM record_odd", "DELETE FROM record_even", "DROP TABLE record_odd",
-        "DELETE FROM identity", "DELETE FROM gate"}) {
-    SCOPED_TRACE(damage);
-    for (const auto& entry : fs::directory_iterator(directory_.path())) fs::remove(entry);
-    MakeStoreReservedByA();
-    Sql(damage);
-    const std::string before = ReadFile(path_);
-    EXPECT_EQ(OpenCode(path_), Code::kCorrupt);
-    ExpectFile(before);
+// Whatever happens to one sector: the state is what it was, or the store is refused and
+// stays as it is.
+TEST_F(FileStoreTest, DamagedSectors) {
+  MakeLargeStore();
+  const std::string sound = ReadFile(path_);
+  const State state = Read(*Open());
+  int refused = 0;
+  for (size_t at = 0; at < sound.size(); at += kSectorBytes) {
+    for (const char garbage : {'\0', '\xA5'}) {
+      SCOPED_TRACE(at);
+      std::string damaged = sound;
+      damaged.replace(at, kSectorBytes, kSectorBytes, garbage);
+      WriteFile(path_, damaged);
+      std::shared_ptr<Store> store;
+      const Status status = Open(path_, &store);
+      if (status.ok()) {
+        EXPECT_EQ(Read(*store), state);
+      } else {
+        EXPECT_EQ(status.code(), Code::kCorrupt);
+        EXPECT_NE(status.hint().find("scsi-pr check"), std::string::npos) << status.hint();
+        refused++;
+      }
+      ExpectFile(damaged);
+    }
   }
+  EXPECT_GE(refused, 4);
+  WriteFile(path_, sound);
+  EXPECT_EQ(Read(*Open()), state) << "the backup is good again";
 }
 
 // The newest record counts; the next commit replaces the older one.
 TEST_F(FileStoreTest, DamagedOlderRecord) {
-  MakeStoreReservedByA();
-  Sql("UPDATE record_even SET document = 'x'");
+  MakeLargeStore();
+  const unsigned older = 1 - Newest();
+  DamageSector(older, 1);
   const auto store = Open();
   EXPECT_TRUE(Read(*store).IsHolder(A()));
   ASSERT_TRUE(Send(*store, A(), Release(kKeyA, kWE)).ok());
-  EXPECT_EQ(SqlInteger("SELECT count(*) FROM record_even WHERE document = 'x'"), 0);
+  EXPECT_TRUE(Parts().part[older].sound());
 }
 
-// Two records on different pages: one that is damaged leaves the other.
+TEST_F(FileStoreTest, DamagedNewestRecord) {
+  for (const size_t sector : {0, 1}) {
+    MakeLargeStore();
+    DamageSector(Newest(), sector);
+    ExpectRefused(Code::kCorrupt);
+  }
+}
+
 TEST_F(FileStoreTest, EachCommitLeavesItsPredecessor) {
   MakeStoreReservedByA();
-  EXPECT_EQ(SqlInteger("SELECT version FROM record_odd"), 3);
-  EXPECT_EQ(SqlInteger("SELECT version FROM record_even"), 2);
-  EXPECT_EQ(SqlInteger("SELECT version FROM logical_unit"), 3) << "the newest, for people";
-  EXPECT_EQ(SqlInteger("SELECT count(DISTINCT rootpage) FROM sqlite_schema "
-                       "WHERE name IN ('record_even', 'record_odd')"), 2);
+  const DiskParts parts = Parts();
+  const DiskPart& newest = parts.part[Newest()];
+  const DiskPart& older = parts.part[1 - Newest()];
+  ASSERT_TRUE(newest.sound() && older.sound());
+  EXPECT_EQ(newest.content.previous, older.version);
+  EXPECT_EQ(older.content.record.state, State(Given().Registered(A(), kKeyA).Aptpl().Generation(1)));
 }
 
 TEST_F(FileStoreTest, IdentityIsForLife) {
-  const auto identity = [&](const std::string& path) {
-    std::unique_ptr<Database> database;
-    std::string uuid;
-    EXPECT_TRUE(Database::Open(path, &database).ok());
-    EXPECT_TRUE(database->LoadIdentity(&uuid).ok());
-    return uuid;
-  };
   MakeStoreReservedByA();
-  const std::string uuid = identity(path_);
+  const std::string uuid = Identity();
   EXPECT_EQ(uuid.size(), 36u);
-  fs::remove(path_ + "-gate");
   MakeStoreReservedByA();
-  EXPECT_EQ(identity(path_), uuid);
-  ASSERT_TRUE(Database::Create(directory_ / "other.pr").ok());
-  EXPECT_NE(identity(directory_ / "other.pr"), uuid);
-}
-
-// As version 0.1 made it.
-TEST_F(FileStoreTest, Schema1IsUpgraded) {
-  MakeSchema1();
-  const State kept = Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl();
-  EXPECT_EQ(Read(*Open()), kept);
-  EXPECT_EQ(SqlInteger("PRAGMA user_version"), 2);
-  EXPECT_EQ(SqlInteger("SELECT version FROM record_even"), 40);
-  EXPECT_EQ(SqlInteger("SELECT version FROM record_odd"), 41);
-  EXPECT_EQ(SqlInteger("SELECT length(uuid) FROM identity"), 36);
-  EXPECT_EQ(Read(*Open()), kept);
-}
-
-// A process of the old version would go on writing the old way.
-TEST_F(FileStoreTest, Schema1InUseIsRefused) {
-  MakeSchema1();
-  constexpr uint64_t kSlotLock = 16;
-  std::unique_ptr<RangeLock> old;
-  ASSERT_TRUE(RangeLock::Open(path_, &old).ok());
-  ASSERT_TRUE(old->TryLock(kSlotLock));
-  EXPECT_EQ(OpenCode(path_), Code::kInUse);
-  EXPECT_EQ(SqlInteger("PRAGMA user_version"), 1);
-  old.reset();
-  EXPECT_TRUE(Read(*Open()).IsHolder(A()));
-}
-
-TEST_F(FileStoreTest, DamagedSchema1IsRefused) {
-  MakeSchema1();
-  Sql("UPDATE logical_unit SET document = 'x'");
-  ExpectRefused(Code::kCorrupt);
-}
-
-TEST_F(FileStoreTest, DamagedPages) {
-  MakeStoreReservedByA();
-  const std::string sound = ReadFile(path_);
-  constexpr size_t kPage = 4096;
-  ASSERT_GE(sound.size(), 3 * kPage);
-  for (size_t page = 0; page < sound.size() / kPage; page++) {
-    std::string damaged = sound;
-    damaged.replace(page * kPage, 64, 64, '\xA5');
-    WriteFile(path_, damaged);
-    EXPECT_NE(OpenCode(path_), Code::kOk) << "page " << page;
-    ExpectFile(damaged);
-  }
-  WriteFile(path_, sound);
-  EXPECT_TRUE(Read(*Open()).IsHolder(A())) << "the backup is good again";
+  EXPECT_EQ(Identity(), uuid);
+  MakeLargeStore();
+  EXPECT_NE(Identity(), uuid);
 }
 
 TEST_F(FileStoreTest, TruncatedFile) {
   MakeStoreReservedByA();
   const std::string sound = ReadFile(path_);
-  for (size_t size : {size_t{1}, size_t{99}, size_t{100}, size_t{4096}, sound.size() - 4096}) {
+  for (const size_t size : {size_t{1}, size_t{99}, size_t{512}, size_t{4096}, size_t{4097}}) {
     WriteFile(path_, sound.substr(0, size));
     EXPECT_NE(OpenCode(path_), Code::kOk) << size;
     ExpectFile(sound.substr(0, size));
@@ -225,14 +203,18 @@ TEST_F(FileStoreTest, EmptyFile) {
   ExpectRefused(Code::kCorrupt);
 }
 
-TEST_F(FileStoreTest, TextFile) {
-  WriteFile(path_, std::string(8192, 'x'));
-  ExpectRefused(Code::kCorrupt);
+TEST_F(FileStoreTest, ForeignFile) {
+  for (const size_t size : {size_t{1}, size_t{8192}, size_t{100000}}) {
+    WriteFile(path_, std::string(size, 'x'));
+    ExpectRefused(Code::kInvalid);
+  }
 }
 
-TEST_F(FileStoreTest, ForeignDatabase) {
-  Sql("CREATE TABLE precious (data TEXT); INSERT INTO precious VALUES ('x')");
-  ExpectRefused(Code::kInvalid);
+// A disk image whose name was given by mistake.
+TEST_F(FileStoreTest, HugeFile) {
+  WriteFile(path_, "scsi-pr/1 ");
+  fs::resize_file(path_, uintmax_t{1} << 40);
+  EXPECT_EQ(OpenCode(path_), Code::kInvalid);
 }
 
 TEST_F(FileStoreTest, MissingDirectory) {
@@ -240,51 +222,22 @@ TEST_F(FileStoreTest, MissingDirectory) {
   EXPECT_FALSE(fs::exists(directory_ / "none"));
 }
 
-TEST_F(FileStoreTest, ReplacedWhileInUse) {
-  const auto store = Open();
-  GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &slot).ok());
-  ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
-  const State before = Read(*store);
-  for (const bool replaced : {false, true}) {
-    fs::rename(path_, directory_ / "aside");
-    if (replaced) WriteFile(path_, "another");
-    EXPECT_EQ(Send(*store, A(), Reserve(kKeyA, kWE)).code(), Code::kIo);
-    std::shared_ptr<const Record> snapshot;
-    EXPECT_EQ(store->Read(&snapshot).code(), Code::kIo);
-    fs::rename(directory_ / "aside", path_);
-    EXPECT_EQ(Read(*store), before);
-  }
-  EXPECT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
-  store->Detach(slot);
+// What is in force is never kept where a disk can fail.
+TEST_F(FileStoreTest, RuntimeDirectoryMustBeMemory) {
+  Store::OpenOptions options = Options();
+  std::shared_ptr<Store> store;
+  const auto refused = [&](const std::string& runtime_directory, Code code) {
+    options.runtime_directory = runtime_directory;
+    const Status status = Store::Open("file:" + path_, options, &store);
+    EXPECT_EQ(status.code(), code) << runtime_directory;
+    EXPECT_NE(status.message().find(runtime_directory), std::string::npos) << status.message();
+    EXPECT_NE(status.hint().find("tmpfs"), std::string::npos) << status.hint();
+  };
+  refused("/proc", Code::kInvalid);
+  refused("relative", Code::kInvalid);
+  refused(runtime_.path() + "/none", Code::kIo);
 }
 
-// Damage that comes while the store is in use: an error, never an empty state.
-TEST_F(FileStoreTest, DamagedWhileInUse) {
-  const auto store = Open();
-  GateSlot* b = nullptr;
-  ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
-  ASSERT_TRUE(Send(*store, A(), Register(0, kKeyA)).ok());
-  ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
-  Sql("UPDATE record_odd SET document = 'x'");
-  std::shared_ptr<const Record> snapshot;
-  EXPECT_EQ(store->Read(&snapshot).code(), Code::kCorrupt);
-  EXPECT_EQ(Send(*store, A(), Clear(kKeyA)).code(), Code::kCorrupt);
-  EXPECT_FALSE(b->admission().Admits(AccessClass::kWrite)) << "the reservation is still on";
-  store->Detach(b);
-}
-
-// Runs `body` in a child process; returns its exit code.
-template <typename Body>
-int InChild(Body body) {
-  const pid_t child = fork();
-  if (child == 0) _exit(body());
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-constexpr int kSkipped = 77;
 constexpr uid_t kNobody = 65534;
 
 int OpenAsNobody(const std::string& uri) {
@@ -341,38 +294,63 @@ TEST_F(FileStoreTest, CreateOnAFullDisk) {
   EXPECT_EQ(code, 0);
 }
 
-// Registers until the disk is full: that one fails, and changed nothing; with
-// room again it goes on. (A short write-ahead log may still have room first.)
-int ChangeOnFullDisk(const std::string& directory) {
-  if (MountSmall(directory, "size=2m") != 0) return kSkipped;
+// Registers until the record needs more room than the file has: that one fails, and
+// changed nothing; with room again it goes on.
+int GrowOn(const std::string& store_path, const std::string& full) {
   std::shared_ptr<Store> store;
-  if (!Store::Open("file:" + directory + "/lu.pr", Store::OpenMode::kCreate, &store).ok()) return 1;
+  if (!Store::Open("file:" + store_path, Store::OpenMode::kCreate, &store).ok()) return 1;
   GateSlot* slot = nullptr;
   if (!store->Attach(A(), "a", nullptr, &slot).ok()) return 2;
-  FillFileSystem(directory + "/filler");
+  FillFileSystem(full + "/filler");
   if (::testing::Test::HasFatalFailure()) return 9;
-  const auto send = [&](uint64_t key) {
-    const Command command = RegisterIgnore(key).Aptpl();
+  const auto registers = [&](uint64_t number) {
+    const Command command = RegisterIgnore(number).Aptpl();
     Outcome outcome;
     return store->Update(
-        [&](const State& state) { return Apply(state, kDurable, A(), command); }, &outcome);
+        [&](const State& state) { return Apply(state, kDurable, NumberedNexus(number), command); },
+        &outcome);
   };
-  uint64_t key = 1;
-  Status status = send(key);
-  while (status.ok() && key < 10000) status = send(++key);
-  if (status.code() != Code::kIo) return 3;
-  std::shared_ptr<const Record> snapshot;
-  if (!store->Read(&snapshot).ok()) return 4;
-  const Registration* kept = snapshot->state.Find(A());
-  if ((kept == nullptr ? 0 : kept->key) != key - 1) return 5;
-  fs::remove(directory + "/filler");
-  if (!send(key).ok()) return 6;
+  uint64_t number = 1;
+  Status status = registers(number);
+  while (status.ok() && number < State::kMaxRegistrations) status = registers(++number);
+  if (status.code() != Code::kIo || status.hint().empty()) return 3;
+  std::shared_ptr<const Record> record;
+  if (!store->Read(&record).ok()) return 4;
+  if (record->state.registrations.size() != number - 1) return 5;
+  fs::remove(full + "/filler");
+  if (!registers(number).ok()) return 6;
   store->Detach(slot);
   return 0;
 }
 
 TEST_F(FileStoreTest, ChangeOnAFullDisk) {
-  const int code = InChild([&] { return ChangeOnFullDisk(directory_.path()); });
+  const int code = InChild([&] {
+    if (MountSmall(directory_.path(), "size=1m") != 0) return kSkipped;
+    return GrowOn(path_, directory_.path());
+  });
+  if (code == kSkipped) GTEST_SKIP() << "cannot mount a small file system";
+  EXPECT_EQ(code, 0);
+}
+
+// Whoever may write to the runtime directory can fill it: an error, no SIGBUS.
+TEST_F(FileStoreTest, ChangeWithoutMemory) {
+  const int code = InChild([&] {
+    if (MountSmall(runtime_.path(), "size=1m") != 0) return kSkipped;
+    return GrowOn(path_, runtime_.path());
+  });
+  if (code == kSkipped) GTEST_SKIP() << "cannot mount a small file system";
+  EXPECT_EQ(code, 0);
+}
+
+TEST_F(FileStoreTest, OpenWithoutMemory) {
+  MakeStoreReservedByA();
+  const int code = InChild([&] {
+    if (MountSmall(runtime_.path(), "size=64k") != 0) return kSkipped;
+    std::shared_ptr<Store> store;
+    const Status status = Store::Open("file:" + path_, Store::OpenMode::kCreate, &store);
+    if (status.code() != Code::kIo) return 1;
+    return runtime_.Names().empty() ? 0 : 2;
+  });
   if (code == kSkipped) GTEST_SKIP() << "cannot mount a small file system";
   EXPECT_EQ(code, 0);
 }

@@ -4,6 +4,7 @@
 // ownership, and the state of a memory: store that travels. Source and destination
 // of a file: store are in tests/process, the texts in hand_over_text_test.cc.
 #include "hand_over.h"
+#include "other_process.h"
 
 #include <thread>
 
@@ -164,11 +165,12 @@ TEST(HandOver, FailingStore) {
   const TemporaryDirectory directory;
   const std::string path = directory / "lu.pr";
   const auto a = Open("file:" + path, A());
-  std::filesystem::rename(path, directory / "aside");
+  OtherProcess other(path);
+  other.Spoil();
   std::string text;
-  EXPECT_EQ(a->HandOver(&text).code(), Status::Code::kIo);
+  EXPECT_EQ(a->HandOver(&text).code(), Status::Code::kCorrupt);
   EXPECT_TRUE(Writes(*a));
-  std::filesystem::rename(directory / "aside", path);
+  other.Heal();
   HandOver(*a);
 }
 

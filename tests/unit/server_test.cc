@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "execute.h"
+#include "other_process.h"
 #include "server/administration.h"
-#include "store/range_lock.h"
 #include "temporary_directory.h"
 #include "testing.h"
 
@@ -232,11 +232,12 @@ TEST_F(ServerTest, Resets) {
 TEST_F(ServerTest, ResetsWithoutALegacyReservation) {
   const auto a = Open(A());
   Send(*a, Register(0, kKeyA));
-  std::filesystem::rename(path_, directory_ / "aside");
+  OtherProcess other(path_);
+  other.Spoil();
   for (Reset reset : {Reset::kNexusLoss, Reset::kLogicalUnit}) a->ResetOccurred(reset);
   EXPECT_EQ(Execute(*a, InCdb(InAction::kReadKeys, 8)).sense, sense::kInternalTargetFailure);
   EXPECT_EQ(listener_.failures, 1) << "told by what is first to find the store so";
-  std::filesystem::rename(directory_ / "aside", path_);
+  other.Heal();
   EXPECT_EQ(Send(*a, Reserve(kKeyA, kWE)), kGood) << "registrations stay";
 }
 
@@ -314,13 +315,14 @@ TEST_F(ServerTest, Inspect) {
 TEST_F(ServerTest, FailingStore) {
   const auto server = Open(A());
   EXPECT_EQ(Send(*server, Register(0, kKeyA)), kGood);
-  std::filesystem::rename(path_, directory_ / "aside");
+  OtherProcess other(path_);
+  other.Spoil();
   const Response out = Execute(*server, OutCdb(Clear(kKeyA)), OutData(Clear(kKeyA)));
   EXPECT_EQ(out.status, ScsiStatus::kCheckCondition);
   EXPECT_EQ(out.sense, sense::kInternalTargetFailure);
   EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).sense,
             sense::kInternalTargetFailure);
-  std::filesystem::rename(directory_ / "aside", path_);
+  other.Heal();
   EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).data.size(), 16u);
 }
 
@@ -328,12 +330,13 @@ TEST_F(ServerTest, FailingStore) {
 TEST_F(ServerTest, ResetsTellThatTheStoreFails) {
   const auto a = Open(A());
   EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
-  std::filesystem::rename(path_, directory_ / "aside");
+  OtherProcess other(path_);
+  other.Spoil();
   a->ResetOccurred(Reset::kNexusLoss);
   Settle(*a);
   EXPECT_EQ(a->Inspect().contains("error"), true);
   EXPECT_EQ(listener_.failures, 1);
-  std::filesystem::rename(directory_ / "aside", path_);
+  other.Heal();
 }
 
 nlohmann::json OutCounts(const nlohmann::json& statistics) {
@@ -426,18 +429,15 @@ TEST_F(ServerTest, Administer) {
 // Another process holds the change lock (byte 0 of store/file_store.h) and
 // does not let go: BUSY in time, nothing changed. This one waits kPatience.
 TEST_F(ServerTest, BusyWhenAnotherProcessDoesNotFinish) {
-  // Another open file description counts as another process. Closing it drops
-  // this process's SQLite locks: it goes after the server.
-  std::unique_ptr<RangeLock> other;
   const auto server = Open(A());
   Send(*server, Register(0, kKeyA));
-  ASSERT_TRUE(RangeLock::Open(path_, &other).ok());
-  ASSERT_TRUE(other->TryLock(0));
+  OtherProcess other(path_);
+  ASSERT_EQ(other.locks().TryLockChange(), Locked::kYes);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(Send(*server, Clear(kKeyA)), ScsiStatus::kBusy);
   EXPECT_GE(std::chrono::steady_clock::now() - start, Store::kPatience);
   EXPECT_TRUE(server->Admits(AccessClass::kWrite)) << "admission does not wait";
-  other->Unlock(0);
+  other.locks().UnlockChange();
   EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).data.size(), 16u);
 }
 

@@ -74,15 +74,15 @@ TEST_P(StoreTest, StartsEmpty) {
 TEST_P(StoreTest, ListsWhoIsAttached) {
   GateSlot* a = Attach(A());
   GateSlot* b = Attach(B());
-  std::shared_ptr<const Record> snapshot;
-  ASSERT_TRUE(store_->Read(&snapshot).ok());
+  Snapshot snapshot;
+  ASSERT_TRUE(store_->Look(&snapshot).ok());
   ASSERT_EQ(snapshot.attached.size(), 2u);
   EXPECT_EQ(snapshot.attached[0].nexus, A());
   EXPECT_EQ(snapshot.attached[1].nexus, B());
   EXPECT_EQ(snapshot.attached[0].process_id, static_cast<uint32_t>(getpid()));
   EXPECT_EQ(snapshot.attached[0].owner, "device of the test");
   store_->Detach(a);
-  ASSERT_TRUE(store_->Read(&snapshot).ok());
+  ASSERT_TRUE(store_->Look(&snapshot).ok());
   ASSERT_EQ(snapshot.attached.size(), 1u);
   EXPECT_EQ(snapshot.attached[0].nexus, B());
   store_->Detach(b);

@@ -5,11 +5,13 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace scsi_pr::testing {
 
@@ -35,14 +37,46 @@ class TemporaryDirectory {
 };
 
 // Where the processes of a test have what is in force; it goes with the test, whatever
-// killed processes have left.
+// killed processes have left. Whoever the test becomes may use it.
 class RuntimeDirectoryOfTest {
  public:
-  RuntimeDirectoryOfTest() { setenv("RUNTIME_DIRECTORY", path().c_str(), 1); }
+  RuntimeDirectoryOfTest() {
+    EXPECT_EQ(chmod(path().c_str(), 01777), 0);
+    if (const char* outer = getenv(kVariables[0])) outer_ = outer;
+    Set(path());
+  }
+  ~RuntimeDirectoryOfTest() { Set(outer_); }
   const std::string& path() const { return directory_.path(); }
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(path())) {
+      names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+  // As a reboot of the host does.
+  void Clear() const {
+    for (const std::string& name : Names()) std::filesystem::remove(directory_ / name);
+  }
 
  private:
-  const TemporaryDirectory directory_{"/dev/shm/"};
+  // nexus-process obeys the first one, whatever else there is on this machine.
+  static constexpr const char* kVariables[] = {"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"};
+
+  static void Set(const std::string& path) {
+    for (const char* variable : kVariables) {
+      if (path.empty()) unsetenv(variable);
+      if (!path.empty()) setenv(variable, path.c_str(), 1);
+    }
+  }
+
+  static std::string Memory() {
+    const std::string place = ::testing::TempDir();
+    return place.starts_with("/dev/shm/") ? place : "/dev/shm/";
+  }
+
+  const TemporaryDirectory directory_{Memory()};
+  std::string outer_;
 };
 
 inline std::string ReadFile(const std::string& path) {

@@ -78,6 +78,7 @@ Status LocalStore::AttachAsMember(const Nexus& nexus, const Attacher& owner, Att
     throw;
   }
   *slot = &gate.slots[index];
+  CrashPoint("attaching");
   if (!joined) (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner, access, version);
   return Status();
 }

@@ -108,6 +108,10 @@ Status FileDurable::File::Create(const Options& options) {
 
 Status FileDurable::File::Open(const std::string& named, const Options& options) {
   Status status = CanonicalizeStorePath(named, &path);
+  // Where there is no directory there is no store, for who does not want to make one.
+  if (!status.ok() && !options.create) {
+    return Status::Error(Status::Code::kInvalid, status.message(), status.hint());
+  }
   if (!status.ok()) return status;
   status = RecordFile::Open(path, &file);
   if (status.code() == Status::Code::kInvalid && options.create && !file) {
@@ -137,12 +141,15 @@ Status FileDurable::File::CheckContents(const Place& durable) const {
 }
 
 Status FileDurable::File::Look(const Gate& gate) const {
-  for (;;) {
+  constexpr int kAttempts = 100;  // others may change it all the time
+  Status status;
+  for (int i = 0; i < kAttempts; i++) {
     const uint64_t durable = gate.durable.load();
-    Status status = file->CheckStillThere();
+    status = file->CheckStillThere();
     if (status.ok()) status = CheckContents(Place::Of(durable));
-    if (gate.durable.load() == durable) return status;
+    if (status.ok() || gate.durable.load() == durable) return status;
   }
+  return status;
 }
 
 // A change to the file, on the disk's thread. It holds all that it needs, for nobody may
@@ -276,10 +283,18 @@ Status FileDurable::StateName(const Options& options) {
                        "VMs first.");
 }
 
-// The file is closed on the disk's thread, where that may wait.
+// The file is closed on the disk's thread, where that may wait. Whoever opens it next finds
+// its lock free, unless the disk does not answer.
 FileDurable::~FileDurable() {
+  constexpr std::chrono::milliseconds kClosing{50};
   Follow(nullptr);
-  static_cast<void>(disk_.Run([file = std::move(file_)] { return Status(); }, {}).ok());
+  const auto closed = disk_.Run(
+      [file = std::move(file_)]() mutable {
+        file.reset();
+        return Status();
+      },
+      kClosing);
+  static_cast<void>(closed.ok());
 }
 
 const std::string& FileDurable::path() const { return file_->path; }
@@ -332,17 +347,19 @@ Status FileDurable::Join(const Gate& gate) {
   if (ByteLocks(file_->file->fd()).TryLockShared(kUseLock) != Locked::kYes) {
     return AnotherMemory(path());
   }
-  // Those VMs may go on changing it.
-  for (;;) {
+  constexpr int kAttempts = 100;  // those VMs may go on changing it
+  Status status;
+  for (int i = 0; i < kAttempts; i++) {
     const uint64_t durable = gate.durable.load();
-    const Status status = OnDisk(
+    status = OnDisk(
         [file = file_, durable] {
           Status there = file->file->CheckStillThere();
           return there.ok() ? file->CheckContents(Place::Of(durable)) : there;
         },
         file_->patience);
-    if (gate.durable.load() == durable) return status;
+    if (status.ok() || gate.durable.load() == durable) return status;
   }
+  return status;
 }
 
 void FileDurable::Identify(StoreIdentity* identity) {
@@ -352,7 +369,11 @@ void FileDurable::Identify(StoreIdentity* identity) {
 
 Status FileDurable::Persist(const Record& record) {
   const auto writing = std::make_shared<Writing>(file_, locks_, record);
-  return OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+  Status status =
+      OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+  // It may have been made anew.
+  if (locks_->gate().store_inode.load() != followed_inode_) Watch();
+  return status;
 }
 
 void FileDurable::Revoke(const Record& record) {
@@ -374,7 +395,11 @@ void FileDurable::Follow(std::function<void(const Status&)> hear) {
     const std::lock_guard lock(file_->hear_mutex);
     file_->hear = std::move(hear);
   }
-  if (!begins) return;
+  if (begins) Watch();
+}
+
+void FileDurable::Watch() {
+  followed_inode_ = locks_->gate().store_inode.load();
   // Neither keeps the other, nor the store.
   disk_.Watch(file_->path, [file = std::weak_ptr(file_), locks = std::weak_ptr(locks_)] {
     const auto followed = file.lock();

@@ -64,6 +64,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
 
   FileDurable() = default;
   Status StateName(const Options& options);
+  void Watch();
   Status OnDisk(Disk::Job job, std::chrono::milliseconds patience,
                 std::function<void()> too_late = [] {});
 
@@ -71,6 +72,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
   std::shared_ptr<File> file_;  // with its jobs
   std::shared_ptr<HostLocks> locks_;
   std::unique_ptr<Fact> name_;  // the file's
+  uint64_t followed_inode_ = 0;  // only with the right to change
 };
 
 }  // namespace scsi_pr

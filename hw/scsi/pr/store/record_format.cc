@@ -42,7 +42,7 @@ uint32_t Checksum(std::string_view line) {
   const auto add = [](uLong sum, std::string_view bytes) {
     return crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
   };
-  return static_cast<uint32_t>(add(add(0, line.substr(0, kChecksumAt)), line.substr(kPayloadAt)));
+  return static_cast<uint32_t>(add(add(0, line.substr(0, kChecksumAt)), line.substr(kChecksumAt + 8)));
 }
 
 std::string EncodeSector(uint64_t version, size_t index, size_t body_bytes,

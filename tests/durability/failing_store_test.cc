@@ -35,8 +35,6 @@ struct Scene {
   FaultyDisk disk = {};
 };
 
-}
-
 struct Cause {
   const char* name;
   std::function<void(Scene&)> begin;

@@ -43,7 +43,13 @@ class ThrowingStore : public Store {
   bool MayBeFencedSince(const GateSlot& slot, const HandedOver& handed) const override {
     return store_->MayBeFencedSince(slot, handed);
   }
-  Status Read(Snapshot* snapshot) override { return Throw(), store_->Read(snapshot); }
+  Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override {
+    return Throw(), store_->SetMedium(slot, medium, name);
+  }
+  Status Read(std::shared_ptr<const Record>* record) override {
+    return Throw(), store_->Read(record);
+  }
+  Status Look(Snapshot* snapshot) override { return Throw(), store_->Look(snapshot); }
   std::vector<Attachment> Attached() override { return store_->Attached(); }
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
     return Throw(), store_->Update(transition, waiting, outcome);

@@ -33,7 +33,7 @@ class OtherProcess {
   // A change, up to the moment at which it is in force but not published.
   void Commit(const State& state, const std::vector<UnitAttention>& unit_attentions = {}) {
     Gate& gate = locks_->gate();
-    const uint64_t version = Place::Of(gate.in_force.load()).version + 1;
+    const uint64_t version = RecordPlace::Of(gate.in_force.load()).version + 1;
     EXPECT_TRUE(locks_->Stage({version, state, unit_attentions}).ok());
     locks_->Enforce();
   }
@@ -44,7 +44,7 @@ class OtherProcess {
     before_ = record->state;
     Commit(before_);
     constexpr off_t kPlaceBytes = off_t{8} << 20;
-    const Place place = Place::Of(locks_->gate().in_force.load());
+    const RecordPlace place = RecordPlace::Of(locks_->gate().in_force.load());
     const off_t at = static_cast<off_t>(sizeof(Gate)) + place.index * kPlaceBytes;
     const int fd = open(locks_->memory().path().c_str(), O_WRONLY | O_CLOEXEC);
     const std::string garbage(64, '\xA5');

@@ -65,7 +65,7 @@ Inspection InspectOnce(const Subject& subject) {
       MemoryView::Find(inspection.identity, subject.runtime_directory, file->info().st_uid);
   Disowned disowned;
   if (memory && !memory->in_use()) {
-    disowned = {Place::Of(memory->gate().durable.load()).version, memory->gate().disowned.load()};
+    disowned = {RecordPlace::Of(memory->gate().durable.load()).version, memory->gate().disowned.load()};
   }
   inspection.verdict = Judge(inspection.parts, disowned);
   Evidence e{inspection.path, file->info(), inspection.parts, inspection.verdict};

@@ -139,7 +139,7 @@ struct Gate {
   char store[40] = {};
   std::atomic<uint64_t> store_device{0};
   std::atomic<uint64_t> store_inode{0};
-  // The version that is committed, and which of two places has its record (Place).
+  // The version that is committed, and which of two places has its record (RecordPlace).
   std::atomic<uint64_t> in_force{0};
   // The version of the state that all attached slots show.
   std::atomic<uint64_t> published{0};
@@ -149,7 +149,7 @@ struct Gate {
   // follows a publisher that died: the slots show neither version and must be
   // published again.
   std::atomic<uint64_t> fencing{0};
-  // The newest record that the disk is known to have, and in which place (Place); of
+  // The newest record that the disk is known to have, and in which place (RecordPlace); of
   // a store that has a disk.
   std::atomic<uint64_t> durable{0};
   // A version that the disk may have, though it never came in force; 0: none. Whoever
@@ -165,13 +165,13 @@ struct Gate {
 };
 
 // A version, and which of two places has its record, in one word.
-struct Place {
+struct RecordPlace {
   uint64_t version = 0;
   unsigned index = 0;  // 0 or 1
 
-  static Place Of(uint64_t word) { return {word >> 1, static_cast<unsigned>(word & 1)}; }
+  static RecordPlace Of(uint64_t word) { return {word >> 1, static_cast<unsigned>(word & 1)}; }
   uint64_t word() const { return version << 1 | index; }
-  Place Other(uint64_t other_version) const { return {other_version, 1 - index}; }
+  RecordPlace Other(uint64_t other_version) const { return {other_version, 1 - index}; }
 };
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

@@ -59,7 +59,7 @@ struct FileDurable::File {
   std::string NameKey() const;
   Status ReadIdentity();
   // kCorrupt if it does not have that record (any more).
-  Status CheckContents(const Place& durable) const;
+  Status CheckContents(const RecordPlace& durable) const;
   // How it is, for who was told that somebody has done something to it.
   Status Look(const Gate& gate) const;
   void Hear(const Status& status) {
@@ -128,7 +128,7 @@ Status FileDurable::File::Open(const std::string& named, const Options& options)
   return ReadIdentity();
 }
 
-Status FileDurable::File::CheckContents(const Place& durable) const {
+Status FileDurable::File::CheckContents(const RecordPlace& durable) const {
   std::optional<Stamp> stamps[2];
   if (Status status = file->ReadStamps(stamps); !status.ok()) return status;
   const auto& stamp = stamps[durable.index];
@@ -146,7 +146,7 @@ Status FileDurable::File::Look(const Gate& gate) const {
   for (int i = 0; i < kAttempts; i++) {
     const uint64_t durable = gate.durable.load();
     status = file->CheckStillThere();
-    if (status.ok()) status = CheckContents(Place::Of(durable));
+    if (status.ok()) status = CheckContents(RecordPlace::Of(durable));
     if (status.ok() || gate.durable.load() == durable) return status;
   }
   return status;
@@ -165,7 +165,7 @@ class FileDurable::Writing {
   Status Run() {
     if (Status status = LockDisk(); !status.ok()) return status;
     locks_->Settle();
-    const Place durable = Place::Of(gate_.durable.load());
+    const RecordPlace durable = RecordPlace::Of(gate_.durable.load());
     place_ = durable.Other(record_.record.version);
     record_.previous = durable.version;
     Status status = Prepare(durable);
@@ -178,7 +178,7 @@ class FileDurable::Writing {
   // The file's record, where it counts, was refused.
   void TakeBack() {
     if (!LockDisk().ok()) return;
-    place_ = Place::Of(gate_.durable.load()).Other(record_.record.version);
+    place_ = RecordPlace::Of(gate_.durable.load()).Other(record_.record.version);
     if (gate_.disowned.load() == record_.record.version && file_->file->TakeBack(place_.index).ok()) {
       gate_.disowned.store(0);
     }
@@ -211,7 +211,7 @@ class FileDurable::Writing {
 
   // What was removed or spoilt is made anew for the next change; this one is refused, for
   // somebody has to know.
-  Status Prepare(const Place& durable) {
+  Status Prepare(const RecordPlace& durable) {
     RecordFile& file = *file_->file;
     Status status = file.CheckStillThere();
     if (!status.ok() && IsAdopted() && file.Reopen().ok()) status = file.CheckStillThere();
@@ -234,7 +234,7 @@ class FileDurable::Writing {
     std::shared_ptr<const Record> in_force;
     if (!locks_->InForce(&in_force).ok()) return;
     DiskRecord newest{file_->identity, in_force->version - 1, *in_force};
-    Place place{in_force->version, 1};
+    RecordPlace place{in_force->version, 1};
     if (!file_->file->WriteAnew(newest).ok()) return;
     gate_.durable.store(place.word());
     gate_.disowned.store(0);
@@ -248,7 +248,7 @@ class FileDurable::Writing {
   const std::shared_ptr<HostLocks> locks_;
   Gate& gate_;
   DiskRecord record_;
-  Place place_;
+  RecordPlace place_;
 };
 
 Status FileDurable::OnDisk(Disk::Job job, std::chrono::milliseconds patience,
@@ -313,10 +313,10 @@ Status AnotherMemory(const std::string& path) {
 
 }  // namespace
 
-Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) {
+Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) {
   const ByteLocks locks(file_->file->fd());
   if (locks.TryLock(kUseLock) != Locked::kYes) return AnotherMemory(path());
-  const auto read = std::make_shared<std::pair<Record, Place>>();
+  const auto read = std::make_shared<std::pair<Record, RecordPlace>>();
   Status status = OnDisk(
       [read, file = file_, than, and_up_to] {
         DiskParts parts;
@@ -325,7 +325,7 @@ Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, Pla
         if (found.ok()) found = Judged(file->path, parts, {than, and_up_to}, &verdict);
         if (!found.ok()) return found;
         DiskPart& part = parts.part[*verdict.place];
-        *read = {std::move(part.content.record), Place{part.version, *verdict.place}};
+        *read = {std::move(part.content.record), RecordPlace{part.version, *verdict.place}};
         return found;
       },
       file_->patience);
@@ -354,7 +354,7 @@ Status FileDurable::Join(const Gate& gate) {
     status = OnDisk(
         [file = file_, durable] {
           Status there = file->file->CheckStillThere();
-          return there.ok() ? file->CheckContents(Place::Of(durable)) : there;
+          return there.ok() ? file->CheckContents(RecordPlace::Of(durable)) : there;
         },
         file_->patience);
     if (status.ok() || gate.durable.load() == durable) return status;

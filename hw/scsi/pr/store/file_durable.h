@@ -46,7 +46,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
   // Who shares it. Before Persist().
   void SetLocks(std::shared_ptr<HostLocks> locks) { locks_ = std::move(locks); }
 
-  Status Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) override;
+  Status Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) override;
   Status Join(const Gate& gate) override;
 
   Capabilities capabilities() const override {

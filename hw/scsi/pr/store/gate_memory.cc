@@ -118,7 +118,7 @@ void GateMemory::Clear() {
   for (auto* word : {&gate_->in_force, &gate_->published, &gate_->fencing}) word->store(0);
 }
 
-Status GateMemory::Write(Place place, const Record& record) const {
+Status GateMemory::Write(RecordPlace place, const Record& record) const {
   const std::string bytes = EncodeRecord(record);
   Header header = {record.version, static_cast<uint32_t>(bytes.size()), 0};
   header.checksum = Checksum(header, bytes);
@@ -131,11 +131,11 @@ Status GateMemory::Write(Place place, const Record& record) const {
   return Failure(path(), whole.size() > static_cast<size_t>(kPlaceBytes) ? EFBIG : errno);
 }
 
-Status GateMemory::Read(Place place, Record* record) const {
+Status GateMemory::Read(RecordPlace place, Record* record) const {
   return ReadPlace(fd_, place, record);
 }
 
-Status ReadPlace(int fd, Place place, Record* record) {
+Status ReadPlace(int fd, RecordPlace place, Record* record) {
   const auto damaged = [] {
     return Status::Error(Status::Code::kCorrupt, "the record in shared memory is damaged");
   };

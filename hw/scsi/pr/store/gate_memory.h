@@ -55,9 +55,9 @@ class GateMemory {
   void Clear();
 
   // kIo: no room (whoever may write to the runtime directory can fill it).
-  Status Write(Place place, const Record& record) const;
+  Status Write(RecordPlace place, const Record& record) const;
   // kCorrupt: what is there is not the record of that version.
-  Status Read(Place place, Record* record) const;
+  Status Read(RecordPlace place, Record* record) const;
 
  private:
   GateMemory(std::shared_ptr<const RuntimeDirectory> directory, std::string name, int fd, Gate* gate)
@@ -70,6 +70,6 @@ class GateMemory {
 };
 
 // The record in one of the places of the memory behind `fd`.
-Status ReadPlace(int fd, Place place, Record* record);
+Status ReadPlace(int fd, RecordPlace place, Record* record);
 
 }  // namespace scsi_pr

@@ -31,9 +31,9 @@ Status BeingOpened(const std::string& path) {
 // What is in force is not disowned, and where the durable half has it. Who enforced it may
 // have died in between.
 void SettleEnforced(Gate& gate) {
-  const uint64_t version = Place::Of(gate.in_force.load()).version;
+  const uint64_t version = RecordPlace::Of(gate.in_force.load()).version;
   if (gate.disowned.load() != version || version == 0) return;
-  gate.durable.store(Place::Of(gate.durable.load()).Other(version).word());
+  gate.durable.store(RecordPlace::Of(gate.durable.load()).Other(version).word());
   gate.disowned.store(0);
 }
 
@@ -42,15 +42,15 @@ void SettleEnforced(Gate& gate) {
 Status HostLocks::BeginAnew(GateMemory& memory, const std::string& identity,
                             const struct stat& file, Origin& origin) {
   Record record;
-  Place durable;
+  RecordPlace durable;
   Gate& gate = memory.gate();
   SettleEnforced(gate);
   Status status =
-      origin.Begin(Place::Of(gate.durable.load()).version, gate.disowned.load(), &record, &durable);
+      origin.Begin(RecordPlace::Of(gate.durable.load()).version, gate.disowned.load(), &record, &durable);
   if (!status.ok()) return status;
   memory.Clear();
   CrashPoint("beginning");
-  const Place place{record.version, 0};
+  const RecordPlace place{record.version, 0};
   if (status = memory.Write(place, record); !status.ok()) return status;
   g_strlcpy(gate.store, identity.c_str(), sizeof gate.store);
   gate.store_device.store(file.st_dev);
@@ -124,7 +124,7 @@ Status HostLocks::InForce(std::shared_ptr<const Record>* record) {
       }
     }
     auto read = std::make_shared<Record>();
-    status = memory_->Read(Place::Of(word), read.get());
+    status = memory_->Read(RecordPlace::Of(word), read.get());
     if (gate().in_force.load() != word) continue;
     if (!status.ok()) break;
     const std::lock_guard lock(cache_mutex_);

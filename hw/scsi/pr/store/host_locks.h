@@ -39,7 +39,7 @@ class HostLocks : public Sharing {
     virtual ~Origin() = default;
     // Nobody else on this host uses the store: the record to begin with, and where the
     // durable half has it. Versions above `than`, up to `and_up_to`, never came in force.
-    virtual Status Begin(uint64_t than, uint64_t and_up_to, Record* record, Place* durable) = 0;
+    virtual Status Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) = 0;
     // Somebody does, by way of this memory.
     virtual Status Join(const Gate& gate) = 0;
   };
@@ -99,7 +99,7 @@ class HostLocks : public Sharing {
 
   static Status BeginAnew(GateMemory& memory, const std::string& identity,
                           const struct stat& file, Origin& origin);
-  Place PlaceInForce() const { return Place::Of(memory_->gate().in_force.load()); }
+  RecordPlace PlaceInForce() const { return RecordPlace::Of(memory_->gate().in_force.load()); }
   bool LockSlot(size_t index, bool heir);
 
   const std::unique_ptr<GateMemory> memory_;

@@ -14,7 +14,7 @@ ProcessSharing::ProcessSharing() : gate_(std::make_unique<Gate>()) {
   first.version = 1;
   in_force_ = std::make_shared<Record>(std::move(first));
   g_strlcpy(gate_->nonce, RandomUuid().c_str(), sizeof gate_->nonce);
-  gate_->in_force = Place{1, 0}.word();
+  gate_->in_force = RecordPlace{1, 0}.word();
   gate_->published = 1;
 }
 
@@ -34,7 +34,7 @@ Status ProcessSharing::Stage(const Record& record) {
 void ProcessSharing::Enforce() {
   const std::lock_guard lock(mutex_);
   in_force_ = std::move(to_come_);
-  gate_->in_force = Place{in_force_->version, 0}.word();
+  gate_->in_force = RecordPlace{in_force_->version, 0}.word();
 }
 
 Status ProcessSharing::ToCome(uint64_t version, Record* record) {

@@ -23,7 +23,9 @@ class OtherProcess {
   explicit OtherProcess(const std::string& path, const std::string& runtime_directory = "") {
     std::shared_ptr<const RuntimeDirectory> directory;
     EXPECT_TRUE(RuntimeDirectory::Open(runtime_directory, &directory).ok());
-    EXPECT_TRUE(FileDurable::Open(path, {}, &durable_).ok());
+    FileDurable::Options options;
+    options.directory = directory;
+    EXPECT_TRUE(FileDurable::Open(path, options, &durable_).ok());
     const Status status = HostLocks::Open(directory, durable_->identity(), durable_->info(),
                                           *durable_, FileDurable::kPatience, &locks_);
     EXPECT_TRUE(status.ok()) << status.message();

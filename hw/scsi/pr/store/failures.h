@@ -16,7 +16,7 @@ namespace scsi_pr {
 class Failures {
  public:
   // What each may fail by itself, and work again: a full disk can be read.
-  enum class Step { kLock, kLoad, kSave };
+  enum class Step { kLock, kLoad, kStage, kSave };
 
   // Whether `status` is a failure that differs from the one that is known of
   // this step. Any thread.
@@ -29,7 +29,7 @@ class Failures {
 
  private:
   std::mutex mutex_;
-  std::array<std::string, 3> known_;
+  std::array<std::string, 4> known_;
 };
 
 }  // namespace scsi_pr

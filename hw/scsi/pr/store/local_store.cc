@@ -115,7 +115,7 @@ Status LocalStore::Commit(const Record& before, State state,
                           std::vector<UnitAttention> unit_attentions, RecordPointer* committed) {
   Record next{durable_->NextVersion(before.version), std::move(state), std::move(unit_attentions)};
   const bool survives = MustSurvive(before.state) || MustSurvive(next.state);
-  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
   return Finish(next, survives, committed);
 }
 
@@ -147,7 +147,7 @@ Status LocalStore::PowerOnIfFirst(RecordPointer record) {
   State powered_on = AfterPowerOn(record->state);
   if (powered_on == record->state) return Status();
   Record next{durable_->NextVersion(record->version), std::move(powered_on), {}};
-  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
   return Finish(next, false, nullptr);
 }
 
@@ -181,7 +181,7 @@ void LocalStore::Reopen(Fence& fence) {
 Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
                                   const Waiting& waiting) {
   const Record next{durable_->NextVersion(before.version), outcome.state, outcome.unit_attentions};
-  if (Status status = Noted(Step::kSave, sharing_->Stage(next)); !status.ok()) return status;
+  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
   Fence fence(sharing_->gate(), next.version, outcome.preempted, before.state, next.state);
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return sharing_->IsOwned(index); },

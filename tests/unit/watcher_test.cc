@@ -65,7 +65,6 @@ class Neighbour {
   explicit Neighbour(const std::function<void()>& action) : pid_(fork()) {
     if (pid_ != 0) return;
     alarm(60);  // whatever becomes of its parent
-    nice(10);
     for (;;) action();
   }
   ~Neighbour() {
@@ -198,7 +197,12 @@ TEST(WatcherTest, RingingNeighbour) {
   const auto used = ProcessorTime();
   const uint32_t rung = gate->doorbell.count();
   auto quickest = Clock::duration::max();
-  for (int i = 1; Clock::now() - start < 1s; i++) {
+  // On a busy machine the neighbour may not run for a while.
+  const auto goes_on = [&] {
+    const auto lasted = Clock::now() - start;
+    return lasted < 1s || (lasted < 20s && gate->doorbell.count() - rung < 10000);
+  };
+  for (int i = 1; goes_on(); i++) {
     std::this_thread::sleep_for(37ms);
     const auto asked = Clock::now();
     slot.BeginDrain(kFullAccess);
@@ -207,7 +211,7 @@ TEST(WatcherTest, RingingNeighbour) {
     quickest = std::min(quickest, Clock::now() - asked);
   }
   const auto lasted = Clock::now() - start;
-  EXPECT_GT(gate->doorbell.count() - rung, 10000u);
+  EXPECT_GE(gate->doorbell.count() - rung, 10000u);
   EXPECT_LT(ProcessorTime() - used, lasted / 20);
   EXPECT_LT(quickest, 2 * Pace::kWindow);
   watcher.Remove(0);

@@ -75,7 +75,7 @@ void CompareWithMemory(const Evidence& e, Findings& findings) {
                  "commands that look at them fail.",
                  "Stop the VMs that use the store, then start them again.");
   }
-  const RecordPlace durable = RecordPlace::Of(gate.durable.load());
+  const RecordPlace& durable = e.durable;
   const DiskPart& part = e.parts.part[durable.index];
   if (!part.sound() || part.version != durable.version) {
     findings.Add(Kind::kCommitsMissing,

@@ -50,6 +50,7 @@ struct Evidence {
   Verdict verdict = {};   // of the parts
   bool used = false;      // some process has the store open
   const MemoryView* memory = nullptr;  // in use, or left; null: none was found
+  RecordPlace durable = {};  // what it said when the records were read
   Status in_force = {};   // of reading the record in force, if the memory is in use
   State state = {};       // in force, or what the disk has
 };

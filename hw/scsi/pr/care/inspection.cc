@@ -54,6 +54,18 @@ void TakeState(Evidence* e, const std::shared_ptr<MemoryView>& memory, Inspectio
   e->state = inspection->state = std::move(record.state);
 }
 
+// The records, and the memory of the same moment: others may change both all the time.
+Status ReadTogether(const RecordFile& file, MemoryView* memory, DiskParts* parts) {
+  constexpr int kAttempts = 200;
+  Status status;
+  for (int i = 0; i < kAttempts; i++) {
+    const uint64_t durable = memory == nullptr ? 0 : memory->gate().durable.load();
+    status = file.ReadParts(parts);
+    if (memory == nullptr || !memory->Refresh() || memory->gate().durable.load() == durable) break;
+  }
+  return status;
+}
+
 Inspection InspectOnce(const Subject& subject) {
   Inspection inspection;
   inspection.path = subject.path;
@@ -63,14 +75,18 @@ Inspection InspectOnce(const Subject& subject) {
   inspection.identity = IdentityOf(*file, inspection.parts);
   const std::shared_ptr<MemoryView> memory =
       MemoryView::Find(inspection.identity, subject.runtime_directory, file->info().st_uid);
+  inspection.status = ReadTogether(*file, memory.get(), &inspection.parts);
+  if (!inspection.status.ok()) return inspection;
   Disowned disowned;
   if (memory && !memory->in_use()) {
-    disowned = {RecordPlace::Of(memory->gate().durable.load()).version, memory->gate().disowned.load()};
+    disowned = {RecordPlace::Of(memory->gate().durable.load()).version,
+                memory->gate().disowned.load()};
   }
   inspection.verdict = Judge(inspection.parts, disowned);
   Evidence e{inspection.path, file->info(), inspection.parts, inspection.verdict};
   e.used = ByteLocks(file->fd()).IsLockedElsewhere(0, 1);
   e.memory = memory.get();
+  e.durable = memory ? RecordPlace::Of(memory->gate().durable.load()) : RecordPlace();
   TakeState(&e, memory, &inspection);
   inspection.findings = Explain(e);
   return inspection;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "gate/crash_point.h"
+#include "gate/pace.h"
 
 namespace scsi_pr {
 
@@ -33,7 +34,8 @@ bool Fence::Shut() {
 
 bool Fence::DrainSlot(size_t index, const Watch& watch, Clock::time_point* late_at) {
   GateSlot& slot = gate_.slots[index];
-  for (;;) {
+  for (Pace pace;;) {
+    pace.Keep();
     const uint32_t seen = slot.drained().count();
     if (slot.admission().draining() == 0 || !watch.is_owned(index)) return true;
     const auto now = Clock::now();

@@ -315,7 +315,13 @@ Status AnotherMemory(const std::string& path) {
 
 Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) {
   const ByteLocks locks(file_->file->fd());
-  if (locks.TryLock(kUseLock) != Locked::kYes) return AnotherMemory(path());
+  // Who has just left may still be closing it.
+  constexpr std::chrono::milliseconds kLeaving{500};
+  const auto deadline = std::chrono::steady_clock::now() + kLeaving;
+  while (locks.TryLock(kUseLock) != Locked::kYes) {
+    if (std::chrono::steady_clock::now() >= deadline) return AnotherMemory(path());
+    std::this_thread::sleep_for(kPoll);
+  }
   const auto read = std::make_shared<std::pair<Record, RecordPlace>>();
   Status status = OnDisk(
       [read, file = file_, than, and_up_to] {

@@ -90,6 +90,8 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
   // Another attachment had other epochs. If there was no change since, nor is there one
   // that has shut gates already, nobody has fenced the nexus yet. The versions of another
   // memory count other changes.
+  const Members members(*this);
+  if (!members.held()) return members.status();
   const Gate& gate = sharing_->gate();
   const bool changed = !handed->attachment.starts_with(gate.nonce) ||
                        gate.published.load() != handed->version || gate.fencing.load() != 0;

@@ -158,7 +158,10 @@ bool Storm::HoldsTheOthersUp() const {
   std::unique_ptr<FileDurable> file;
   std::shared_ptr<const RuntimeDirectory> directory;
   const std::string path = options_.uri.substr(options_.uri.find(':') + 1);
-  if (!FileDurable::Open(path, {}, &file).ok() || !RuntimeDirectory::Open("", &directory).ok()) {
+  FileDurable::Options how;
+  if (!RuntimeDirectory::Open("", &directory).ok()) return false;
+  how.directory = directory;
+  if (!FileDurable::Open(path, how, &file).ok()) {
     return false;
   }
   const int memory = directory->OpenFile(GateMemory::NameFor(file->identity()), false);

@@ -229,13 +229,17 @@ void LocalStore::Repair() {
 // has the right to change; if nobody has, he has died.
 Status LocalStore::Read(RecordPointer* record) {
   const auto deadline = Clock::now() + kPatience;
-  const Bell& released = sharing_->gate().released;
+  const Gate& gate = sharing_->gate();
+  const Bell& released = gate.released;
   for (;;) {
     const uint32_t seen = released.count();
     if (Status status = InForce(record); !status.ok()) return status;
-    if (IsPublished(**record) && !HolderIsGone((*record)->state)) return Status();
+    const bool in_force = IsPublished(**record) && !HolderIsGone((*record)->state);
+    if (in_force && gate.fencing.load() == 0) return Status();
     const Right right(*this);
     if (right.held()) return LoadPublished(record);
+    // A fencer that lives; his change is not committed yet.
+    if (in_force) return Status();
     if (Clock::now() >= deadline) return Noted(Step::kLock, right.status());
     released.Wait(seen, std::chrono::milliseconds(1));
   }

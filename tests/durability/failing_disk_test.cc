@@ -69,6 +69,7 @@ class FailingDiskTest : public ProcessTest {
   // The change under the fault at its `at`th call; false if it has fewer. If it
   // is refused, nothing has happened.
   bool Attempt(const Change& change, const Fault& fault, int at);
+  void AtEveryCall(const Change& change, const Fault& fault);
 
   FaultyDisk disk_;
   const Watching watching_{path_, &disk_};
@@ -103,19 +104,24 @@ bool FailingDiskTest::Attempt(const Change& change, const Fault& fault, int at) 
   return true;
 }
 
+void FailingDiskTest::AtEveryCall(const Change& change, const Fault& fault) {
+  SCOPED_TRACE(change.name + ", " + fault.name);
+  Prepare(change);
+  for (int at = 1; Attempt(change, fault, at) && !HasFailure(); at++) ASSERT_LT(at, 1000);
+}
+
 TEST_F(FailingDiskTest, NothingHasChanged) {
   for (const Change& change : AllChanges()) {
-    SCOPED_TRACE(change.name);
-    Prepare(change);
     for (const Fault& fault : kFaults) {
-      SCOPED_TRACE(fault.name);
-      for (int at = 1; Attempt(change, fault, at) && !HasFailure(); at++) {
-        ASSERT_LT(at, 1000);
-      }
+      AtEveryCall(change, fault);
       if (HasFailure()) return;
-      Prepare(change);
     }
   }
+}
+
+// Whatever the disk has of it: its sync has failed.
+TEST_F(FailingDiskTest, ARefusedChangeIsTakenBack) {
+  AtEveryCall(AllChanges().front(), {"a sync fails", EIO, false, true});
 }
 
 }  // namespace

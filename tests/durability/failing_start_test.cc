@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "../unit/in_child.h"
+#include "../process/child.h"
 #include "../unit/temporary_directory.h"
 #include "../unit/testing.h"
 #include "faults.h"
@@ -97,16 +97,14 @@ void ReservedByA(const std::string& path) {
   store->Detach(slot);
 }
 
-// The same, left by a process that was killed: what was in force is still in memory.
-void KilledReservedByA(const std::string& path) {
-  const int code = InChild([&] {
-    std::shared_ptr<Store> store;
-    EXPECT_TRUE(Store::Open("file:" + path, Store::OpenMode::kCreate, &store).ok());
-    ReservedByA(path);
-    _exit(::testing::Test::HasFailure() ? 1 : 0);  // nothing is closed
-    return 0;
-  });
-  ASSERT_EQ(code, 0);
+// Of another initiator, left by a process that was killed: what was in force is still in
+// memory.
+void KilledHolder(const std::string& path) {
+  Child holder("file:" + path, 1);
+  ASSERT_EQ(holder.Ask("attach"), "ok");
+  ASSERT_EQ(holder.Ask("out 6 0 1 0 1"), "status 0");  // REGISTER AND IGNORE with APTPL
+  ASSERT_EQ(holder.Ask("out 1 1 0 1 0"), "status 0");  // RESERVE
+  holder.Kill();
 }
 
 TEST_F(FailingStartTest, NewStore) { AtEveryCall(Nothing, State{}); }
@@ -115,7 +113,10 @@ const State kReserved = Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl(
 
 TEST_F(FailingStartTest, ExistingStore) { AtEveryCall(ReservedByA, kReserved); }
 
-TEST_F(FailingStartTest, StoreOfAKilledProcess) { AtEveryCall(KilledReservedByA, kReserved); }
+TEST_F(FailingStartTest, StoreOfAKilledProcess) {
+  const Nexus holder = MakeNexus("naa.5000000000000011");
+  AtEveryCall(KilledHolder, Given().Registered(holder, 1).Reserved(kWE, holder).Aptpl());
+}
 
 }  // namespace
 }  // namespace scsi_pr

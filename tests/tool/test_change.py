@@ -106,17 +106,17 @@ def test_preempt_and_clear_without_qemu(uri: str, path: Path) -> None:
 
 
 class ChangeLock:
-    """Holds the lock of those who change the store, as a QEMU that was stopped in the middle."""
+    """Holds the lock of those who change a store in use, as a QEMU that was stopped in the middle."""
 
-    BYTE = 1 << 62
+    BYTE = (1 << 62) + 2  # hw/scsi/pr/store/host_locks.h
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("r+b")
+        self.file = store.memory(path).open("r+b")
         lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, self.BYTE, 1, 0)
         fcntl.fcntl(self.file, 37, lock)  # F_OFD_SETLK
 
 
-def test_a_store_that_another_process_holds(uri: str, path: Path) -> None:
+def test_a_store_that_another_process_holds(uri: str, path: Path, vm: VM) -> None:
     load(uri, BOTH)
     holder = ChangeLock(path)
     started = time.monotonic()

@@ -14,7 +14,8 @@ from guest.lib.disk import Disk
 from guest.lib.startup import start
 from guest.lib.vm import VM
 from tool.run import (
-    BOTH, DAMAGED, DONE, REFUSED, UNUSABLE, document, fails, good, scsi_pr, state_in_qemu,
+    A, B, BOTH, DAMAGED, DONE, KEY_A, KEY_B, REFUSED, UNUSABLE, document, fails, good, registered,
+    scsi_pr, state_in_qemu,
 )  # fmt: skip
 
 ONLY_NEWEST_QEMU = True
@@ -22,8 +23,9 @@ ONLY_NEWEST_QEMU = True
 
 @pytest.fixture
 def kept(uri: str, path: Path) -> Path:
-    """With a state that must not be lost."""
-    good("load", uri, "-", stdin=document(BOTH))
+    """With a state that must not be lost, and a record before it that is as large."""
+    good("load", uri, "-", stdin=document(registered((A, KEY_A), (B, KEY_B))))
+    good("load", "--force", uri, "-", stdin=document(BOTH))
     return path
 
 

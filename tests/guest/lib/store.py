@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -67,6 +68,11 @@ def newest(path: Path) -> int:
 
 def identity(path: Path) -> str:
     return _record(_blocks(path.read_bytes(), newest(path)))[1][:_UUID].decode()
+
+
+def memory(path: Path) -> Path:
+    """What is in force, while the store is in use."""
+    return Path(os.environ["XDG_RUNTIME_DIR"]) / f"scsi-pr-{identity(path)}"
 
 
 def document(path: Path) -> dict[str, Any]:

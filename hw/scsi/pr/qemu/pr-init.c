@@ -17,24 +17,13 @@ SCSIPRClass scsi_pr_classes[] = {
     { .type_name = "scsi-generic", .kind = &scsi_pr_passthrough },
 };
 
-/* Not every build of QEMU has every device. */
 static void scsi_pr_prepare_class(SCSIPRClass *prepared)
 {
-    ObjectClass *klass = object_class_by_name(prepared->type_name);
-    SCSIDeviceClass *sc;
-
-    if (!klass) {
-        return;
+    prepared->klass = object_class_by_name(prepared->type_name);
+    /* Not every build of QEMU has every device. */
+    if (prepared->klass) {
+        scsi_pr_add_properties(prepared->klass);
     }
-    sc = SCSI_DEVICE_CLASS(klass);
-    prepared->klass = klass;
-    prepared->realize = sc->realize;
-    prepared->unrealize = sc->unrealize;
-    prepared->qdev_unrealize = DEVICE_CLASS(klass)->unrealize;
-    prepared->alloc_req = sc->alloc_req;
-    prepared->parse_cdb = sc->parse_cdb;
-    prepared->reset = pr_compat_class_reset(DEVICE_CLASS(klass));
-    scsi_pr_add_properties(klass);
 }
 
 /*
@@ -49,15 +38,20 @@ void scsi_pr_wrap_class(SCSIDevice *dev)
     ObjectProperty *drive;
 
     GLOBAL_STATE_CODE();
-    if (wrapped->is_wrapped) {
+    if (sc->alloc_req == scsi_pr_alloc_req) {
         return;
     }
-    wrapped->is_wrapped = true;
+    wrapped->realize = sc->realize;
+    wrapped->unrealize = sc->unrealize;
+    wrapped->qdev_unrealize = dc->unrealize;
+    wrapped->alloc_req = sc->alloc_req;
+    wrapped->parse_cdb = sc->parse_cdb;
+    wrapped->reset = pr_compat_class_reset(dc);
     sc->realize = scsi_pr_realize;
     sc->unrealize = scsi_pr_unrealize;
     dc->unrealize = scsi_pr_qdev_unrealize;
-    qatomic_set(&sc->alloc_req, scsi_pr_alloc_req);
-    qatomic_set(&sc->parse_cdb, scsi_pr_parse_cdb);
+    qatomic_store_release(&sc->alloc_req, scsi_pr_alloc_req);
+    qatomic_store_release(&sc->parse_cdb, scsi_pr_parse_cdb);
     pr_compat_set_class_reset(dc, scsi_pr_reset_device);
     drive = object_class_property_find(wrapped->klass, "drive");
     wrapped->set_drive = drive->set;

@@ -50,12 +50,11 @@ typedef struct SCSIPRKind {
 
 extern const SCSIPRKind scsi_pr_emulated, scsi_pr_passthrough;
 
-/* The methods of a device class as they are before they get wrapped. */
+/* The methods of a device class as they were before they got wrapped. */
 typedef struct SCSIPRClass {
     const char *type_name;
     const SCSIPRKind *kind;
     ObjectClass *klass;
-    bool is_wrapped;            /* protected by the BQL */
     void (*realize)(SCSIDevice *dev, Error **errp);
     void (*unrealize)(SCSIDevice *dev);
     void (*qdev_unrealize)(DeviceState *qdev);  /* calls the former */
@@ -151,8 +150,8 @@ extern SCSIPRStateList scsi_pr_devices;
 extern SCSIPRClass scsi_pr_classes[3];
 
 /*
- * The device's, as it was. Once a request: compares pointers, not names, and calls
- * nothing.
+ * The one whose methods were wrapped, for a device of it. Once a request: compares
+ * pointers, not names, and calls nothing.
  */
 static inline SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
 {
@@ -166,7 +165,7 @@ static inline SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
     return found;
 }
 
-/* Before the device is realized, which has got a state. */
+/* When the device has got a state; it is not realized yet. */
 void scsi_pr_wrap_class(SCSIDevice *dev);
 
 /* The device's, for messages. */

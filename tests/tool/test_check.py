@@ -24,7 +24,7 @@ ONLY_NEWEST_QEMU = True
 @pytest.fixture
 def kept(uri: str, path: Path) -> Path:
     """With a state that must not be lost, and a record before it that is as large."""
-    good("load", uri, "-", stdin=document(registered((A, KEY_A), (B, KEY_B))))
+    good("load", uri, "-", stdin=document(registered((A, KEY_A), (B, KEY_B), holder=B)))
     good("load", "--force", uri, "-", stdin=document(BOTH))
     return path
 

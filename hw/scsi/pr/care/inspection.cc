@@ -77,11 +77,8 @@ Inspection InspectOnce(const Subject& subject) {
       MemoryView::Find(inspection.identity, subject.runtime_directory, file->info().st_uid);
   inspection.status = ReadTogether(*file, memory.get(), &inspection.parts);
   if (!inspection.status.ok()) return inspection;
-  Disowned disowned;
-  if (memory && !memory->in_use()) {
-    disowned = {RecordPlace::Of(memory->gate().durable.load()).version,
-                memory->gate().disowned.load()};
-  }
+  const bool left = memory && !memory->in_use();
+  const uint64_t disowned = left ? memory->gate().disowned.load() : 0;
   inspection.verdict = Judge(inspection.parts, disowned);
   Evidence e{inspection.path, file->info(), inspection.parts, inspection.verdict};
   e.used = ByteLocks(file->fd()).IsLockedElsewhere(0, 1);

@@ -41,7 +41,7 @@ DiskRecord Successor(const Inspection& found) {
   if (found.verdict.place) next.record = found.parts.part[*found.verdict.place].content.record;
   uint64_t newest = found.parts.newest();
   if (const auto memory = MemoryView::Find(next.identity, "", getuid())) {
-    newest = std::max(newest, memory->gate().disowned.load());
+    newest = std::max(newest, memory->gate().attempted.load());
   }
   next.previous = newest + 1;
   next.record.version = newest + 2;

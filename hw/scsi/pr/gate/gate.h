@@ -152,9 +152,11 @@ struct Gate {
   // The newest record that the disk is known to have, and in which place (RecordPlace); of
   // a store that has a disk.
   std::atomic<uint64_t> durable{0};
-  // A version that the disk may have, though it never came in force; 0: none. Whoever
-  // reads the disk next does not believe that record.
+  // The writing (DiskRecord::writing) of a record that the disk may have, though it never
+  // came in force; 0: none. Whoever reads the disk next does not believe it.
   std::atomic<uint64_t> disowned{0};
+  // The highest version that anybody has tried to write; none comes twice.
+  std::atomic<uint64_t> attempted{0};
   // Rings when an attached nexus may have to do something: abort_requests(),
   // fencings() or preemptions() of its slot tell what; and when another version
   // is published.

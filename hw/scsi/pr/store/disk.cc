@@ -98,6 +98,12 @@ void Disk::Shared::Loop() {
   }
 }
 
+void Disk::Post(std::function<void()> job) {
+  shared_->Post([job = std::move(job)] {
+    static_cast<void>(Guarded("the store's disk", [&] { return job(), Status(); }).ok());
+  });
+}
+
 void Disk::Watch(const std::string& path, std::function<void()> changed) {
   shared_->Post([shared = shared_, path, changed = std::move(changed)] {
     shared->changed = changed;

@@ -34,6 +34,9 @@ class Disk {
   Status Run(Job job, std::chrono::milliseconds patience,
              std::function<void()> too_late = [] {});
 
+  // Runs it some time later. Any thread.
+  void Post(std::function<void()> job);
+
   // `changed` runs on this thread after somebody has written to that file, linked, moved
   // or removed it, once for several such events. In place of the last one. Any thread.
   void Watch(const std::string& path, std::function<void()> changed);

@@ -25,7 +25,10 @@ class Durable {
   // not for ever; on an error the record does not count, whoever looks at the disk later.
   virtual Status Persist(const Record& record) = 0;
   // Behind Persist(): the record will not come in force.
-  virtual void Revoke(const Record& record) = 0;
+  virtual void Revoke() = 0;
+  // With the right to change; never waits. What the disk may have of a change that never
+  // came in force, because somebody died, is taken back as soon as the disk lets that be.
+  virtual void TakeBackDisowned() = 0;
   // With the right to change: the version of the next record, above every one that may be
   // on the disk.
   virtual uint64_t NextVersion(uint64_t in_force) = 0;
@@ -41,7 +44,8 @@ class NotDurable : public Durable {
   Capabilities capabilities() const override { return {.abort_tasks = true}; }
   void Identify(StoreIdentity* identity) override { identity->kind = StoreIdentity::Kind::kMemory; }
   Status Persist(const Record&) override { return Status(); }
-  void Revoke(const Record&) override {}
+  void Revoke() override {}
+  void TakeBackDisowned() override {}
   uint64_t NextVersion(uint64_t in_force) override { return in_force + 1; }
   void Follow(std::function<void(const Status&)>) override {}
 };

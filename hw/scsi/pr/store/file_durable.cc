@@ -11,6 +11,7 @@
 #include "gate/crash_point.h"
 #include "store/file_path.h"
 #include "store/file_system.h"
+#include "store/uuid.h"
 
 namespace scsi_pr {
 
@@ -31,7 +32,7 @@ Status Newer(const std::string& path, const std::string& what) {
                        "Use that version, or a newer one.");
 }
 
-Status Judged(const std::string& path, const DiskParts& parts, Disowned disowned, Verdict* verdict) {
+Status Judged(const std::string& path, const DiskParts& parts, uint64_t disowned, Verdict* verdict) {
   for (const DiskPart& part : parts.part) {
     if (part.condition == DiskPart::Condition::kNewer) return Newer(path, part.what);
   }
@@ -78,7 +79,7 @@ Status FileDurable::File::ReadIdentity() {
   DiskParts parts;
   Verdict verdict;
   Status status = file->ReadParts(&parts);
-  if (status.ok()) status = Judged(path, parts, {}, &verdict);
+  if (status.ok()) status = Judged(path, parts, 0, &verdict);
   return status.ok() ? Damaged(path, "it has no identity") : status;
 }
 
@@ -160,7 +161,14 @@ class FileDurable::Writing {
       : file_(std::move(file)), locks_(std::move(locks)), gate_(locks_->gate()) {
     record_.identity = file_->identity;
     record_.record = record;
+    record_.writing = RandomNumber();
   }
+  // Of a record that was written before.
+  Writing(std::shared_ptr<File> file, std::shared_ptr<HostLocks> locks, uint64_t writing)
+      : file_(std::move(file)), locks_(std::move(locks)), gate_(locks_->gate()) {
+    record_.writing = writing;
+  }
+  uint64_t number() const { return record_.writing; }
 
   Status Run() {
     if (Status status = LockDisk(); !status.ok()) return status;
@@ -175,17 +183,23 @@ class FileDurable::Writing {
     return status;
   }
 
-  // The file's record, where it counts, was refused.
+  // What was written so, if it was, never came in force.
   void TakeBack() {
-    if (!LockDisk().ok()) return;
-    place_ = RecordPlace::Of(gate_.durable.load()).Other(record_.record.version);
-    if (gate_.disowned.load() == record_.record.version && file_->file->TakeBack(place_.index).ok()) {
+    if (LockDisk().ok()) TakeBackLocked();
+  }
+  // The same, unless somebody else is at the disk.
+  void TryToTakeBack() {
+    if (locks_->TryLockDisk() == Locked::kYes) TakeBackLocked();
+  }
+
+ private:
+  void TakeBackLocked() {
+    const unsigned place = 1 - RecordPlace::Of(gate_.durable.load()).index;
+    if (gate_.disowned.load() == record_.writing && file_->file->TakeBack(place).ok()) {
       gate_.disowned.store(0);
     }
     Unlock();
   }
-
- private:
   // Who has it waits for the disk.
   Status LockDisk() {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
@@ -201,7 +215,8 @@ class FileDurable::Writing {
   void Unlock() { locks_->UnlockDisk(); }
 
   Status Write() {
-    gate_.disowned.store(record_.record.version);
+    gate_.attempted.store(record_.record.version);
+    gate_.disowned.store(record_.writing);
     CrashPoint("disowned");
     bool lingers = false;
     Status status = file_->file->Write(place_.index, record_, &lingers);
@@ -233,7 +248,7 @@ class FileDurable::Writing {
   void MakeAnew() {
     std::shared_ptr<const Record> in_force;
     if (!locks_->InForce(&in_force).ok()) return;
-    DiskRecord newest{file_->identity, in_force->version - 1, *in_force};
+    const DiskRecord newest{file_->identity, in_force->version - 1, *in_force, RandomNumber()};
     RecordPlace place{in_force->version, 1};
     if (!file_->file->WriteAnew(newest).ok()) return;
     gate_.durable.store(place.word());
@@ -313,7 +328,7 @@ Status AnotherMemory(const std::string& path) {
 
 }  // namespace
 
-Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) {
+Status FileDurable::Begin(uint64_t disowned, Record* record, RecordPlace* durable) {
   const ByteLocks locks(file_->file->fd());
   // Who has just left may still be closing it.
   constexpr std::chrono::milliseconds kLeaving{500};
@@ -324,11 +339,11 @@ Status FileDurable::Begin(uint64_t than, uint64_t and_up_to, Record* record, Rec
   }
   const auto read = std::make_shared<std::pair<Record, RecordPlace>>();
   Status status = OnDisk(
-      [read, file = file_, than, and_up_to] {
+      [read, file = file_, disowned] {
         DiskParts parts;
         Verdict verdict;
         Status found = file->file->ReadParts(&parts);
-        if (found.ok()) found = Judged(file->path, parts, {than, and_up_to}, &verdict);
+        if (found.ok()) found = Judged(file->path, parts, disowned, &verdict);
         if (!found.ok()) return found;
         DiskPart& part = parts.part[*verdict.place];
         *read = {std::move(part.content.record), RecordPlace{part.version, *verdict.place}};
@@ -375,6 +390,7 @@ void FileDurable::Identify(StoreIdentity* identity) {
 
 Status FileDurable::Persist(const Record& record) {
   const auto writing = std::make_shared<Writing>(file_, locks_, record);
+  last_writing_ = writing->number();
   Status status =
       OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
   // It may have been made anew.
@@ -382,8 +398,8 @@ Status FileDurable::Persist(const Record& record) {
   return status;
 }
 
-void FileDurable::Revoke(const Record& record) {
-  const auto writing = std::make_shared<Writing>(file_, locks_, record);
+void FileDurable::Revoke() {
+  const auto writing = std::make_shared<Writing>(file_, locks_, last_writing_);
   const auto take_back = [writing] {
     writing->TakeBack();
     return Status();
@@ -391,8 +407,17 @@ void FileDurable::Revoke(const Record& record) {
   static_cast<void>(OnDisk(take_back, kPatience).ok());
 }
 
+void FileDurable::TakeBackDisowned() {
+  locks_->Settle();
+  const uint64_t disowned = locks_->gate().disowned.load();
+  if (disowned == 0) return;
+  disk_.Post([writing = std::make_shared<Writing>(file_, locks_, disowned)] {
+    writing->TryToTakeBack();
+  });
+}
+
 uint64_t FileDurable::NextVersion(uint64_t in_force) {
-  return std::max(in_force, locks_->gate().disowned.load()) + 1;
+  return std::max(in_force, locks_->gate().attempted.load()) + 1;
 }
 
 void FileDurable::Follow(std::function<void(const Status&)> hear) {

@@ -46,7 +46,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
   // Who shares it. Before Persist().
   void SetLocks(std::shared_ptr<HostLocks> locks) { locks_ = std::move(locks); }
 
-  Status Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) override;
+  Status Begin(uint64_t disowned, Record* record, RecordPlace* durable) override;
   Status Join(const Gate& gate) override;
 
   Capabilities capabilities() const override {
@@ -54,7 +54,8 @@ class FileDurable : public Durable, public HostLocks::Origin {
   }
   void Identify(StoreIdentity* identity) override;
   Status Persist(const Record& record) override;
-  void Revoke(const Record& record) override;
+  void Revoke() override;
+  void TakeBackDisowned() override;
   uint64_t NextVersion(uint64_t in_force) override;
   void Follow(std::function<void(const Status&)> hear) override;
 
@@ -72,6 +73,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
   std::shared_ptr<File> file_;  // with its jobs
   std::shared_ptr<HostLocks> locks_;
   std::unique_ptr<Fact> name_;  // the file's
+  uint64_t last_writing_ = 0;   // only with the right to change
   uint64_t followed_inode_ = 0;  // only with the right to change
 };
 

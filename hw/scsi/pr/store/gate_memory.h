@@ -50,7 +50,7 @@ class GateMemory {
   bool IsStillThere() const { return directory_->Names(name_, fd_); }
   void Remove() const { directory_->Remove(name_); }
 
-  // As if it had just been made, but for Gate::disowned and Gate::durable. Nobody else
+  // As if it had just been made, but for what the next one has to know of the disk (Gate::disowned, attempted, durable). Nobody else
   // may use it.
   void Clear();
 

@@ -3,6 +3,7 @@
 
 #include <glib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -32,8 +33,9 @@ Status BeingOpened(const std::string& path) {
 // have died in between.
 void SettleEnforced(Gate& gate) {
   const uint64_t version = RecordPlace::Of(gate.in_force.load()).version;
-  if (gate.disowned.load() != version || version == 0) return;
-  gate.durable.store(RecordPlace::Of(gate.durable.load()).Other(version).word());
+  if (gate.disowned.load() == 0 || gate.attempted.load() != version) return;
+  const RecordPlace durable = RecordPlace::Of(gate.durable.load());
+  if (durable.version != version) gate.durable.store(durable.Other(version).word());
   gate.disowned.store(0);
 }
 
@@ -46,7 +48,7 @@ Status HostLocks::BeginAnew(GateMemory& memory, const std::string& identity,
   Gate& gate = memory.gate();
   SettleEnforced(gate);
   Status status =
-      origin.Begin(RecordPlace::Of(gate.durable.load()).version, gate.disowned.load(), &record, &durable);
+      origin.Begin(gate.disowned.load(), &record, &durable);
   if (!status.ok()) return status;
   memory.Clear();
   CrashPoint("beginning");
@@ -56,6 +58,7 @@ Status HostLocks::BeginAnew(GateMemory& memory, const std::string& identity,
   gate.store_device.store(file.st_dev);
   gate.store_inode.store(file.st_ino);
   gate.durable.store(durable.word());
+  gate.attempted.store(std::max(record.version, gate.attempted.load()));
   gate.in_force.store(place.word());
   // Nobody is attached, so all slots show it.
   gate.published.store(record.version);

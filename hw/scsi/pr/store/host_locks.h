@@ -38,8 +38,8 @@ class HostLocks : public Sharing {
    public:
     virtual ~Origin() = default;
     // Nobody else on this host uses the store: the record to begin with, and where the
-    // durable half has it. Versions above `than`, up to `and_up_to`, never came in force.
-    virtual Status Begin(uint64_t than, uint64_t and_up_to, Record* record, RecordPlace* durable) = 0;
+    // durable half has it. `disowned` as for Judge().
+    virtual Status Begin(uint64_t disowned, Record* record, RecordPlace* durable) = 0;
     // Somebody does, by way of this memory.
     virtual Status Join(const Gate& gate) = 0;
   };

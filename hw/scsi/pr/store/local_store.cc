@@ -86,6 +86,7 @@ bool LocalStore::HolderIsGone(const State& state) const {
 // reservation that nobody holds any more.
 Status LocalStore::LoadPublished(RecordPointer* record) {
   if (Status status = InForce(record); !status.ok()) return status;
+  durable_->TakeBackDisowned();
   Gate& gate = sharing_->gate();
   // Who had the right to change before may have died at any point.
   if (!IsPublished(**record) || gate.fencing.load() != 0) {
@@ -127,7 +128,7 @@ Status LocalStore::Finish(const Record& next, bool survives, RecordPointer* comm
   }
   const Members members(*this);
   if (!members.held()) {
-    if (survives) durable_->Revoke(next);
+    if (survives) durable_->Revoke();
     return members.status();
   }
   sharing_->Enforce();

@@ -37,6 +37,7 @@ int MakeFile(int directory, const std::string& name, const DiskRecord& newest,
   DiskRecord older = newest;
   older.record.version = newest.previous;
   older.record.unit_attentions.clear();
+  older.writing = 0;
   const int fd = CreateTemporaryAt(directory, name, temporary);
   if (fd < 0) return -1;
   const DiskRecord* const records[] = {&older, &newest};

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "core/document.h"
+#include "core/envelope.h"
 #include "core/json_text.h"
 #include "store/uuid.h"
 
@@ -106,7 +107,8 @@ std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
 std::string Body(const DiskRecord& record) {
   return record.identity + " {\"document\":" + EncodeDocument(record.record.state) +
          ",\"previous\":" + std::to_string(record.previous) + ",\"unit-attentions\":" +
-         JsonText(UnitAttentionsToJson(record.record.unit_attentions)) + "}";
+         JsonText(UnitAttentionsToJson(record.record.unit_attentions)) + ",\"writing\":\"" +
+         KeyToText(record.writing) + "\"}";
 }
 
 // Throws what nlohmann-json throws.
@@ -114,7 +116,8 @@ Status DecodeBody(const std::string& body, DiskRecord* record) {
   record->identity = body.substr(0, kUuidBytes);
   if (!IsUuid(record->identity)) throw std::invalid_argument("it has no identity");
   const json object = json::parse(body.substr(kUuidBytes));
-  record->previous = object.at("previous").get<uint64_t>();
+  record->previous = GetUnsigned<uint64_t>(object, "previous", 0);
+  record->writing = KeyFromText(object.at("writing").get<std::string>());
   record->record.unit_attentions = UnitAttentionsFromJson(object.at("unit-attentions"));
   return DecodeDocument(JsonText(object.at("document")), &record->record.state);
 }
@@ -198,9 +201,9 @@ DiskPart DecodeDiskPart(std::string_view bytes) {
   return DecodeWhole(first->version, body);
 }
 
-Verdict Judge(const DiskParts& parts, Disowned disowned) {
+Verdict Judge(const DiskParts& parts, uint64_t disowned) {
   const auto counts = [&](const DiskPart& part) {
-    return part.sound() && !disowned.Covers(part.version);
+    return part.sound() && (disowned == 0 || part.content.writing != disowned);
   };
   const DiskPart& a = parts.part[0];
   const DiskPart& b = parts.part[1];

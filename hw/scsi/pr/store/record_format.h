@@ -13,11 +13,11 @@
 // length of the record's body in bytes, CRC-32 (zlib's) of the line without these eight
 // digits. The payloads, one behind the other, are the body, padded with spaces:
 //
-//   UUID {"document":{…},"previous":N,"unit-attentions":[…]}
+//   UUID {"document":{…},"previous":N,"unit-attentions":[…],"writing":"0x…"}
 //
 // the store's identity; the canonical document of the state (core/document.h); the
 // version in the other place; what the change has to tell: nexuses with "asc" and "ascq"
-// and, where it is set, "but-not" (a nexus).
+// and, where it is set, "but-not" (a nexus); a random number of this writing.
 //
 // A change overwrites the older record. A disk writes a sector as a whole or not at all,
 // but several in any order. So each sector says for itself whether it is damaged, and a
@@ -47,6 +47,7 @@ struct DiskRecord {
   std::string identity;   // UUID
   uint64_t previous = 0;  // the version in the other place
   Record record;
+  uint64_t writing = 0;   // random: no other writing of a record has it
 };
 
 // Whole blocks.
@@ -101,13 +102,8 @@ struct Verdict {
   bool newer_is_lost = false;
   std::string why;  // if so, or if nothing is left
 };
-// Versions above `than`, up to `and_up_to`, were refused or interrupted while others saw
-// that they were not in force (Gate::disowned): their records are not believed.
-struct Disowned {
-  uint64_t than = 0;
-  uint64_t and_up_to = 0;
-  bool Covers(uint64_t version) const { return version > than && version <= and_up_to; }
-};
-Verdict Judge(const DiskParts& parts, Disowned disowned);
+// `disowned`: the writing of a change that was refused or interrupted while others saw that
+// it was not in force (Gate::disowned). Its record is not believed. 0: none.
+Verdict Judge(const DiskParts& parts, uint64_t disowned);
 
 }  // namespace scsi_pr

@@ -13,9 +13,20 @@ namespace scsi_pr {
 
 // Of the kernel's random numbers: GLib's go on alike in a process and one that it forks,
 // and two stores of one identity are taken for one.
+inline void FillRandomly(void* bytes, size_t size) {
+  if (getentropy(bytes, size) != 0) throw std::runtime_error("no random numbers");
+}
+
+// Not 0.
+inline uint64_t RandomNumber() {
+  uint64_t number = 0;
+  while (number == 0) FillRandomly(&number, sizeof number);
+  return number;
+}
+
 inline std::string RandomUuid() {
   uint8_t bytes[16];
-  if (getentropy(bytes, sizeof bytes) != 0) throw std::runtime_error("no random numbers");
+  FillRandomly(bytes, sizeof bytes);
   bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0F) | 0x40);  // RFC 4122: version 4
   bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3F) | 0x80);
   std::string text;

@@ -70,7 +70,7 @@ class StoreInUseTest : public FileStoreFixture {
     before_ = Read(*store_);
     EXPECT_EQ(before_.Find(A())->key, key_);
     const DiskParts parts = Parts();
-    const Verdict verdict = Judge(parts, {});
+    const Verdict verdict = Judge(parts, 0);
     EXPECT_FALSE(verdict.newer_is_lost) << verdict.why;
     EXPECT_EQ(parts.part[*verdict.place].content.record.state, before_);
     ExpectInForce();

@@ -2,6 +2,8 @@
 #include "care/inspection.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "core/legacy.h"
 #include "store/file_path.h"
@@ -66,6 +68,17 @@ Status ReadTogether(const RecordFile& file, MemoryView* memory, DiskParts* parts
   return status;
 }
 
+// Who has left gives its memory up first, and may still be closing the file.
+bool IsUsed(const RecordFile& file, bool has_memory) {
+  constexpr int kAttempts = 50;
+  const ByteLocks locks(file.fd());
+  for (int i = 0; i < kAttempts && !has_memory; i++) {
+    if (!locks.IsLockedElsewhere(0, 1)) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return locks.IsLockedElsewhere(0, 1);
+}
+
 Inspection InspectOnce(const Subject& subject) {
   Inspection inspection;
   inspection.path = subject.path;
@@ -81,7 +94,7 @@ Inspection InspectOnce(const Subject& subject) {
   const uint64_t disowned = left ? memory->gate().disowned.load() : 0;
   inspection.verdict = Judge(inspection.parts, disowned);
   Evidence e{inspection.path, file->info(), inspection.parts, inspection.verdict};
-  e.used = ByteLocks(file->fd()).IsLockedElsewhere(0, 1);
+  e.used = IsUsed(*file, memory && memory->in_use());
   e.memory = memory.get();
   e.durable = memory ? RecordPlace::Of(memory->gate().durable.load()) : RecordPlace();
   TakeState(&e, memory, &inspection);

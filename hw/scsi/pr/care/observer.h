@@ -16,7 +16,7 @@ namespace scsi_pr {
 class Observer {
  public:
   // Looks at most this long after a change.
-  static constexpr std::chrono::milliseconds kInterval{100};
+  static constexpr std::chrono::milliseconds kInterval{200};
 
   explicit Observer(Subject subject) : subject_(std::move(subject)) {}
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "store/record_file.h"
 #include "store/uuid.h"
@@ -52,6 +54,16 @@ DiskRecord Successor(const Inspection& found) {
   return next;
 }
 
+// Who has just left may still be closing it.
+bool LockAlone(const RecordFile& file) {
+  constexpr int kAttempts = 50;
+  for (int i = 0; i < kAttempts; i++) {
+    if (ByteLocks(file.fd()).TryLock(0) == Locked::kYes) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 }  // namespace
 
 Status RepairStore(const Subject& subject, Repair* repair) {
@@ -59,7 +71,7 @@ Status RepairStore(const Subject& subject, Repair* repair) {
   if (!found.status.ok() || !found.damaged()) return found.status;
   std::unique_ptr<RecordFile> file;
   if (Status status = RecordFile::Open(found.path, &file); !status.ok()) return status;
-  if (ByteLocks(file->fd()).TryLock(0) != Locked::kYes) return InUse(found);
+  if (!LockAlone(*file)) return InUse(found);
   const DiskRecord next = Successor(found);
   const std::string kept = FreeName(*file);
   if (Status status = file->Supersede(next, kept); !status.ok()) return status;

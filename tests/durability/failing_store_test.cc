@@ -78,7 +78,7 @@ std::vector<Cause> Causes() {
       {"Corrupted", garble, Leave, kMadeAnew},
       {"Cut", [](Scene& scene) { fs::resize_file(scene.path, 0); }, Leave, kMadeAnew},
       {"DirectoryForbidden", [](Scene& scene) { chmod(scene.directory.c_str(), 0); },
-       [](Scene& scene) { chmod(scene.directory.c_str(), 0755); }},
+       [](Scene& scene) { chmod(scene.directory.c_str(), 0755); }, kOnlyAtStart},
       {"FileForbidden", [](Scene& scene) { chmod(scene.path.c_str(), 0); },
        [](Scene& scene) { chmod(scene.path.c_str(), 0600); }, kOnlyAtStart},
   };

@@ -176,11 +176,15 @@ def test_store_of_another_host(pair: Pair, tmp_path: Path) -> None:
     """Another host has another store behind the same URI: refused, and the guest runs on."""
     other = tmp_path / "other"
     other.mkdir()
-    with VM("other", [Disk(pair.image, pr_store=f"file:{other}/quorum.pr")], binary=pair.victim.binary):
+    # A host that does not know what guards the medium here.
+    apart: dict[str, object] = {"pr-accept-medium": "on"}
+    elsewhere = Disk(pair.image, pr_store=f"file:{other}/quorum.pr", properties=apart)
+    with VM("other", [elsewhere], binary=pair.victim.binary):
         pass
     pair.register(VICTIM)
     tasks = pair.start_writing("here")
     pair.victim.disks[0].pr_store = f"file:{other}/quorum.pr"
+    pair.victim.disks[0].properties = apart
     migration = Migration(pair.victim)
     migration.begin()
     assert "quorum.pr" in migration.fail()

@@ -20,6 +20,9 @@ from guest.lib.vm import VM
 
 Starter = Callable[..., VM]
 
+# For one image that stands for several disks.
+APART: dict[str, object] = {"pr-accept-medium": "on"}
+
 
 @pytest.fixture
 def stores(tmp_path: Path) -> Path:
@@ -103,7 +106,7 @@ def test_only_shared_disks(vm: Starter, image: Path, stores: Path, tmp_path: Pat
         "a",
         shared(image, wwn=WWN),
         Disk(own, "private", wwn=None, share_rw=False),
-        Disk(image, "explicit", pr_store=explicit),
+        Disk(image, "explicit", pr_store=explicit, properties=APART),
         shared(image, "off", **{"pr-dir": ""}),
         arguments=("-device", "scsi-cd,id=cd,bus=scsi0.0"),
     )
@@ -132,10 +135,11 @@ def test_two_vms_one_store(vm: Starter, image: Path, stores: Path) -> None:
 def test_hot_plug_and_json(vm: Starter, image: Path, stores: Path) -> None:
     json_device = {
         "driver": "scsi-hd", "id": "json", "bus": "scsi0.0", "drive": "disk0-image",
-        "share-rw": True, "wwn": int(WWN, 0), "pr-dir": str(stores),
+        "share-rw": True, "wwn": int(WWN, 0), "pr-dir": str(stores), "pr-accept-medium": True,
     }  # fmt: skip
-    one = vm("a", shared(image, serial="first"), arguments=("-device", json.dumps(json_device)))
-    plug(one, "disk0-image", "plugged", serial="second")
+    first = shared(image, serial="first", **APART)
+    one = vm("a", first, arguments=("-device", json.dumps(json_device)))
+    plug(one, "disk0-image", "plugged", serial="second", **{"pr-accept-medium": True})
     assert used(one) == {
         "disk0": f"file:{stores}/vendor.first.pr",
         "json": f"file:{stores}/naa.5000c50015ea71ac.pr",

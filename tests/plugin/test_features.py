@@ -107,9 +107,9 @@ def test_properties(start: Callable[..., VM], stock: Path, overlay: Path) -> Non
 
 def test_info_of_hmp(start: Callable[..., VM], stock: Path, overlay: Path, tmp_path: Path) -> None:
     """`info scsi-pr`, its help, and the commands of QEMU's own beside it."""
-    image = disk.create(tmp_path / "disk.img")
-    ours = start(stock, Disk(image, pr_store="memory:"))
-    theirs = start(overlay, Disk(image, pr_store="memory:"))
+    images = [disk.create(tmp_path / name) for name in ("ours.img", "theirs.img")]
+    ours = start(stock, Disk(images[0], pr_store="memory:"))
+    theirs = start(overlay, Disk(images[1], pr_store="memory:"))
     for line in ("info scsi-pr", "help info scsi-pr"):
         said = [vm.qmp.execute("human-monitor-command", {"command-line": line}) for vm in (ours, theirs)]
         said = [re.sub(r"process \d+ \([^)]*\)|iqn\.\S+", "…", each) for each in said]

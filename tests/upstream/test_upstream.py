@@ -124,7 +124,8 @@ def test_only_our_properties_are_new(qemu: Path, name: str) -> None:
         return {line.strip() for line in shown.stdout.splitlines() if "=<" in line}
 
     new = properties(qemu) - properties(upstream_of(qemu))
-    expected = {"pr-store", "pr-dir", "pr-initiator", "pr-target-port", "pr-abort-timeout", "pr-tas"}
+    expected = {"pr-store", "pr-dir", "pr-initiator", "pr-target-port", "pr-abort-timeout", "pr-tas",
+                "pr-runtime-dir", "pr-accept-medium", "pr-accept-file-system"}  # fmt: skip
     expected |= {"pr-accept-orphans"} if name == "scsi-generic" else set()
     assert {line.split("=")[0] for line in new} == expected
     assert all("Persistent reservations: " in line for line in new), "each is described"

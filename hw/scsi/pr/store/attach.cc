@@ -128,7 +128,9 @@ Status LocalStore::StateMedium(const Attacher& owner, AttachMode mode,
 Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                           NexusListener* listener, GateSlot** slot) {
   std::unique_ptr<Fact> medium;
-  if (Status status = StateMedium(owner, mode, &medium); !status.ok()) return status;
+  Status refusal = CheckMedium(sharing_->gate(), nexus, owner, uri());
+  if (refusal.ok()) refusal = StateMedium(owner, mode, &medium);
+  if (!refusal.ok()) return refusal;
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const Bell& released = sharing_->gate().released;
   for (;;) {

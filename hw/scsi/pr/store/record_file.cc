@@ -222,8 +222,12 @@ Status RecordFile::CheckStillThere() const {
   struct stat named = {};
   struct stat opened = {};
   const bool found = fstatat(directory_, name().c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!found && errno != ENOENT) return Failure("use");
+  const int error = errno;
   if (fstat(fd_, &opened) != 0) return Failure("use");
+  // Who may not look into the directory (any more) has the file all the same.
+  if (!found && error == EACCES && opened.st_nlink > 0) return Status();
+  errno = error;
+  if (!found && errno != ENOENT) return Failure("use");
   if (found && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino) return Status();
   if (!found) {
     return Status::Error(Status::Code::kIo, path_ + " was removed while in use",

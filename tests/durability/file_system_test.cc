@@ -106,8 +106,13 @@ class Mounted {
     uint32_t without_a_flush = 2;
     return ioctl(fd_, kGoingDown, &without_a_flush) == 0;
   }
+  // The kernel may still be at work on what was closed or removed: XFS removes later.
   bool MakeReadOnly() {
-    return mount(nullptr, place_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+    for (int attempt = 0; attempt < 100; attempt++) {
+      if (mount(nullptr, place_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
   }
 
  private:

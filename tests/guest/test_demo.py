@@ -27,7 +27,7 @@ def test_demo(qemu: Path, tmp_path: Path) -> None:
 
 def test_demo_fails_when_a_line_is_wrong(qemu: Path, tmp_path: Path) -> None:
     """With a store of its own for each guest, A's reservation does not stop B."""
-    done = demo(qemu, tmp_path, "--store", "memory:,pr-accept-medium=on")
+    done = demo(qemu, tmp_path, "--store", "memory:")
     assert done.returncode == 1
     assert "expected: RESERVATION CONFLICT\n  but got:  GOOD" in done.stderr
     (kept,) = tmp_path.iterdir()

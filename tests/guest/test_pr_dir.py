@@ -189,7 +189,8 @@ def test_two_disks_with_one_identity(
     plug(b, "disk0-image", "explicit", **explicit, **{"pr-accept-medium": True})
     # The disk may have been replaced, once nobody has the old one.
     a.stop()
-    b.qmp.execute("device_del", {"id": "explicit"})
+    for mine in ("explicit", "disk0"):
+        b.qmp.execute("device_del", {"id": mine})
     plug(b, "disk0-image", "again", wwn=int(WWN, 0))
 
 

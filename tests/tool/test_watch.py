@@ -42,7 +42,7 @@ def test_changes_as_they_come(qemu: Path, uri: str, path: Path, vm: VM, tmp_path
         good("preempt", uri, KEY_B)
         (gone,) = watch.changes("unregistered")
         assert gone["initiator"] == B and gone["key"] == KEY_B
-        other = paused(qemu, disk.create(tmp_path / "o.img", size=1 << 20), path, B, "other")
+        other = paused(qemu, tmp_path / "disk.img", path, B, "other")
         try:
             (came,) = watch.changes("attached")
             assert came["initiator"] == B and came["process-id"] == other.child.pid

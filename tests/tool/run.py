@@ -87,10 +87,17 @@ def document(state: store.State, schema: int = 1) -> str:
     return json.dumps(text)
 
 
-def paused(binary: Path, image: Path, path: Path, initiator: str, name: str = "vm") -> VM:
+def paused(
+    binary: Path,
+    image: Path,
+    path: Path,
+    initiator: str,
+    name: str = "vm",
+    wrapper: Sequence[str] = (),
+) -> VM:
     """A QEMU with stopped CPUs that is attached to the store, or has made it."""
     shared = Disk(image, pr_store=f"file:{path}", pr_initiator=initiator)
-    vm = VM(name, [shared], binary=binary, arguments=["-S"])
+    vm = VM(name, [shared], binary=binary, arguments=["-S"], wrapper=wrapper)
     try:
         vm.start()
         vm.qmp.negotiate()

@@ -47,6 +47,7 @@ struct FileDurable::File {
   std::string path;
   std::string identity;
   struct stat info = {};
+  std::string directory;  // the runtime directory
   std::chrono::milliseconds patience = kPatience;
   std::unique_ptr<RecordFile> file;
 
@@ -276,6 +277,7 @@ Status FileDurable::Open(const std::string& path, const Options& options,
   std::unique_ptr<FileDurable> opened(new FileDurable);
   const auto file = std::make_shared<File>();
   file->path = path;
+  file->directory = options.directory->path();
   file->patience = options.patience;
   opened->file_ = file;
   Status status = opened->OnDisk(
@@ -318,9 +320,10 @@ const struct stat& FileDurable::info() const { return file_->info; }
 
 namespace {
 
-Status AnotherMemory(const std::string& path) {
+Status AnotherMemory(const std::string& path, const std::string& directory) {
   return Status::Error(Status::Code::kInUse,
-                       path + " is in use by processes that have another runtime directory",
+                       path + " is in use by processes that have another runtime directory than " +
+                           directory,
                        "All that use a store must share one runtime directory: /run/scsi-pr, or "
                        "the one of pr-runtime-dir. Share it with the container, too, or stop the "
                        "VMs that use the store.");
@@ -334,7 +337,7 @@ Status FileDurable::Begin(uint64_t disowned, Record* record, RecordPlace* durabl
   constexpr std::chrono::milliseconds kLeaving{500};
   const auto deadline = std::chrono::steady_clock::now() + kLeaving;
   while (locks.TryLock(kUseLock) != Locked::kYes) {
-    if (std::chrono::steady_clock::now() >= deadline) return AnotherMemory(path());
+    if (std::chrono::steady_clock::now() >= deadline) return AnotherMemory(path(), file_->directory);
     std::this_thread::sleep_for(kPoll);
   }
   const auto read = std::make_shared<std::pair<Record, RecordPlace>>();
@@ -366,7 +369,7 @@ Status FileDurable::Join(const Gate& gate) {
                          "or stop these VMs first.");
   }
   if (ByteLocks(file_->file->fd()).TryLockShared(kUseLock) != Locked::kYes) {
-    return AnotherMemory(path());
+    return AnotherMemory(path(), file_->directory);
   }
   constexpr int kAttempts = 100;  // those VMs may go on changing it
   Status status;

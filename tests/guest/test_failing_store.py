@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,3 +98,40 @@ def test_nothing_has_changed(
     end(scene)
     assert other.keys() == [KEY]
     good(holder.release(KEY), other.write("no restart was needed", 1))
+
+
+def frozen(vm: VM, directory: Path, how: str) -> None:
+    subprocess.run(["nsenter", "-t", str(vm.child.pid), "-m", "fsfreeze", how, directory], check=True)
+
+
+def test_frozen_file_system(qemu: Path, tmp_path: Path) -> None:
+    """fsfreeze of the store's file system: I/O, QMP and what need not survive go on; after it, all."""
+    if os.geteuid() != 0:
+        pytest.skip("only root freezes file systems")
+    image, stores = disk.create(tmp_path / "disk.img", size=1 << 20), tmp_path / "stores"
+    stores.mkdir()
+    system = disk.create(tmp_path / "ext4.img", size=32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", system], check=True)
+    wrapper = startup.in_mount_namespace('mount -o loop "$2" "$1"', str(stores), str(system))
+    shared = Disk(image, pr_store=f"file:{stores}/lu.pr", pr_initiator="0x2100000000000001")
+    with VM("A", [shared], binary=qemu, wrapper=wrapper) as vm:
+        holder = Initiator(vm, "/dev/sda")
+        drain(holder)
+        good(holder.register_and_ignore(KEY, "-Z"), holder.reserve(KEY))
+        frozen(vm, stores, "-f")
+        try:
+            refused = holder.register_and_ignore(KEY + 1, "-Z -v")
+            assert internal_target_failure(refused), str(refused)
+            good(holder.write("no write waits for the store", 0))
+            answers = []
+            for _ in range(9):
+                asked = time.monotonic()
+                vm.qmp.execute("query-scsi-pr")
+                answers.append(time.monotonic() - asked)
+            assert sorted(answers)[4] < 0.1, answers
+            assert holder.keys() == [KEY]
+        finally:
+            frozen(vm, stores, "-u")
+        assert holder.keys() == [KEY]
+        good(holder.register_and_ignore(KEY + 1, "-Z"), holder.write("and again", 0))
+        assert holder.keys() == [KEY + 1]

@@ -307,6 +307,27 @@ static void test_preempt_waits(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+enum { NEWCOMER = 3 };
+
+/*
+ * A disk that is plugged meanwhile, in the victim's own process, begins with
+ * what both states allow; nobody waits for it, nor it for anybody.
+ */
+static void plug_newcomer(Bench *b)
+{
+    int64_t start = g_get_monotonic_time();
+
+    qtest_qmp_device_add(global_qtest, "scsi-hd", "c",
+                         "{'drive': 'medium', 'share-rw': true,"
+                         " 'scsi-id': 3, 'serial': 'quorum',"
+                         " 'pr-store': 'memory:quorum',"
+                         " 'pr-accept-medium': true,"
+                         " 'pr-initiator': 'iqn.2026-01.org.example:c'}");
+    g_assert_cmpint(g_get_monotonic_time() - start, <, G_USEC_PER_SEC);
+    settle(b, NEWCOMER);
+    assert_conflict(write_block(b, NEWCOMER, 0, 0xc0));
+}
+
 /* An initiator's PREEMPT AND ABORT that waits does not hold QMP up either. */
 static void test_looking_does_not_wait(void *obj, void *data,
                                        QGuestAllocator *alloc)
@@ -321,11 +342,13 @@ static void test_looking_does_not_wait(void *obj, void *data,
     await_late();
     assert_nothing_under_way();
     g_assert_cmpuint(registrations("a"), ==, 2);
+    plug_newcomer(b);
     g_assert_false(has_ended(b, &fencing));
     release(b, "w");
     assert_good(await_command(b, &write));
     assert_good(await_command(b, &fencing));
     g_assert_cmpuint(registrations("a"), ==, 1);
+    assert_conflict(write_block(b, NEWCOMER, 0, 0xc1));
     bench_free(b);
 }
 

@@ -152,6 +152,11 @@ static inline void end_fencing_while_stopped(Vm *vm, Bench *b, Sent *write)
     while (ldl_be_p(&pr_in(b, B, READ_KEYS, 64).data[4]) != 8) {
         g_usleep(1000);
     }
+    /*
+     * The unit attention of the preempted may have come behind the start of
+     * the READ KEYS that told the end.
+     */
+    test_unit_ready(b, B);
 }
 
 /* The destination lacks a device whose section comes behind ours. */

@@ -40,6 +40,20 @@ Status Judged(const std::string& path, const DiskParts& parts, uint64_t disowned
   return verdict->newer_is_lost ? Damaged(path, verdict->why) : Status();
 }
 
+// `check` of a file that others may change all the time, with the word that says where its
+// newest record is: what it finds wrong counts only if that has not changed meanwhile.
+template <typename Check>
+Status WhileOthersWrite(const Gate& gate, Check check) {
+  constexpr int kAttempts = 100;
+  Status status;
+  for (int i = 0; i < kAttempts; i++) {
+    const uint64_t durable = gate.durable.load();
+    status = check(RecordPlace::Of(durable));
+    if (status.ok() || gate.durable.load() == durable) break;
+  }
+  return status;
+}
+
 }  // namespace
 
 // What the jobs share. Only they use `file` after it was opened.
@@ -62,8 +76,8 @@ struct FileDurable::File {
   Status ReadIdentity();
   // kCorrupt if it does not have that record (any more).
   Status CheckContents(const RecordPlace& durable) const;
-  // How it is, for who was told that somebody has done something to it.
-  Status Look(const Gate& gate) const;
+  // That it is still there, with that record.
+  Status Check(const RecordPlace& durable) const;
   void Hear(const Status& status) {
     const std::lock_guard lock(hear_mutex);
     if (hear) hear(status);
@@ -142,16 +156,9 @@ Status FileDurable::File::CheckContents(const RecordPlace& durable) const {
                        "anew.");
 }
 
-Status FileDurable::File::Look(const Gate& gate) const {
-  constexpr int kAttempts = 100;  // others may change it all the time
-  Status status;
-  for (int i = 0; i < kAttempts; i++) {
-    const uint64_t durable = gate.durable.load();
-    status = file->CheckStillThere();
-    if (status.ok()) status = CheckContents(RecordPlace::Of(durable));
-    if (status.ok() || gate.durable.load() == durable) return status;
-  }
-  return status;
+Status FileDurable::File::Check(const RecordPlace& durable) const {
+  Status status = file->CheckStillThere();
+  return status.ok() ? CheckContents(durable) : status;
 }
 
 // A change to the file, on the disk's thread. It holds all that it needs, for nobody may
@@ -371,19 +378,9 @@ Status FileDurable::Join(const Gate& gate) {
   if (ByteLocks(file_->file->fd()).TryLockShared(kUseLock) != Locked::kYes) {
     return AnotherMemory(path(), file_->directory);
   }
-  constexpr int kAttempts = 100;  // those VMs may go on changing it
-  Status status;
-  for (int i = 0; i < kAttempts; i++) {
-    const uint64_t durable = gate.durable.load();
-    status = OnDisk(
-        [file = file_, durable] {
-          Status there = file->file->CheckStillThere();
-          return there.ok() ? file->CheckContents(RecordPlace::Of(durable)) : there;
-        },
-        file_->patience);
-    if (status.ok() || gate.durable.load() == durable) return status;
-  }
-  return status;
+  return WhileOthersWrite(gate, [this](const RecordPlace& durable) {
+    return OnDisk([file = file_, durable] { return file->Check(durable); }, file_->patience);
+  });
 }
 
 void FileDurable::Identify(StoreIdentity* identity) {
@@ -438,7 +435,10 @@ void FileDurable::Watch() {
   disk_.Watch(file_->path, [file = std::weak_ptr(file_), locks = std::weak_ptr(locks_)] {
     const auto followed = file.lock();
     const auto shared = locks.lock();
-    if (followed && shared) followed->Hear(followed->Look(shared->gate()));
+    if (!followed || !shared) return;
+    followed->Hear(WhileOthersWrite(shared->gate(), [&](const RecordPlace& durable) {
+      return followed->Check(durable);
+    }));
   });
 }
 

@@ -26,12 +26,8 @@ HOME = "opt/qemu"
 FIRMWARE = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
 MARK = "/passthrough-pr"  # in the names of our tests
 
-# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The outer
-# QEMU's has neither a control mode page nor a list of commands. The nodes' paths go to /run/nodes as
-# shell variables.
-DISKS = """
-set -e
-modprobe scsi_debug dev_size_mb=8
+# A logical unit of LIO on a memory disk, $t/core/rd_mcp_0/disk, still without a path.
+LIO_DISK = """
 mkdir -p /etc/target/pr # LIO writes down its registrations
 modprobe -a target_core_mod tcm_loop
 t=/sys/kernel/config/target
@@ -39,6 +35,12 @@ t=/sys/kernel/config/target
 mkdir -p $t/core/rd_mcp_0/disk
 echo rd_pages=2048 >$t/core/rd_mcp_0/disk/control
 echo 1 >$t/core/rd_mcp_0/disk/enable
+"""
+
+# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The outer
+# QEMU's has neither a control mode page nor a list of commands. The nodes' paths go to /run/nodes as
+# shell variables.
+DISKS = "set -e; modprobe scsi_debug dev_size_mb=8" + LIO_DISK + """\
 echo 7e4d0000-0000-4000-8000-0000000000d1 >$t/core/rd_mcp_0/disk/wwn/vpd_unit_serial
 for path in 1 2; do
     group=$t/loopback/naa.600000000000000$path/tpgt_1

@@ -10,21 +10,14 @@ from pathlib import Path
 from guest.lib import host
 from guest.lib.disk import Disk, create
 from guest.lib.vm import VM
-from passthrough.bed import guest_image_script
+from passthrough.bed import LIO_DISK, guest_image_script
 
 PROGRAM = Path(__file__).with_name("pr-latency.c")
 OURS = {"memory:": "0x5000c50015ea7101", "file:": "0x5000c50015ea7102"}
 
 # A logical unit of LIO with one path, the kernel's own (tcm_loop); it writes registrations with
 # APTPL to a memory disk of the guest. `node WWID`: the node of the disk for SG_IO.
-SETUP = """
-mkdir -p /etc/target/pr
-modprobe -a target_core_mod tcm_loop
-t=/sys/kernel/config/target
-[ -d $t ] || mount -t configfs configfs /sys/kernel/config
-mkdir -p $t/core/rd_mcp_0/disk
-echo rd_pages=2048 >$t/core/rd_mcp_0/disk/control
-echo 1 >$t/core/rd_mcp_0/disk/enable
+SETUP = LIO_DISK + """\
 group=$t/loopback/naa.6000000000000001/tpgt_1
 mkdir -p $group/lun/lun_0
 echo naa.6000000000000011 >$group/nexus

@@ -13,7 +13,7 @@ import pytest
 
 from guest.lib import disk, host, matrix
 from guest.lib.matrix import Record
-from guest.lib.vm import VM, boot
+from guest.lib.vm import VM, running
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,9 +84,5 @@ def pair(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     image = disk.create(directory / "quorum.img")
     store = f"file:{directory}/quorum.pr"
     a, b = (VM(name, [disk.Disk(image, pr_store=store)], binary=qemu) for name in "AB")
-    try:
-        boot([a, b])
+    with running(a, b):
         yield a, b
-    finally:
-        a.close()
-        b.close()

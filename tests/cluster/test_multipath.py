@@ -19,7 +19,7 @@ from guest.lib.agent import Task
 from guest.lib.disk import WWN, Disk
 from guest.lib.expect import conflict, drain, good
 from guest.lib.scsi import GOOD, Initiator, Reservation, outcome
-from guest.lib.vm import VM, boot
+from guest.lib.vm import VM, running
 
 from .node import BOOT_TIMEOUT, Node
 
@@ -120,13 +120,9 @@ def booted(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mul
     second = ["-device", "virtio-scsi-pci,id=scsi1", *path_disk(image, store, 2).arguments()]
     a = Node(1, [path_disk(image, store, 1)], binary=qemu, directory=directory, arguments=second)
     b = VM("B", [Disk(image, pr_store=store, pr_initiator=INITIATOR_B)], binary=qemu)
-    try:
-        boot([a, b], BOOT_TIMEOUT)
+    with running(a, b, timeout=BOOT_TIMEOUT):
         a.run("multipathd", check=True)
         yield Multipath(a, b, store)
-    finally:
-        a.close()
-        b.close()
 
 
 @pytest.fixture

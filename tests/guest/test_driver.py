@@ -14,7 +14,7 @@ import pytest
 from guest.lib import disk, host, startup
 from guest.lib.process import Child
 from guest.lib.qmp import QmpError, QmpTimeout
-from guest.lib.vm import VM, CommandFailed, GuestError, GuestTimeout, QemuEnded, boot
+from guest.lib.vm import VM, CommandFailed, GuestError, GuestTimeout, QemuEnded, running
 
 ONLY_NEWEST_QEMU = True  # the other tests show that the driver works with every series
 
@@ -136,8 +136,7 @@ def test_side_by_side_and_kill(qemu: Path, tmp_path: Path) -> None:
     """Two guests share a disk; one dies, which the driver tells and the other survives."""
     image = disk.create(tmp_path / "shared.img")
     a, b = (VM(name, [disk.Disk(image)], binary=qemu) for name in "ab")
-    try:
-        boot([a, b])
+    with running(a, b):
         a.run("echo hello | dd of=/dev/sda bs=512 count=1 conv=sync oflag=direct", check=True)
         assert b.run("dd if=/dev/sda bs=512 count=1 iflag=direct").out.startswith("hello\n")
         a.child.kill()
@@ -146,9 +145,6 @@ def test_side_by_side_and_kill(qemu: Path, tmp_path: Path) -> None:
         assert caught.value.code == -9
         assert b.run("echo alive").out == "alive\n"
         assert b.stop() == 0
-    finally:
-        a.close()
-        b.close()
 
 
 def test_qemu_that_does_not_start_is_reported(qemu: Path) -> None:

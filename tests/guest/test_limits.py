@@ -15,7 +15,7 @@ from guest.lib import disk
 from guest.lib.disk import WWN, Disk, option
 from guest.lib.expect import drain, good
 from guest.lib.scsi import Initiator
-from guest.lib.vm import VM, boot
+from guest.lib.vm import VM, running
 
 MIB = 1 << 20
 BPS = 2 * MIB
@@ -53,12 +53,8 @@ def pair(
     store = f"file:{tmp_path}/q.pr"
     a = VM("a", [LimitedDisk(image, pr_store=store, by=request.param)], binary=qemu, memory=512)
     b = VM("b", [Disk(image, pr_store=store)], binary=qemu)
-    try:
-        boot([a, b])
+    with running(a, b):
         yield a, b, image
-    finally:
-        a.close()
-        b.close()
 
 
 def test_fenced_with_a_deep_queue(pair: tuple[VM, VM, Path]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from guest.lib import disk
 from guest.lib.disk import WWN, Disk, option
 from guest.lib.scsi import CONFLICT, GOOD, Initiator, outcome
-from guest.lib.vm import VM, boot
+from guest.lib.vm import VM, running
 
 BLOCK = 7
 KEY_B = 0xB
@@ -36,12 +36,8 @@ def pair_with_failing_disk(qemu: Path, tmp_path: Path) -> Iterator[tuple[VM, VM,
     store = f"file:{tmp_path}/quorum.pr"
     a = VM("A", [FailingDisk(image, pr_store=store)], binary=qemu)
     b = VM("B", [Disk(image, pr_store=store)], binary=qemu)
-    try:
-        boot([a, b])
+    with running(a, b):
         yield a, b, image
-    finally:
-        a.close()
-        b.close()
 
 
 def test_parked_write_is_admitted_anew(pair_with_failing_disk: tuple[VM, VM, Path]) -> None:

@@ -382,3 +382,14 @@ def boot(vms: Sequence[VM], timeout: float = UP_TIMEOUT) -> None:
         vm.start()
     for vm in vms:
         vm.wait_up(timeout)
+
+
+@contextlib.contextmanager
+def running(*vms: VM, timeout: float = UP_TIMEOUT) -> Iterator[None]:
+    """Boots these guests side by side; closes them at the end, whatever happens."""
+    try:
+        boot(vms, timeout)
+        yield
+    finally:
+        for vm in vms:
+            vm.close()

@@ -52,7 +52,8 @@ void JudgeFile(const std::string& file) {
     if (!verdict.place) continue;
     const DiskPart& part = parts.part[*verdict.place];
     CheckPart(part);
-    Require(part.sound() && (disowned == 0 || part.content.writing != disowned), "what does not count is not believed");
+    Require(part.sound() && (disowned == 0 || part.content.writing != disowned),
+            "what does not count is not believed");
   }
 }
 

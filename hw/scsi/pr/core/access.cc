@@ -34,7 +34,8 @@ consteval std::array<uint8_t, 256> MakeTable() {
   put(AccessClass::kRead,
       {opcode::kRead6, opcode::kRead10, opcode::kRead12, opcode::kRead16, opcode::kPreFetch10,
        opcode::kPreFetch16, opcode::kVerify10, opcode::kVerify12, opcode::kVerify16,
-       opcode::kReadDefectData10, opcode::kReadDefectData12, opcode::kModeSense6, opcode::kModeSense10, opcode::kReceiveDiagnosticResults, opcode::kReadAttribute,
+       opcode::kReadDefectData10, opcode::kReadDefectData12, opcode::kModeSense6,
+       opcode::kModeSense10, opcode::kReceiveDiagnosticResults, opcode::kReadAttribute,
        opcode::kSecurityProtocolIn});
   put(AccessClass::kReadBuffer, {opcode::kReadBuffer});
   put(AccessClass::kWriteBuffer, {opcode::kWriteBuffer});

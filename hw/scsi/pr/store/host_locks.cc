@@ -47,8 +47,7 @@ Status HostLocks::BeginAnew(GateMemory& memory, const std::string& identity,
   RecordPlace durable;
   Gate& gate = memory.gate();
   SettleEnforced(gate);
-  Status status =
-      origin.Begin(gate.disowned.load(), &record, &durable);
+  Status status = origin.Begin(gate.disowned.load(), &record, &durable);
   if (!status.ok()) return status;
   memory.Clear();
   CrashPoint("beginning");

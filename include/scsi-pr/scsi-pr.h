@@ -298,6 +298,18 @@ void scsi_pr_execute(ScsiPrDevice *device,
                      ScsiPrCallback *callback, void *opaque);
 
 /*
+ * The same on the calling thread, if that has to wait for nothing: neither for
+ * a command before it, nor another process, a disk, or commands to end. The
+ * callback has run when this returns true. False: nothing was done, and
+ * scsi_pr_execute() is to do it. Takes some microseconds, and up to two
+ * milliseconds with 4096 registrations.
+ */
+bool scsi_pr_execute_now(ScsiPrDevice *device,
+                         const uint8_t *cdb, size_t cdb_length,
+                         const uint8_t *data, size_t data_length,
+                         ScsiPrCallback *callback, void *opaque);
+
+/*
  * REPORT SUPPORTED OPERATION CODES (SPC-4 6.35) of an emulator that hands most
  * commands on to a device, which has a report of its own.
  *

@@ -154,10 +154,13 @@ class Initiator {
 
  private:
   ByteVector Execute(ByteVector cdb, ByteVector data_out) {
-    std::promise<Response> ended;
-    server_->Execute(std::move(cdb), std::move(data_out),
-                     [&](const Response& response) { ended.set_value(response); });
-    Response response = ended.get_future().get();
+    Response response;
+    if (!server_->TryExecute(cdb, data_out, &response)) {
+      std::promise<Response> ended;
+      server_->Execute(std::move(cdb), std::move(data_out),
+                       [&](const Response& end) { ended.set_value(end); });
+      response = ended.get_future().get();
+    }
     if (response.status != ScsiStatus::kGood) {
       Die("a command ended in status " + std::to_string(static_cast<int>(response.status)));
     }

@@ -113,16 +113,22 @@ class Device {
   void Send(const Command& command, std::function<void(const Response&)> done) {
     const auto recorded = std::make_shared<Recorded>(Operation{
         .nexus = nexus_, .life = life_, .cdb = command.cdb, .data_out = command.data_out});
-    server_->Execute(command.cdb, command.data_out, [recorded, done](const Response& response) {
+    const auto end = [recorded, done](const Response& response) {
       recorded->End(response);
       done(response);
-    });
+    };
+    // In turn, for while one is carried out at once no other nexus of this process sends.
+    Response response;
+    at_once_ = !at_once_;
+    if (at_once_ && server_->TryExecute(command.cdb, command.data_out, &response)) return end(response);
+    server_->Execute(command.cdb, command.data_out, end);
   }
 
   const Nexus nexus_;
   const uint32_t life_;
   Workload workload_;
   std::unique_ptr<DeviceServer> server_;
+  bool at_once_ = false;
 };
 
 std::shared_ptr<Store> OpenStore(const std::string& uri, const std::string& fault) {

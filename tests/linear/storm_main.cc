@@ -27,7 +27,7 @@ constexpr const char* kUsage = R"(usage: linear-storm [OPTION...]
   --seed N        of the commands and of what happens to the processes (LINEAR_SEED, 1)
   --processes N   at most 9 (4)
   --operations N  of a round (40)
-  --bound N       states to visit before a round counts as undecided (1000000)
+  --bound N       states to visit before a round counts as undecided (4000000)
   --keep DIR      where a round that is a violation is kept (. without --fault)
   --fault NAME    a store that breaks its promise (faulty_store.h); success is to find that
   --replay FILE   only check a history that was kept

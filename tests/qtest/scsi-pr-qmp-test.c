@@ -311,14 +311,15 @@ enum { NEWCOMER = 3 };
 
 /*
  * A disk that is plugged meanwhile, in the victim's own process, begins with
- * what both states allow; nobody waits for it, nor it for anybody.
+ * what both states allow; nobody waits for it, nor it for anybody. Its node is
+ * another one: QEMU itself drains the node of what is plugged.
  */
 static void plug_newcomer(Bench *b)
 {
     int64_t start = g_get_monotonic_time();
 
     qtest_qmp_device_add(global_qtest, "scsi-hd", "c",
-                         "{'drive': 'medium', 'share-rw': true,"
+                         "{'drive': 'apart', 'share-rw': true,"
                          " 'scsi-id': 3, 'serial': 'quorum',"
                          " 'pr-store': 'memory:quorum',"
                          " 'pr-accept-medium': true,"
@@ -513,7 +514,9 @@ static void *setup_held(GString *cmd_line, void *arg)
 static void *setup_patient(GString *cmd_line, void *arg)
 {
     setup_held(cmd_line, arg);
-    g_string_append(cmd_line, " -global scsi-hd.pr-abort-timeout=60000");
+    g_string_append(cmd_line, " -blockdev null-co,node-name=apart,"
+                    "size=1048576,read-zeroes=on"
+                    " -global scsi-hd.pr-abort-timeout=60000");
     return arg;
 }
 

@@ -54,6 +54,12 @@ class ThrowingStore : public Store {
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override {
     return Throw(), store_->Update(transition, waiting, outcome);
   }
+  bool TryRead(std::shared_ptr<const Record>* record) override {
+    return Throw(), store_->TryRead(record);
+  }
+  bool TryUpdate(const Transition& transition, Outcome* outcome) override {
+    return Throw(), store_->TryUpdate(transition, outcome);
+  }
 
   bool throws = false;
 

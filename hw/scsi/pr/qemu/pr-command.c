@@ -74,6 +74,14 @@ static void scsi_pr_command_finish(SCSIPRCommand *r)
     }
 }
 
+static void scsi_pr_command_trace(SCSIPRCommand *r)
+{
+    SCSIRequest *req = &r->req;
+
+    trace_scsi_pr_done(req->dev->id, req->lun, req->tag, r->status,
+                       r->sense.key, r->sense.asc, r->sense.ascq);
+}
+
 /* In the request's context, after the library is done. */
 static void scsi_pr_command_bh(void *opaque)
 {
@@ -81,8 +89,7 @@ static void scsi_pr_command_bh(void *opaque)
     SCSIRequest *req = &r->req;
     AioContext *ctx = r->ctx;
 
-    trace_scsi_pr_done(req->dev->id, req->lun, req->tag, r->status,
-                       r->sense.key, r->sense.asc, r->sense.ascq);
+    scsi_pr_command_trace(r);
     pr_compat_enter_context(ctx);
     if (req->io_canceled || r->phase != SCSI_PR_DONE) {
         /*
@@ -99,8 +106,7 @@ static void scsi_pr_command_bh(void *opaque)
     aio_context_unref(ctx);
 }
 
-/* On the library's thread. */
-static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
+static void scsi_pr_command_take(void *opaque, const ScsiPrResult *result)
 {
     SCSIPRCommand *r = opaque;
 
@@ -114,6 +120,14 @@ static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
         .ascq = result->sense.ascq,
     };
     qatomic_store_release(&r->phase, SCSI_PR_DONE);
+}
+
+/* On the library's thread. */
+static void scsi_pr_command_done(void *opaque, const ScsiPrResult *result)
+{
+    SCSIPRCommand *r = opaque;
+
+    scsi_pr_command_take(r, result);
     aio_bh_schedule_oneshot(r->ctx, scsi_pr_command_bh, r);
 }
 
@@ -125,6 +139,12 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
     trace_scsi_pr_submit(req->dev->id, req->lun, req->tag, req->cmd.buf[0],
                          req->cmd.buf[1] & 0x1f);
     r->phase = SCSI_PR_SUBMITTED;
+    if (scsi_pr_execute_now(r->pr->handle, req->cmd.buf, req->cmd.len,
+                            r->buf, data_out, scsi_pr_command_take, r)) {
+        scsi_pr_command_trace(r);
+        scsi_pr_command_finish(r);
+        return;
+    }
     r->ctx = pr_compat_request_context(req);
     aio_context_ref(r->ctx);
     scsi_req_ref(req);          /* dropped in scsi_pr_command_bh() */

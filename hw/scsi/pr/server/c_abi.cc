@@ -84,6 +84,18 @@ Status CheckMedium(const std::string& medium) {
   return Status::Error(Status::Code::kInvalid, "what names the medium is no short printable text");
 }
 
+ByteSpan DataOut(const uint8_t* data, size_t length) {
+  return length == 0 ? ByteSpan() : ByteSpan(data, length);
+}
+
+void Tell(const scsi_pr::Response& response, ScsiPrCallback* callback, void* opaque) {
+  const ScsiPrResult result{static_cast<uint8_t>(response.status),
+                            {response.sense.key, response.sense.asc, response.sense.ascq},
+                            response.data.data(),
+                            response.data.size()};
+  callback(opaque, &result);
+}
+
 std::string OrEmpty(const char* text) { return text != nullptr ? text : ""; }
 
 Status ParseOwner(const ScsiPrConfig& config, scsi_pr::Attacher* owner) {
@@ -197,13 +209,9 @@ bool scsi_pr_is_being_fenced(ScsiPrDevice* device) { return device->server->IsBe
 void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
                      const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                      void* opaque) {
-  const ByteSpan data_out = data_length == 0 ? ByteSpan() : ByteSpan(data, data_length);
+  const ByteSpan data_out = DataOut(data, data_length);
   const auto done = [callback, opaque](const scsi_pr::Response& response) {
-    const ScsiPrResult result{static_cast<uint8_t>(response.status),
-                              {response.sense.key, response.sense.asc, response.sense.ascq},
-                              response.data.data(),
-                              response.data.size()};
-    callback(opaque, &result);
+    Tell(response, callback, opaque);
   };
   const Status status = device->Guarded([&] {
     device->server->Execute(ByteVector(cdb, cdb + cdb_length),
@@ -211,6 +219,17 @@ void scsi_pr_execute(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length
     return Status();
   });
   if (!status.ok()) done({scsi_pr::ScsiStatus::kBusy});
+}
+
+bool scsi_pr_execute_now(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_length,
+                         const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
+                         void* opaque) {
+  scsi_pr::Response response;
+  if (!device->server->TryExecute(ByteSpan(cdb, cdb_length), DataOut(data, data_length), &response)) {
+    return false;
+  }
+  Tell(response, callback, opaque);
+  return true;
 }
 
 bool scsi_pr_reports(const uint8_t* cdb, size_t cdb_length) {

@@ -97,13 +97,15 @@ void DeviceServer::Submit(Job job) {
 void DeviceServer::Run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    wake_.wait(lock, [this] { return !working_ && (stopping_ || !jobs_.empty()); });
     if (jobs_.empty()) return;
     const Job job = std::move(jobs_.front());
     jobs_.pop_front();
+    working_ = true;
     lock.unlock();
     Run(job);
     lock.lock();
+    working_ = false;
   }
 }
 
@@ -119,12 +121,41 @@ void DeviceServer::TellUnexpected(const Status& status) {
       Guarded(store_->uri(), [&] { return StoreFailed(status), Status(); }).ok());
 }
 
+bool DeviceServer::BeginNow() {
+  const std::lock_guard lock(mutex_);
+  if (working_ || !jobs_.empty()) return false;
+  return working_ = true;
+}
+
+void DeviceServer::EndNow() {
+  bool more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    working_ = false;
+    more = !jobs_.empty() || stopping_;
+  }
+  if (more) wake_.notify_one();
+}
+
+// What was thrown is thrown again on the server's thread, where it is told.
+bool DeviceServer::TryExecute(ByteSpan cdb, ByteSpan data_out, Response* response) {
+  if (!BeginNow()) return false;
+  MaybeResponse now;
+  const Status status =
+      Guarded(store_->uri(), [&] { return now = Process(cdb, data_out, When::kNow), Status(); });
+  EndNow();
+  if (!status.ok() || !now) return false;
+  Count(cdb, now->status);
+  *response = std::move(*now);
+  return true;
+}
+
 void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
                            std::function<void(const Response&)> done) {
   Submit([this, cdb = std::move(cdb), data_out = std::move(data_out), done = std::move(done)] {
     Response response;
     const Status status = Guarded(store_->uri(), [&] {
-      response = Process(cdb, data_out);
+      response = *Process(cdb, data_out, When::kEventually);
       return Status();
     });
     if (!status.ok()) {
@@ -171,18 +202,18 @@ void DeviceServer::Count(ByteSpan cdb, ScsiStatus status) {
   statistics_.PersistentReserveOut(cdb[1] & 0x1F, status == ScsiStatus::kGood);
 }
 
-Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
-  if (!IsOwner()) return {ScsiStatus::kBusy};
+DeviceServer::MaybeResponse DeviceServer::Process(ByteSpan cdb, ByteSpan data_out, When when) {
+  if (!IsOwner()) return Response{ScsiStatus::kBusy};
   switch (cdb.empty() ? 0 : cdb[0]) {
     case opcode::kPersistentReserveIn:
-      return ProcessIn(cdb);
+      return ProcessIn(cdb, when);
     case opcode::kPersistentReserveOut:
-      return ProcessOut(cdb, data_out);
+      return ProcessOut(cdb, data_out, when);
     case opcode::kReserve6:
     case opcode::kReserve10:
     case opcode::kRelease6:
     case opcode::kRelease10:
-      return ProcessLegacy(cdb);
+      return ProcessLegacy(cdb, when);
     case opcode::kMaintenanceIn:
       return ProcessMaintenanceIn(cdb);
     default:
@@ -190,25 +221,29 @@ Response DeviceServer::Process(ByteSpan cdb, ByteSpan data_out) {
   }
 }
 
-Response DeviceServer::ProcessIn(ByteSpan cdb) {
+DeviceServer::MaybeResponse DeviceServer::ProcessIn(ByteSpan cdb, When when) {
   const auto parsed = ParsePersistentReserveIn(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
   const auto& command = std::get<PersistentReserveIn>(parsed);
   std::shared_ptr<const Record> record;
-  if (Status status = store_->Read(&record); !status.ok()) return Failed(status);
+  if (when == When::kNow) {
+    if (!store_->TryRead(&record)) return std::nullopt;
+  } else if (Status status = store_->Read(&record); !status.ok()) {
+    return Failed(status);
+  }
   const Refusal refusal = RefusePersistentReserve(record->state);
-  if (refusal.status != ScsiStatus::kGood) return {refusal.status, refusal.sense};
+  if (refusal.status != ScsiStatus::kGood) return Response{refusal.status, refusal.sense};
   return Data(Report(command.action, record->state, store_->capabilities()),
               command.allocation_length);
 }
 
-Response DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out) {
+DeviceServer::MaybeResponse DeviceServer::ProcessOut(ByteSpan cdb, ByteSpan data_out, When when) {
   const auto parsed = ParsePersistentReserveOut(cdb, data_out);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
   const auto& command = std::get<PersistentReserveOut>(parsed);
-  return Update([&](const State& state) {
-    return Apply(state, store_->capabilities(), nexus_, command);
-  });
+  return Update(
+      [&](const State& state) { return Apply(state, store_->capabilities(), nexus_, command); },
+      when);
 }
 
 Response DeviceServer::ProcessMaintenanceIn(ByteSpan cdb) const {
@@ -223,11 +258,11 @@ Response DeviceServer::ProcessMaintenanceIn(ByteSpan cdb) const {
   return Data(std::get<ByteVector>(std::move(report)), request.allocation_length);
 }
 
-Response DeviceServer::ProcessLegacy(ByteSpan cdb) {
+DeviceServer::MaybeResponse DeviceServer::ProcessLegacy(ByteSpan cdb, When when) {
   const auto parsed = ParseReserve(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
   const auto action = std::get<LegacyAction>(parsed);
-  return Update([&](const State& state) { return ApplyLegacy(state, nexus_, action); });
+  return Update([&](const State& state) { return ApplyLegacy(state, nexus_, action); }, when);
 }
 
 // Most resets find nothing to release: they do not touch the store, which might
@@ -236,7 +271,7 @@ void DeviceServer::ProcessReset(Reset reset) {
   if (!IsOwner()) return;
   const bool held_by_another = !Admits(AccessClass::kTestUnitReady);
   if (!held_legacy_ && (reset == Reset::kNexusLoss || !held_by_another)) return;
-  Update([&](const State& state) { return ApplyReset(state, nexus_, reset); });
+  Update([&](const State& state) { return ApplyReset(state, nexus_, reset); }, When::kEventually);
 }
 
 Store::Waiting DeviceServer::Waiting() {
@@ -251,12 +286,15 @@ void DeviceServer::Administer(AdministratorsAction action) {
   Submit([this, action = std::move(action)] { action(*store_, Waiting()); });
 }
 
-Response DeviceServer::Update(const Store::Transition& transition) {
+DeviceServer::MaybeResponse DeviceServer::Update(const Store::Transition& transition, When when) {
   Outcome outcome;
-  const Status status = store_->Update(transition, Waiting(), &outcome);
-  if (!status.ok()) return Failed(status);
+  if (when == When::kNow) {
+    if (!store_->TryUpdate(transition, &outcome)) return std::nullopt;
+  } else if (Status status = store_->Update(transition, Waiting(), &outcome); !status.ok()) {
+    return Failed(status);
+  }
   held_legacy_ = outcome.state.legacy_holder == nexus_;
-  return {outcome.status, outcome.sense};
+  return Response{outcome.status, outcome.sense};
 }
 
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The device server of one I_T nexus: admits commands through its gate slot,
-// and carries the reservation commands out on a thread of its own, in the
-// order they came, because a store may have to wait for a disk or for another
-// process.
+// The device server of one I_T nexus: admits commands through its gate slot, and
+// carries the reservation commands out in the order they came: at once, or where a store
+// may have to wait for a disk or for another process, on a thread of its own.
 //
 // The nexus may be handed over from one process to another (docs/design.md). Only
 // its owner admits commands, takes unit attention conditions, and releases a legacy
@@ -109,6 +108,9 @@ class DeviceServer : private NexusListener {
   // That, with this nexus and what was counted, as scsi_pr_inspect() shows it.
   nlohmann::json Inspect();
 
+  // Carries a reservation command out on the caller's thread, if it has to wait neither for
+  // an earlier one nor for anything else. False: nothing was done; Execute() it is.
+  bool TryExecute(ByteSpan cdb, ByteSpan data_out, Response* response);
   // `done` runs on the server's thread.
   void Execute(ByteVector cdb, ByteVector data_out, std::function<void(const Response&)> done);
   // Runs `action` on the server's thread, behind what was submitted before, with
@@ -134,6 +136,7 @@ class DeviceServer : private NexusListener {
 
  private:
   using Job = std::function<void()>;
+  enum class When { kNow, kEventually };  // what would wait is not done, or waits
 
   DeviceServer(std::shared_ptr<Store> store, Nexus nexus, Options options);
   void Start(GateSlot* slot);
@@ -148,18 +151,22 @@ class DeviceServer : private NexusListener {
   void TellOwner();
 
   void Submit(Job job);
+  bool BeginNow();
+  void EndNow();
   Status Wait(const std::function<Status()>& job);
   void Run();
   void Run(const Job& job);
   void TellUnexpected(const Status& status);
   void Count(ByteSpan cdb, ScsiStatus status);
-  Response Process(ByteSpan cdb, ByteSpan data_out);
-  Response ProcessIn(ByteSpan cdb);
-  Response ProcessOut(ByteSpan cdb, ByteSpan data_out);
+  // Nothing, with nothing done: it would have to wait. Only with When::kNow.
+  using MaybeResponse = std::optional<Response>;
+  MaybeResponse Process(ByteSpan cdb, ByteSpan data_out, When when);
+  MaybeResponse ProcessIn(ByteSpan cdb, When when);
+  MaybeResponse ProcessOut(ByteSpan cdb, ByteSpan data_out, When when);
   Response ProcessMaintenanceIn(ByteSpan cdb) const;
-  Response ProcessLegacy(ByteSpan cdb);
+  MaybeResponse ProcessLegacy(ByteSpan cdb, When when);
   void ProcessReset(Reset reset);
-  Response Update(const Store::Transition& transition);
+  MaybeResponse Update(const Store::Transition& transition, When when);
   Store::Waiting Waiting();
 
   const std::shared_ptr<Store> store_;
@@ -173,7 +180,7 @@ class DeviceServer : private NexusListener {
   std::atomic<bool> fenced_{false};    // the owner has still to be told
   std::atomic<bool> preempted_{false};
   std::atomic<bool> looking_{false};  // what Refused() submits is under way
-  // Only on the server's thread. Whether a legacy reservation was this nexus's
+  // Only for who works. Whether a legacy reservation was this nexus's
   // when the server last changed something; it may have ended since.
   bool held_legacy_ = false;
   Statistics statistics_;
@@ -185,6 +192,7 @@ class DeviceServer : private NexusListener {
   std::mutex mutex_;  // all below
   std::condition_variable wake_;
   std::deque<Job> jobs_;
+  bool working_ = false;  // the server's thread, or who has called TryExecute()
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -4,6 +4,7 @@
 // every command that meets it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <string>
@@ -25,6 +26,12 @@ class Failures {
     std::string& known = known_[static_cast<size_t>(step)];
     const bool differs = std::exchange(known, status.message()) != status.message();
     return differs && !status.ok();
+  }
+
+  // Whether some step is known to fail. Any thread.
+  bool Any() {
+    const std::lock_guard lock(mutex_);
+    return std::ranges::any_of(known_, [](const std::string& known) { return !known.empty(); });
   }
 
  private:

@@ -104,36 +104,39 @@ HostLocks::~HostLocks() {
   }
 }
 
-void HostLocks::UnlockChange() {
-  bytes_.Unlock(kChangeLock);
-  gate().released.Ring();
-}
+void HostLocks::UnlockChange() { bytes_.Unlock(kChangeLock); }
 
 void HostLocks::UnlockMembers() { bytes_.Unlock(kMembersLock); }
 
 // A record in force is not overwritten before another one has come in force, and a third
 // is to come: whoever reads the same word before and after has read what it stands for.
+// False, with kOk, if it was another one.
+bool HostLocks::ReadOnce(std::shared_ptr<const Record>* record, Status* status) {
+  const uint64_t word = gate().in_force.load();
+  {
+    const std::lock_guard lock(cache_mutex_);
+    if (cached_ != nullptr && cached_word_ == word) {
+      *record = cached_;
+      return true;
+    }
+  }
+  auto read = std::make_shared<Record>();
+  *status = memory_->Read(RecordPlace::Of(word), read.get());
+  if (gate().in_force.load() != word) {
+    *status = Status();
+    return false;
+  }
+  if (!status->ok()) return false;
+  Cache(word, read);
+  *record = std::move(read);
+  return true;
+}
+
 Status HostLocks::InForce(std::shared_ptr<const Record>* record) {
   constexpr int kAttempts = 1000;
   Status status;
-  for (int i = 0; i < kAttempts; i++) {
-    const uint64_t word = gate().in_force.load();
-    {
-      const std::lock_guard lock(cache_mutex_);
-      if (cached_ != nullptr && cached_word_ == word) {
-        *record = cached_;
-        return Status();
-      }
-    }
-    auto read = std::make_shared<Record>();
-    status = memory_->Read(RecordPlace::Of(word), read.get());
-    if (gate().in_force.load() != word) continue;
-    if (!status.ok()) break;
-    const std::lock_guard lock(cache_mutex_);
-    cached_ = read;
-    cached_word_ = word;
-    *record = std::move(read);
-    return Status();
+  for (int i = 0; i < kAttempts && status.ok(); i++) {
+    if (ReadOnce(record, &status)) return Status();
   }
   return Status::Error(Status::Code::kCorrupt,
                        memory_->path() + " is spoilt: " +
@@ -142,14 +145,22 @@ Status HostLocks::InForce(std::shared_ptr<const Record>* record) {
                        "as they are; stop the VMs that use the store, then start them again.");
 }
 
+void HostLocks::Cache(uint64_t word, std::shared_ptr<const Record> record) {
+  const std::lock_guard lock(cache_mutex_);
+  cached_ = std::move(record);
+  cached_word_ = word;
+}
+
 Status HostLocks::Stage(const Record& record) {
-  staged_ = record.version;
+  staged_ = std::make_shared<Record>(record);
   return memory_->Write(PlaceInForce().Other(record.version), record);
 }
 
 void HostLocks::Enforce() {
-  gate().in_force.store(PlaceInForce().Other(staged_).word());
+  const uint64_t word = PlaceInForce().Other(staged_->version).word();
+  gate().in_force.store(word);
   CrashPoint("enforced");
+  Cache(word, std::move(staged_));
   Settle();
 }
 

@@ -18,7 +18,6 @@
 // For the threads of one process see sharing.h.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -72,6 +71,10 @@ class HostLocks : public Sharing {
   Locked TryLockMembers() override { return bytes_.TryLock(kMembersLock); }
   void UnlockMembers() override;
   Status InForce(std::shared_ptr<const Record>* record) override;
+  bool TryInForce(std::shared_ptr<const Record>* record) override {
+    Status status;
+    return ReadOnce(record, &status);
+  }
   Status Stage(const Record& record) override;
   void Enforce() override;
   Status ToCome(uint64_t version, Record* record) override;
@@ -101,14 +104,16 @@ class HostLocks : public Sharing {
                           const struct stat& file, Origin& origin);
   RecordPlace PlaceInForce() const { return RecordPlace::Of(memory_->gate().in_force.load()); }
   bool LockSlot(size_t index, bool heir);
+  bool ReadOnce(std::shared_ptr<const Record>* record, Status* status);
+  void Cache(uint64_t word, std::shared_ptr<const Record> record);
 
   const std::unique_ptr<GateMemory> memory_;
   const ByteLocks bytes_;
 
   std::mutex cache_mutex_;
-  std::shared_ptr<const Record> cached_;  // the record in force when it was last read
+  std::shared_ptr<const Record> cached_;  // the last one known here that was in force
   uint64_t cached_word_ = 0;
-  std::atomic<uint64_t> staged_{0};  // a version; only with the right to change
+  std::shared_ptr<const Record> staged_;  // only with the right to change
 
   std::mutex own_mutex_;
   std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them

@@ -50,6 +50,11 @@ class LocalStore::Members {
     locked_ = LockBy(std::chrono::steady_clock::now() + kPatience, store.sharing_->gate().released,
                      [&] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
   }
+  // Now, or not at all.
+  Members(LocalStore& store, std::try_to_lock_t)
+      : store_(store), threads_(store.members_, std::try_to_lock) {
+    if (threads_.owns_lock()) locked_ = store.sharing_->TryLockMembers();
+  }
   ~Members() {
     if (!held()) return;
     store_.sharing_->UnlockMembers();
@@ -63,8 +68,8 @@ class LocalStore::Members {
 
  private:
   LocalStore& store_;
-  const std::lock_guard<std::mutex> threads_;
-  Locked locked_;
+  const std::unique_lock<std::mutex> threads_;
+  Locked locked_ = Locked::kElsewhere;
 };
 
 }  // namespace scsi_pr

@@ -82,6 +82,11 @@ bool LocalStore::HolderIsGone(const State& state) const {
   return !index || !sharing_->IsLive(*index);
 }
 
+// Nobody has died on the way, and nobody is on it.
+bool LocalStore::IsSettled(const Record& record) const {
+  return IsPublished(record) && sharing_->gate().fencing.load() == 0 && !HolderIsGone(record.state);
+}
+
 // With the right to change: the committed record, in force everywhere, without a legacy
 // reservation that nobody holds any more.
 Status LocalStore::LoadPublished(RecordPointer* record) {
@@ -131,10 +136,15 @@ Status LocalStore::Finish(const Record& next, bool survives, RecordPointer* comm
     if (survives) durable_->Revoke();
     return members.status();
   }
+  Enforce(next);
+  return committed != nullptr ? sharing_->InForce(committed) : Status();
+}
+
+// The staged record, with the members' lock.
+void LocalStore::Enforce(const Record& next) {
   sharing_->Enforce();
   CrashPoint("committed");
   Publish(sharing_->gate(), next.version, next.state, next.unit_attentions);
-  return committed != nullptr ? sharing_->InForce(committed) : Status();
 }
 
 // With the right to change. Whatever the disk has, the next power on finds the same: this
@@ -162,6 +172,29 @@ Status LocalStore::Update(const Transition& transition, const Waiting& waiting, 
   if (outcome->status != ScsiStatus::kGood || outcome->state == record->state) return Status();
   if (!outcome->preempted.empty()) return FenceAndCommit(*record, *outcome, waiting);
   return Commit(*record, outcome->state, outcome->unit_attentions, nullptr);
+}
+
+bool LocalStore::TryRead(RecordPointer* record) {
+  return sharing_->TryInForce(record) && IsSettled(**record);
+}
+
+bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
+  // Whether it works again has to be told.
+  if (failures_.Any()) return false;
+  const Right right(*this);
+  RecordPointer record;
+  if (!right.held() || !TryRead(&record)) return false;
+  durable_->TakeBackDisowned();
+  Outcome after = transition(record->state);
+  if (after.status == ScsiStatus::kGood && after.state != record->state) {
+    if (!after.preempted.empty() || MustSurvive(record->state) || MustSurvive(after.state)) return false;
+    const Members members(*this, std::try_to_lock);
+    const Record next{durable_->NextVersion(record->version), after.state, after.unit_attentions};
+    if (!members.held() || !sharing_->Stage(next).ok()) return false;
+    Enforce(next);
+  }
+  *outcome = std::move(after);
+  return true;
 }
 
 Status LocalStore::Shut(Fence& fence) {

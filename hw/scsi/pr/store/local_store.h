@@ -51,6 +51,8 @@ class LocalStore : public Store {
   std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
   using Store::Update;
+  bool TryRead(std::shared_ptr<const Record>* record) override;
+  bool TryUpdate(const Transition& transition, Outcome* outcome) override;
 
  private:
   using RecordPointer = std::shared_ptr<const Record>;
@@ -81,11 +83,13 @@ class LocalStore : public Store {
   Status InForce(RecordPointer* record);
   bool IsPublished(const Record& record) const;
   bool HolderIsGone(const State& state) const;
+  bool IsSettled(const Record& record) const;
   Status LoadPublished(RecordPointer* record);
   Status ReleaseForTheGone(RecordPointer* record);
   Status Commit(const Record& before, State state, std::vector<UnitAttention> unit_attentions,
                 RecordPointer* committed);
   Status Finish(const Record& next, bool survives, RecordPointer* committed);
+  void Enforce(const Record& next);
   Status FenceAndCommit(const Record& before, const Outcome& outcome, const Waiting& waiting);
   Status Shut(Fence& fence);
   void Reopen(Fence& fence);

@@ -20,6 +20,7 @@ class ProcessSharing : public Sharing {
   Locked TryLockMembers() override { return Locked::kYes; }
   void UnlockMembers() override {}
   Status InForce(std::shared_ptr<const Record>* record) override;
+  bool TryInForce(std::shared_ptr<const Record>* record) override { return InForce(record).ok(); }
   Status Stage(const Record& record) override;
   void Enforce() override;
   Status ToCome(uint64_t version, Record* record) override;

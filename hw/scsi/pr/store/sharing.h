@@ -33,6 +33,8 @@ class Sharing {
   // The committed record, and its place. Any thread. kCorrupt: somebody has spoilt the
   // memory.
   virtual Status InForce(std::shared_ptr<const Record>* record) = 0;
+  // With one look. False: it changes just now, or is spoilt.
+  virtual bool TryInForce(std::shared_ptr<const Record>* record) = 0;
   // With the right to change: puts a record where everybody can read it as the one to
   // come, and later in force.
   virtual Status Stage(const Record& record) = 0;

@@ -188,6 +188,12 @@ class Store {
     return Update(transition, Waiting(), outcome);
   }
 
+  // Read() and Update(), if nothing has to be waited for: no lock, disk or fencing. They
+  // take at most the time that the state's size makes them take, and call no listener.
+  // False, with nothing done, if that cannot be; then Read() and Update() can tell why.
+  virtual bool TryRead(std::shared_ptr<const Record>* record) = 0;
+  virtual bool TryUpdate(const Transition& transition, Outcome* outcome) = 0;
+
  protected:
   explicit Store(std::string uri) : uri_(std::move(uri)) {}
 

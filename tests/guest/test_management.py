@@ -228,7 +228,7 @@ def test_proxmox_arguments(directory: Path, qemu: Path) -> None:
 
 @pytest.mark.parametrize("name", ["abstraction", "libvirtd"])
 def test_apparmor(name: str, tmp_path: Path) -> None:
-    """The lines are rules; that they suffice is what a host with AppArmor would show."""
+    """The lines are rules; that they suffice: test_apparmor.py."""
     profile = tmp_path / "profile"
     profile.write_text(f"profile x {{\n{block(name)}}}\n")
     parser = shutil.which("apparmor_parser", path="/usr/sbin:/sbin")

@@ -274,6 +274,18 @@ TEST_F(InspectionInUseTest, MemoryElsewhere) {
   EXPECT_FALSE(inspection.damaged());
 }
 
+// Nothing on the disk says which store it was; those who use it do.
+TEST_F(InspectionInUseTest, BothFirstSectorsDamaged) {
+  for (const unsigned place : {0, 1}) DamageSector(place, 0);
+  const Inspection inspection = Look();
+  ASSERT_EQ(inspection.attached.size(), 1u);
+  EXPECT_EQ(inspection.attached[0].nexus, B());
+  Repair repair;
+  const Status status = RepairStore({path_, runtime_.path()}, &repair);
+  EXPECT_EQ(status.code(), Status::Code::kInUse);
+  EXPECT_NE(status.message().find("(b)"), std::string::npos) << status.message();
+}
+
 TEST_F(InspectionInUseTest, SpoiltMemory) {
   const std::string memory = runtime_.path() + "/" + GateMemory::NameFor(Identity());
   fs::resize_file(memory, sizeof(Gate));

@@ -9,12 +9,23 @@
 #include "store/file_path.h"
 #include "store/file_system.h"
 #include "store/record_file.h"
+#include "store/registry.h"
 
 namespace scsi_pr {
 
 namespace {
 
-std::string IdentityOf(const RecordFile& file, const DiskParts& parts) {
+// What those who use a store say of its name.
+std::string IdentityByName(const RecordFile& file, const Subject& subject) {
+  for (const auto& directory :
+       RuntimeDirectory::Candidates(subject.runtime_directory, file.info().st_uid)) {
+    Fact::Store used;
+    if (Fact::IsStated(*directory, Fact::Kind::kName, StoreNameKey(file.path()), &used)) return used.id;
+  }
+  return "";
+}
+
+std::string IdentityOf(const RecordFile& file, const DiskParts& parts, const Subject& subject) {
   for (const DiskPart& part : parts.part) {
     if (part.sound()) return part.content.identity;
   }
@@ -23,7 +34,7 @@ std::string IdentityOf(const RecordFile& file, const DiskParts& parts) {
   for (const auto& stamp : stamps) {
     if (stamp && !stamp->is_blank()) return stamp->identity;
   }
-  return "";
+  return IdentityByName(file, subject);
 }
 
 Status Open(const Subject& subject, Inspection* inspection, std::unique_ptr<RecordFile>* file) {
@@ -85,7 +96,7 @@ Inspection InspectOnce(const Subject& subject) {
   std::unique_ptr<RecordFile> file;
   inspection.status = Open(subject, &inspection, &file);
   if (!inspection.status.ok()) return inspection;
-  inspection.identity = IdentityOf(*file, inspection.parts);
+  inspection.identity = IdentityOf(*file, inspection.parts, subject);
   const std::shared_ptr<MemoryView> memory =
       MemoryView::Find(inspection.identity, subject.runtime_directory, file->info().st_uid);
   inspection.status = ReadTogether(*file, memory.get(), &inspection.parts);

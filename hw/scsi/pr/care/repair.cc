@@ -37,12 +37,12 @@ std::string FreeName(const RecordFile& file) {
 }
 
 // What the store goes on from, above every version that anybody may have seen.
-DiskRecord Successor(const Inspection& found) {
+DiskRecord Successor(const Inspection& found, const std::string& runtime_directory) {
   DiskRecord next;
   next.identity = IsUuid(found.identity) ? found.identity : RandomUuid();
   if (found.verdict.place) next.record = found.parts.part[*found.verdict.place].content.record;
   uint64_t newest = found.parts.newest();
-  if (const auto memory = MemoryView::Find(next.identity, "", getuid())) {
+  if (const auto memory = MemoryView::Find(next.identity, runtime_directory, getuid())) {
     newest = std::max(newest, memory->gate().attempted.load());
   }
   next.previous = newest + 1;
@@ -72,7 +72,7 @@ Status RepairStore(const Subject& subject, Repair* repair) {
   std::unique_ptr<RecordFile> file;
   if (Status status = RecordFile::Open(found.path, &file); !status.ok()) return status;
   if (!LockAlone(*file)) return InUse(found);
-  const DiskRecord next = Successor(found);
+  const DiskRecord next = Successor(found, subject.runtime_directory);
   const std::string kept = FreeName(*file);
   if (Status status = file->Supersede(next, kept); !status.ok()) return status;
   *repair = {true, kept, next.record};

@@ -72,7 +72,6 @@ struct FileDurable::File {
 
   Status Open(const std::string& named, const Options& options);
   Status Create(const Options& options);
-  std::string NameKey() const;
   Status ReadIdentity();
   // kCorrupt if it does not have that record (any more).
   Status CheckContents(const RecordPlace& durable) const;
@@ -98,18 +97,9 @@ Status FileDurable::File::ReadIdentity() {
   return status.ok() ? Damaged(path, "it has no identity") : status;
 }
 
-// By the directory itself, however it is called here, and the name in it.
-std::string FileDurable::File::NameKey() const {
-  const size_t slash = path.rfind('/');
-  struct stat info_of_directory = {};
-  if (stat(path.substr(0, slash + 1).c_str(), &info_of_directory) != 0) return "";
-  return std::to_string(info_of_directory.st_dev) + ":" + std::to_string(info_of_directory.st_ino) +
-         ":" + path.substr(slash + 1);
-}
-
 Status FileDurable::File::Create(const Options& options) {
   Fact::Store used;
-  if (Fact::IsStated(*options.directory, Fact::Kind::kName, NameKey(), &used)) {
+  if (Fact::IsStated(*options.directory, Fact::Kind::kName, StoreNameKey(path), &used)) {
     return Status::Error(Status::Code::kInUse,
                          path + " was removed, but VMs use it (" + used.user + ", store " + used.uri + ")",
                          "A new one would let in whom the other keeps out. Put the file back, or stop "
@@ -140,7 +130,7 @@ Status FileDurable::File::Open(const std::string& named, const Options& options)
   }
   if (!status.ok()) return status;
   info = file->info();
-  name_key = NameKey();
+  name_key = StoreNameKey(path);
   return ReadIdentity();
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/file_path.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 namespace scsi_pr {
@@ -34,6 +36,14 @@ Status CanonicalizeStorePath(const std::string& path, std::string* canonical) {
   }
   *canonical = (directory / target.filename()).string();
   return Status();
+}
+
+std::string StoreNameKey(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  struct stat info = {};
+  if (stat(path.substr(0, slash + 1).c_str(), &info) != 0) return "";
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) + ":" +
+         path.substr(slash + 1);
 }
 
 }  // namespace scsi_pr

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include <thread>
+
 #include "core/legacy.h"
 #include "temporary_directory.h"
 #include "testing.h"
@@ -166,6 +168,23 @@ TEST_P(StoreTest, OneMedium) {
   store_->Detach(a);
   // Who is gone does not count: a disk may get a new file.
   EXPECT_TRUE(attaches(other));
+}
+
+// Whoever has the slot next: what the one before still had to do was of its own medium.
+TEST_P(StoreTest, MediumOfWhoTakesALeftSlot) {
+  const std::shared_ptr<Store> other = Open("memory:");
+  const Attacher owner("VM a", "file:8:1:100", "one.img");
+  const std::jthread comes_and_goes([&](const std::stop_token& enough) {
+    while (!enough.stop_requested()) store_->Detach(Attach(B()));
+  });
+  for (int i = 0; i < 500 && !HasFailure(); i++) {
+    GateSlot* a = nullptr;
+    GateSlot* elsewhere = nullptr;
+    ASSERT_TRUE(store_->Attach(A(), owner, nullptr, &a).ok());
+    EXPECT_EQ(other->Attach(C(), owner, nullptr, &elsewhere).code(), Code::kInUse);
+    if (elsewhere != nullptr) other->Detach(elsewhere);
+    store_->Detach(a);
+  }
 }
 
 TEST_P(StoreTest, RegistrationSurvivesDetach) {

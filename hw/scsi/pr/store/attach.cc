@@ -161,9 +161,14 @@ Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const st
 void LocalStore::Detach(GateSlot* slot) {
   const size_t index = IndexOf(*slot);
   watcher_.Remove(index);
+  // Behind the release the slot may be another one's already, and then so is its medium.
+  std::unique_ptr<Fact> medium;
+  {
+    const std::lock_guard lock(media_mutex_);
+    medium = std::move(media_[index]);
+    media_.erase(index);
+  }
   sharing_->ReleaseSlot(index);
-  const std::lock_guard lock(media_mutex_);
-  media_.erase(index);
 }
 
 }  // namespace scsi_pr

@@ -49,10 +49,10 @@ class Fence {
   Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted, const State& before,
         const State& after);
 
-  bool Shut();
+  bool Shut() REQUIRES(kRightToChange, kMembersLock);
   // False if the deadline has passed or `cancelled` said so.
-  bool Drain(const Watch& watch);
-  void Reopen();
+  bool Drain(const Watch& watch) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  void Reopen() REQUIRES(kRightToChange, kMembersLock);
 
   // Slots with commands on their way that the drain waits for.
   std::vector<size_t> Pending() const;

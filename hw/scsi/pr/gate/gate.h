@@ -31,6 +31,7 @@
 #include "gate/bell.h"
 #include "gate/medium.h"
 #include "gate/shared_value.h"
+#include "gate/thread_annotations.h"
 #include "gate/unit_attention_queue.h"
 
 namespace scsi_pr {
@@ -85,20 +86,20 @@ class alignas(512) GateSlot {
 
   // For the publisher.
   void Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
-              AccessMask access, uint64_t version);
+              AccessMask access, uint64_t version) REQUIRES(kMembersLock);
   void Detach();
-  void SetAccess(AccessMask access) { admission_.SetAccess(access); }
+  void SetAccess(AccessMask access) REQUIRES(kMembersLock) { admission_.SetAccess(access); }
   // See Admission::BeginDrain(); asks the owner to abort what it can.
-  bool BeginDrain(AccessMask keep);
+  bool BeginDrain(AccessMask keep) REQUIRES(kMembersLock);
   // Rings whenever a drain has come to its end.
   Bell& drained() { return drained_; }
   // What the change to `version` tells the nexus: raises the conditions, and counts a
   // preemption if one of them says so. False, with nothing done, if that was done
   // already. Whoever repeats it after a death may count twice, but never not at all.
-  bool Tell(uint64_t version, const std::vector<Sense>& conditions);
+  bool Tell(uint64_t version, const std::vector<Sense>& conditions) REQUIRES(kMembersLock);
   // The end of the fencing that BeginDrain() began, if one did: it has
   // committed, and this counts it and says so by true; or it was given up.
-  bool EndFencing(bool committed);
+  bool EndFencing(bool committed) REQUIRES(kMembersLock);
 
  private:
   // Who attached, with what as text; shorter texts end with 0.
@@ -183,6 +184,7 @@ static_assert(sizeof(GateSlot) == 512, "a slot never shares a cache line with an
 // raised, and only then marks that version as published, and that no fencing
 // is under way. Repeating it for the same version is harmless.
 void Publish(Gate& gate, uint64_t version, const State& state,
-             const std::vector<UnitAttention>& unit_attentions);
+             const std::vector<UnitAttention>& unit_attentions)
+    REQUIRES(kRightToChange, kMembersLock);
 
 }  // namespace scsi_pr

@@ -78,41 +78,39 @@ DeviceServer::~DeviceServer() {
   ResetOccurred(Reset::kNexusLoss);
   hurrying_ = true;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   thread_.join();
   store_->Detach(slot_);
 }
 
 void DeviceServer::Submit(Job job) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     jobs_.push_back(std::move(job));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
 }
 
-void DeviceServer::Run() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [this] { return !working_ && (stopping_ || !jobs_.empty()); });
-    if (jobs_.empty()) return;
-    const Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    working_ = true;
-    lock.unlock();
-    Run(job);
-    lock.lock();
-    working_ = false;
-  }
+// Waits for one, and for whoever is at work. False: there is none, and none will come.
+bool DeviceServer::NextJob(Job* job) {
+  const MutexLock lock(mutex_);
+  while (working_ || (!stopping_ && jobs_.empty())) wake_.Wait(mutex_);
+  if (jobs_.empty()) return false;
+  *job = std::move(jobs_.front());
+  jobs_.pop_front();
+  return working_ = true;
 }
 
 // Who waits for a job sees to it that he is told. The rest is no reason for the thread to end.
-void DeviceServer::Run(const Job& job) {
-  const Status status = Guarded(store_->uri(), [&job] { return job(), Status(); });
-  if (!status.ok()) TellUnexpected(status);
+void DeviceServer::Run() {
+  for (Job job; NextJob(&job); EndWork()) {
+    const Status status = Guarded(store_->uri(), [&job] { return job(), Status(); });
+    if (!status.ok()) TellUnexpected(status);
+    job = nullptr;
+  }
 }
 
 // What was thrown: nobody has told the administrator yet.
@@ -122,39 +120,44 @@ void DeviceServer::TellUnexpected(const Status& status) {
 }
 
 bool DeviceServer::BeginNow() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (working_ || !jobs_.empty()) return false;
   return working_ = true;
 }
 
-void DeviceServer::EndNow() {
+void DeviceServer::EndWork() {
   bool more = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     working_ = false;
+    kAtWork.Release();
     more = !jobs_.empty() || stopping_;
   }
-  if (more) wake_.notify_one();
+  if (more) wake_.NotifyOne();
 }
 
 // What was thrown is thrown again on the server's thread, where it is told.
 bool DeviceServer::TryExecute(ByteSpan cdb, ByteSpan data_out, Response* response) {
   if (!BeginNow()) return false;
   MaybeResponse now;
-  const Status status =
-      Guarded(store_->uri(), [&] { return now = Process(cdb, data_out, When::kNow), Status(); });
-  EndNow();
-  if (!status.ok() || !now) return false;
-  Count(cdb, now->status);
-  *response = std::move(*now);
-  return true;
+  const Status status = Guarded(store_->uri(), [&] {
+    kAtWork.AssertHeld();
+    return now = Process(cdb, data_out, When::kNow), Status();
+  });
+  const bool done = status.ok() && now;
+  if (done) Count(cdb, now->status);
+  EndWork();
+  if (done) *response = std::move(*now);
+  return done;
 }
 
 void DeviceServer::Execute(ByteVector cdb, ByteVector data_out,
                            std::function<void(const Response&)> done) {
   Submit([this, cdb = std::move(cdb), data_out = std::move(data_out), done = std::move(done)] {
+    kAtWork.AssertHeld();
     Response response;
     const Status status = Guarded(store_->uri(), [&] {
+      kAtWork.AssertHeld();
       response = *Process(cdb, data_out, When::kEventually);
       return Status();
     });
@@ -177,7 +180,10 @@ nlohmann::json DeviceServer::Inspect() {
 }
 
 void DeviceServer::ResetOccurred(Reset reset) {
-  Submit([this, reset] { ProcessReset(reset); });
+  Submit([this, reset] {
+    kAtWork.AssertHeld();
+    ProcessReset(reset);
+  });
 }
 
 void DeviceServer::Refused() {
@@ -277,6 +283,7 @@ void DeviceServer::ProcessReset(Reset reset) {
 Store::Waiting DeviceServer::Waiting() {
   return {options_.abort_timeout, [this] { return hurrying_.load(); }, options_.fencing_begun,
           options_.drain_late, [this](std::chrono::milliseconds waited, const Status& status) {
+            kAtWork.AssertHeld();
             statistics_.Fencing(waited, status.ok());
             options_.fencing_ended(waited, status);
           }};

@@ -10,11 +10,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,6 +27,7 @@
 #include "server/statistics.h"
 #include "spc/sense.h"
 #include "spc/supported_commands.h"
+#include "store/mutex.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -151,22 +150,22 @@ class DeviceServer : private NexusListener {
   void TellOwner();
 
   void Submit(Job job);
-  bool BeginNow();
-  void EndNow();
+  bool BeginNow() TRY_ACQUIRE(true, kAtWork);
+  void EndWork() RELEASE(kAtWork);
   Status Wait(const std::function<Status()>& job);
-  void Run();
-  void Run(const Job& job);
+  bool NextJob(Job* job) TRY_ACQUIRE(true, kAtWork);
+  void Run() EXCLUDES(kAtWork);
   void TellUnexpected(const Status& status);
-  void Count(ByteSpan cdb, ScsiStatus status);
+  void Count(ByteSpan cdb, ScsiStatus status) REQUIRES(kAtWork);
   // Nothing, with nothing done: it would have to wait. Only with When::kNow.
   using MaybeResponse = std::optional<Response>;
-  MaybeResponse Process(ByteSpan cdb, ByteSpan data_out, When when);
+  MaybeResponse Process(ByteSpan cdb, ByteSpan data_out, When when) REQUIRES(kAtWork);
   MaybeResponse ProcessIn(ByteSpan cdb, When when);
-  MaybeResponse ProcessOut(ByteSpan cdb, ByteSpan data_out, When when);
+  MaybeResponse ProcessOut(ByteSpan cdb, ByteSpan data_out, When when) REQUIRES(kAtWork);
   Response ProcessMaintenanceIn(ByteSpan cdb) const;
-  MaybeResponse ProcessLegacy(ByteSpan cdb, When when);
-  void ProcessReset(Reset reset);
-  MaybeResponse Update(const Store::Transition& transition, When when);
+  MaybeResponse ProcessLegacy(ByteSpan cdb, When when) REQUIRES(kAtWork);
+  void ProcessReset(Reset reset) REQUIRES(kAtWork);
+  MaybeResponse Update(const Store::Transition& transition, When when) REQUIRES(kAtWork);
   Store::Waiting Waiting();
 
   const std::shared_ptr<Store> store_;
@@ -180,20 +179,20 @@ class DeviceServer : private NexusListener {
   std::atomic<bool> fenced_{false};    // the owner has still to be told
   std::atomic<bool> preempted_{false};
   std::atomic<bool> looking_{false};  // what Refused() submits is under way
-  // Only for who works. Whether a legacy reservation was this nexus's
-  // when the server last changed something; it may have ended since.
-  bool held_legacy_ = false;
+  // Whether a legacy reservation was this nexus's when the server last changed
+  // something; it may have ended since.
+  bool held_legacy_ GUARDED_BY(kAtWork) = false;
   Statistics statistics_;
 
-  std::mutex ownership_mutex_;
+  Mutex ownership_mutex_;
   // What was handed over, here or by what has arrived, until it is taken.
-  std::optional<HandedOver> handed_;
+  std::optional<HandedOver> handed_ GUARDED_BY(ownership_mutex_);
 
-  std::mutex mutex_;  // all below
-  std::condition_variable wake_;
-  std::deque<Job> jobs_;
-  bool working_ = false;  // the server's thread, or who has called TryExecute()
-  bool stopping_ = false;
+  Mutex mutex_;
+  Condition wake_;
+  std::deque<Job> jobs_ GUARDED_BY(mutex_);
+  bool working_ GUARDED_BY(mutex_) = false;  // somebody is kAtWork
+  bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

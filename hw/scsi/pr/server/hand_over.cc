@@ -30,7 +30,7 @@ Status DeviceServer::Wait(const std::function<Status()>& job) {
   hurrying_ = true;
   Submit([&] {
     hurrying_ = false;
-    const std::lock_guard lock(ownership_mutex_);
+    const MutexLock lock(ownership_mutex_);
     done.set_value(Guarded(store_->uri(), job));
   });
   return done.get_future().get();
@@ -56,6 +56,7 @@ Status DeviceServer::Recognize(const std::string& text) {
 // must not miss a fencing before it did.
 Status DeviceServer::HandOver(std::string* text) {
   return Wait([&] {
+    ownership_mutex_.AssertHeld();
     HandedOver handed;
     Status status = store_->HandOver(slot_, IsOwner(), &handed);
     if (!status.ok()) return status;
@@ -90,6 +91,7 @@ Status DeviceServer::Arrive(const std::string& text) {
                          "pr-target-port, and the device the same place.");
   }
   return Wait([&] {
+    ownership_mutex_.AssertHeld();
     Status arrived = store_->Arrive(slot_, &handed);
     if (arrived.ok()) handed_ = std::move(handed);
     return arrived;
@@ -97,13 +99,16 @@ Status DeviceServer::Arrive(const std::string& text) {
 }
 
 Ownership DeviceServer::TakeOver() {
-  const std::lock_guard lock(ownership_mutex_);
+  const MutexLock lock(ownership_mutex_);
   if (!IsOwner()) {
     Admission::Tenure tenure = 0;
     if (!store_->TakeOver(slot_, &tenure)) return Ownership::kNotTaken;
     tenure_ = tenure;
     // Nobody knows here what the owner before has reserved.
-    Submit([this] { held_legacy_ = true; });
+    Submit([this] {
+      kAtWork.AssertHeld();
+      held_legacy_ = true;
+    });
     Submit([this] { TellOwner(); });
   }
   const bool fenced = handed_ && store_->MayBeFencedSince(*slot_, *handed_);

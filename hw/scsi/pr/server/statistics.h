@@ -10,20 +10,24 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "gate/thread_annotations.h"
 #include "spc/persistent_reserve.h"
 
 namespace scsi_pr {
+
+// Who carries something out for a device server: its thread, or whoever does so at once.
+inline constexpr Role kAtWork{};
 
 class Statistics {
  public:
   // A command has ended in RESERVATION CONFLICT status. Any thread.
   void Conflict() { conflicts_.fetch_add(1, std::memory_order_relaxed); }
 
-  // On the server's thread. A PERSISTENT RESERVE OUT with this SERVICE ACTION field
-  // has ended; reserved codes are not counted.
-  void PersistentReserveOut(uint8_t service_action, bool good);
-  // Likewise: a fencing of this server's has ended, after it had waited.
-  void Fencing(std::chrono::milliseconds waited, bool committed);
+  // A PERSISTENT RESERVE OUT with this SERVICE ACTION field has ended; reserved codes are
+  // not counted.
+  void PersistentReserveOut(uint8_t service_action, bool good) REQUIRES(kAtWork);
+  // A fencing of this server's has ended, after it had waited.
+  void Fencing(std::chrono::milliseconds waited, bool committed) REQUIRES(kAtWork);
 
   // Any thread. ScsiPrStatistics of qapi/scsi-pr.json, but for what the emulator counts.
   nlohmann::json ToJson() const;

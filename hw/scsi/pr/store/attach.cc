@@ -55,7 +55,6 @@ Status LocalStore::AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* 
   return Status();
 }
 
-// With the members' lock.
 Status LocalStore::AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                                   NexusListener* listener, GateSlot** slot, bool* leaving) {
   ForgetTheDead();
@@ -87,17 +86,18 @@ Status LocalStore::AttachAsMember(const Nexus& nexus, const Attacher& owner, Att
 // left undone who died. While others change the state, neither is to be done.
 Status LocalStore::TryAttach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                              NexusListener* listener, GateSlot** slot, bool* later) {
-  const Right right(*this);
+  Right right(*this);
+  const bool may_change = right.TryLock();
   RecordPointer record;
   Status status;
-  if (right.held()) {
+  if (may_change) {
     status = LoadPublished(&record);
     if (status.ok()) status = PowerOnIfFirst(std::move(record));
   }
   if (!status.ok()) return status;
-  const Members members(*this);
-  if (!members.held()) return members.status();
-  *later = !right.held() && ForgetTheDead() == 0;
+  Members members(*this);
+  if (!members.Lock()) return members.status();
+  *later = !may_change && ForgetTheDead() == 0;
   if (*later) return right.status();
   return AttachAsMember(nexus, owner, mode, listener, slot, later);
 }
@@ -138,7 +138,7 @@ Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode 
     bool later = false;
     const Status status = TryAttach(nexus, owner, mode, listener, slot, &later);
     if (status.ok()) {
-      const std::lock_guard lock(media_mutex_);
+      const MutexLock lock(media_mutex_);
       media_[IndexOf(**slot)] = std::move(medium);
     }
     if (!later || std::chrono::steady_clock::now() >= deadline) return status;
@@ -153,7 +153,7 @@ Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const st
   if (status.ok()) status = StateMedium(owner, AttachMode::kNew, &fact);
   if (!status.ok()) return status;
   slot->SetMedium(medium);
-  const std::lock_guard lock(media_mutex_);
+  const MutexLock lock(media_mutex_);
   media_[IndexOf(*slot)] = std::move(fact);
   return status;
 }
@@ -164,7 +164,7 @@ void LocalStore::Detach(GateSlot* slot) {
   // Behind the release the slot may be another one's already, and then so is its medium.
   std::unique_ptr<Fact> medium;
   {
-    const std::lock_guard lock(media_mutex_);
+    const MutexLock lock(media_mutex_);
     medium = std::move(media_[index]);
     media_.erase(index);
   }

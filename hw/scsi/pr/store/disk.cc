@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <system_error>
 
 #include "core/guarded.h"
+#include "store/mutex.h"
 #include "store/quiet_thread.h"
 
 namespace scsi_pr {
@@ -27,27 +26,31 @@ struct Disk::Shared {
   }
 
   void Post(std::function<void()> job);
-  void Loop();
+  void Loop() REQUIRES(kDiskThread);
   bool NextJob(std::function<void()>* job);
-  void WaitForSomething();
-  void HearChanges();
+  void WaitForSomething() REQUIRES(kDiskThread);
+  void HearChanges() REQUIRES(kDiskThread);
 
   const int wake;
   const int changes;  // -1: the user has too many of them; then nobody is told
-  int watch = -1;
-  std::function<void()> changed;
+  int watch GUARDED_BY(kDiskThread) = -1;
+  std::function<void()> changed GUARDED_BY(kDiskThread);
+  bool stopping GUARDED_BY(kDiskThread) = false;
 
-  std::mutex mutex;  // the two below
-  std::deque<std::function<void()>> jobs;
-  bool stopping = false;
+  Mutex mutex;
+  std::deque<std::function<void()>> jobs GUARDED_BY(mutex);
 };
 
 Disk::Disk() : shared_(std::make_shared<Shared>()) {
-  StartQuietThread([shared = shared_] { shared->Loop(); }).detach();
+  StartQuietThread([shared = shared_] {
+    kDiskThread.AssertHeld();
+    shared->Loop();
+  }).detach();
 }
 
 Disk::~Disk() {
   shared_->Post([shared = shared_] {
+    kDiskThread.AssertHeld();
     shared->changed = nullptr;
     shared->stopping = true;
   });
@@ -55,7 +58,7 @@ Disk::~Disk() {
 
 void Disk::Shared::Post(std::function<void()> job) {
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     jobs.push_back(std::move(job));
   }
   const uint64_t one = 1;
@@ -63,7 +66,7 @@ void Disk::Shared::Post(std::function<void()> job) {
 }
 
 bool Disk::Shared::NextJob(std::function<void()>* job) {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (jobs.empty()) return false;
   *job = std::move(jobs.front());
   jobs.pop_front();
@@ -83,7 +86,10 @@ void Disk::Shared::HearChanges() {
   while (read(changes, events, sizeof events) > 0) {
   }
   if (!changed) return;
-  static_cast<void>(Guarded("the store's disk", [this] { return changed(), Status(); }).ok());
+  static_cast<void>(Guarded("the store's disk", [this] {
+    kDiskThread.AssertHeld();
+    return changed(), Status();
+  }).ok());
 }
 
 void Disk::Shared::Loop() {
@@ -106,6 +112,7 @@ void Disk::Post(std::function<void()> job) {
 
 void Disk::Watch(const std::string& path, std::function<void()> changed) {
   shared_->Post([shared = shared_, path, changed = std::move(changed)] {
+    kDiskThread.AssertHeld();
     shared->changed = changed;
     if (shared->watch >= 0) inotify_rm_watch(shared->changes, shared->watch);
     shared->watch = inotify_add_watch(shared->changes, path.c_str(),
@@ -117,23 +124,23 @@ namespace {
 
 // Of who waits for a job.
 struct Wait {
-  std::mutex mutex;
-  std::condition_variable ended;
-  bool done = false;
-  bool given_up = false;
-  Status status;
+  Mutex mutex;
+  Condition ended;
+  bool done GUARDED_BY(mutex) = false;
+  bool given_up GUARDED_BY(mutex) = false;
+  Status status GUARDED_BY(mutex);
 
   bool HasGivenUp() {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     return given_up;
   }
   // False if nobody waits any more.
   bool End(Status with) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (given_up) return false;
     status = std::move(with);
     done = true;
-    ended.notify_one();
+    ended.NotifyOne();
     return true;
   }
 };
@@ -145,8 +152,11 @@ Status Disk::Run(Job job, std::chrono::milliseconds patience, std::function<void
   shared_->Post([wait, job = std::move(job), too_late = std::move(too_late)] {
     if (!wait->HasGivenUp() && !wait->End(Guarded("the store's disk", job))) too_late();
   });
-  std::unique_lock lock(wait->mutex);
-  if (wait->ended.wait_for(lock, patience, [&] { return wait->done; })) return wait->status;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const MutexLock lock(wait->mutex);
+  while (!wait->done && wait->ended.WaitUntil(wait->mutex, deadline)) {
+  }
+  if (wait->done) return wait->status;
   wait->given_up = true;
   return Status::Error(Status::Code::kIo,
                        "its file system has not answered for " + std::to_string(patience.count()) +

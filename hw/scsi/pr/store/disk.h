@@ -13,8 +13,12 @@
 #include <string>
 
 #include "core/status.h"
+#include "gate/thread_annotations.h"
 
 namespace scsi_pr {
+
+// The thread of a Disk, on which its jobs run.
+inline constexpr Role kDiskThread{};
 
 class Disk {
  public:

@@ -8,6 +8,7 @@
 
 #include "core/status.h"
 #include "core/transition.h"
+#include "gate/thread_annotations.h"
 #include "store/handed_over.h"
 #include "store/record.h"
 
@@ -21,17 +22,16 @@ class Durable {
   // All but the URI. Any thread, never waits.
   virtual void Identify(StoreIdentity* identity) = 0;
 
-  // With the right to change. `record` is durable when it returns. Waits for a disk, but
+  // `record` is durable when it returns. Waits for a disk, but
   // not for ever; on an error the record does not count, whoever looks at the disk later.
-  virtual Status Persist(const Record& record) = 0;
+  virtual Status Persist(const Record& record) REQUIRES(kRightToChange) = 0;
   // Behind Persist(): the record will not come in force.
-  virtual void Revoke() = 0;
-  // With the right to change; never waits. What the disk may have of a change that never
+  virtual void Revoke() REQUIRES(kRightToChange) = 0;
+  // Never waits. What the disk may have of a change that never
   // came in force, because somebody died, is taken back as soon as the disk lets that be.
-  virtual void TakeBackDisowned() = 0;
-  // With the right to change: the version of the next record, above every one that may be
-  // on the disk.
-  virtual uint64_t NextVersion(uint64_t in_force) = 0;
+  virtual void TakeBackDisowned() REQUIRES(kRightToChange) = 0;
+  // The version of the next record, above every one that may be on the disk.
+  virtual uint64_t NextVersion(uint64_t in_force) REQUIRES(kRightToChange) = 0;
 
   // `hear` is told, on some thread, how the durable half is when somebody else has done
   // something to it. Not called any more once Follow() has returned with another one.

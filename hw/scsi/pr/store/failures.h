@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "core/status.h"
+#include "store/mutex.h"
 
 namespace scsi_pr {
 
@@ -22,7 +22,7 @@ class Failures {
   // Whether `status` is a failure that differs from the one that is known of
   // this step. Any thread.
   bool IsNews(Step step, const Status& status) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::string& known = known_[static_cast<size_t>(step)];
     const bool differs = std::exchange(known, status.message()) != status.message();
     return differs && !status.ok();
@@ -30,13 +30,13 @@ class Failures {
 
   // Whether some step is known to fail. Any thread.
   bool Any() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::ranges::any_of(known_, [](const std::string& known) { return !known.empty(); });
   }
 
  private:
-  std::mutex mutex_;
-  std::array<std::string, 4> known_;
+  Mutex mutex_;
+  std::array<std::string, 4> known_ GUARDED_BY(mutex_);
 };
 
 }  // namespace scsi_pr

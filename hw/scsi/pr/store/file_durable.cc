@@ -11,6 +11,7 @@
 #include "gate/crash_point.h"
 #include "store/file_path.h"
 #include "store/file_system.h"
+#include "store/mutex.h"
 #include "store/uuid.h"
 
 namespace scsi_pr {
@@ -56,29 +57,31 @@ Status WhileOthersWrite(const Gate& gate, Check check) {
 
 }  // namespace
 
-// What the jobs share. Only they use `file` after it was opened.
+// What the jobs share.
 struct FileDurable::File {
   std::string path;
   std::string identity;
   struct stat info = {};
   std::string directory;  // the runtime directory
   std::chrono::milliseconds patience = kPatience;
-  std::unique_ptr<RecordFile> file;
+  std::unique_ptr<RecordFile> file GUARDED_BY(kDiskThread);
 
   std::string name_key;  // see Fact
 
-  std::mutex hear_mutex;
-  std::function<void(const Status&)> hear;
+  Mutex hear_mutex;
+  std::function<void(const Status&)> hear GUARDED_BY(hear_mutex);
 
-  Status Open(const std::string& named, const Options& options);
-  Status Create(const Options& options);
-  Status ReadIdentity();
+  Status Open(const std::string& named, const Options& options) REQUIRES(kDiskThread);
+  Status Create(const Options& options) REQUIRES(kDiskThread);
+  // For who opens or joins, while nobody else uses the file.
+  ByteLocks Locks() const NO_THREAD_SAFETY_ANALYSIS { return ByteLocks(file->fd()); }
+  Status ReadIdentity() REQUIRES(kDiskThread);
   // kCorrupt if it does not have that record (any more).
-  Status CheckContents(const RecordPlace& durable) const;
+  Status CheckContents(const RecordPlace& durable) const REQUIRES(kDiskThread);
   // That it is still there, with that record.
-  Status Check(const RecordPlace& durable) const;
+  Status Check(const RecordPlace& durable) const REQUIRES(kDiskThread);
   void Hear(const Status& status) {
-    const std::lock_guard lock(hear_mutex);
+    const MutexLock lock(hear_mutex);
     if (hear) hear(status);
   }
 };
@@ -168,7 +171,7 @@ class FileDurable::Writing {
   }
   uint64_t number() const { return record_.writing; }
 
-  Status Run() {
+  Status Run() REQUIRES(kDiskThread) {
     if (Status status = LockDisk(); !status.ok()) return status;
     locks_->Settle();
     const RecordPlace durable = RecordPlace::Of(gate_.durable.load());
@@ -182,16 +185,16 @@ class FileDurable::Writing {
   }
 
   // What was written so, if it was, never came in force.
-  void TakeBack() {
+  void TakeBack() REQUIRES(kDiskThread) {
     if (LockDisk().ok()) TakeBackLocked();
   }
   // The same, unless somebody else is at the disk.
-  void TryToTakeBack() {
+  void TryToTakeBack() REQUIRES(kDiskThread) {
     if (locks_->TryLockDisk() == Locked::kYes) TakeBackLocked();
   }
 
  private:
-  void TakeBackLocked() {
+  void TakeBackLocked() REQUIRES(kDiskThread) {
     const unsigned place = 1 - RecordPlace::Of(gate_.durable.load()).index;
     if (gate_.disowned.load() == record_.writing && file_->file->TakeBack(place).ok()) {
       gate_.disowned.store(0);
@@ -212,7 +215,7 @@ class FileDurable::Writing {
   }
   void Unlock() { locks_->UnlockDisk(); }
 
-  Status Write() {
+  Status Write() REQUIRES(kDiskThread) {
     gate_.attempted.store(record_.record.version);
     gate_.disowned.store(record_.writing);
     CrashPoint("disowned");
@@ -224,7 +227,7 @@ class FileDurable::Writing {
 
   // What was removed or spoilt is made anew for the next change; this one is refused, for
   // somebody has to know.
-  Status Prepare(const RecordPlace& durable) {
+  Status Prepare(const RecordPlace& durable) REQUIRES(kDiskThread) {
     RecordFile& file = *file_->file;
     Status status = file.CheckStillThere();
     if (!status.ok() && IsAdopted() && file.Reopen().ok()) status = file.CheckStillThere();
@@ -238,12 +241,12 @@ class FileDurable::Writing {
   }
 
   // Another process has made the file anew.
-  bool IsAdopted() const {
+  bool IsAdopted() const REQUIRES(kDiskThread) {
     const struct stat& info = file_->file->info();
     return gate_.store_device.load() != info.st_dev || gate_.store_inode.load() != info.st_ino;
   }
 
-  void MakeAnew() {
+  void MakeAnew() REQUIRES(kDiskThread) {
     std::shared_ptr<const Record> in_force;
     if (!locks_->InForce(&in_force).ok()) return;
     const DiskRecord newest{file_->identity, in_force->version - 1, *in_force, RandomNumber()};
@@ -278,7 +281,11 @@ Status FileDurable::Open(const std::string& path, const Options& options,
   file->patience = options.patience;
   opened->file_ = file;
   Status status = opened->OnDisk(
-      [file, path, options] { return file->Open(path, options); }, options.patience);
+      [file, path, options] {
+        kDiskThread.AssertHeld();
+        return file->Open(path, options);
+      },
+      options.patience);
   if (status.ok()) status = opened->StateName(options);
   if (status.ok()) *durable = std::move(opened);
   return status;
@@ -329,7 +336,7 @@ Status AnotherMemory(const std::string& path, const std::string& directory) {
 }  // namespace
 
 Status FileDurable::Begin(uint64_t disowned, Record* record, RecordPlace* durable) {
-  const ByteLocks locks(file_->file->fd());
+  const ByteLocks locks = file_->Locks();
   // Who has just left may still be closing it.
   constexpr std::chrono::milliseconds kLeaving{500};
   const auto deadline = std::chrono::steady_clock::now() + kLeaving;
@@ -340,6 +347,7 @@ Status FileDurable::Begin(uint64_t disowned, Record* record, RecordPlace* durabl
   const auto read = std::make_shared<std::pair<Record, RecordPlace>>();
   Status status = OnDisk(
       [read, file = file_, disowned] {
+        kDiskThread.AssertHeld();
         DiskParts parts;
         Verdict verdict;
         Status found = file->file->ReadParts(&parts);
@@ -365,11 +373,15 @@ Status FileDurable::Join(const Gate& gate) {
                          "It was replaced or copied while they use it. Put the original file back, "
                          "or stop these VMs first.");
   }
-  if (ByteLocks(file_->file->fd()).TryLockShared(kUseLock) != Locked::kYes) {
+  if (file_->Locks().TryLockShared(kUseLock) != Locked::kYes) {
     return AnotherMemory(path(), file_->directory);
   }
   return WhileOthersWrite(gate, [this](const RecordPlace& durable) {
-    return OnDisk([file = file_, durable] { return file->Check(durable); }, file_->patience);
+    const auto check = [file = file_, durable] {
+      kDiskThread.AssertHeld();
+      return file->Check(durable);
+    };
+    return OnDisk(check, file_->patience);
   });
 }
 
@@ -381,8 +393,15 @@ void FileDurable::Identify(StoreIdentity* identity) {
 Status FileDurable::Persist(const Record& record) {
   const auto writing = std::make_shared<Writing>(file_, locks_, record);
   last_writing_ = writing->number();
-  Status status =
-      OnDisk([writing] { return writing->Run(); }, kPatience, [writing] { writing->TakeBack(); });
+  const auto run = [writing] {
+    kDiskThread.AssertHeld();
+    return writing->Run();
+  };
+  const auto take_back = [writing] {
+    kDiskThread.AssertHeld();
+    writing->TakeBack();
+  };
+  Status status = OnDisk(run, kPatience, take_back);
   // It may have been made anew.
   if (locks_->gate().store_inode.load() != followed_inode_) Watch();
   return status;
@@ -391,6 +410,7 @@ Status FileDurable::Persist(const Record& record) {
 void FileDurable::Revoke() {
   const auto writing = std::make_shared<Writing>(file_, locks_, last_writing_);
   const auto take_back = [writing] {
+    kDiskThread.AssertHeld();
     writing->TakeBack();
     return Status();
   };
@@ -402,6 +422,7 @@ void FileDurable::TakeBackDisowned() {
   const uint64_t disowned = locks_->gate().disowned.load();
   if (disowned == 0) return;
   disk_.Post([writing = std::make_shared<Writing>(file_, locks_, disowned)] {
+    kDiskThread.AssertHeld();
     writing->TryToTakeBack();
   });
 }
@@ -413,7 +434,7 @@ uint64_t FileDurable::NextVersion(uint64_t in_force) {
 void FileDurable::Follow(std::function<void(const Status&)> hear) {
   const bool begins = hear != nullptr;
   {
-    const std::lock_guard lock(file_->hear_mutex);
+    const MutexLock lock(file_->hear_mutex);
     file_->hear = std::move(hear);
   }
   if (begins) Watch();
@@ -427,6 +448,7 @@ void FileDurable::Watch() {
     const auto shared = locks.lock();
     if (!followed || !shared) return;
     followed->Hear(WhileOthersWrite(shared->gate(), [&](const RecordPlace& durable) {
+      kDiskThread.AssertHeld();
       return followed->Check(durable);
     }));
   });

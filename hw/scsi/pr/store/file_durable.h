@@ -8,9 +8,9 @@
 // processes that would see different memories for one file refuse to start.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "store/disk.h"
@@ -53,10 +53,10 @@ class FileDurable : public Durable, public HostLocks::Origin {
     return {.persist_through_power_loss = true, .abort_tasks = true};
   }
   void Identify(StoreIdentity* identity) override;
-  Status Persist(const Record& record) override;
-  void Revoke() override;
-  void TakeBackDisowned() override;
-  uint64_t NextVersion(uint64_t in_force) override;
+  Status Persist(const Record& record) override REQUIRES(kRightToChange);
+  void Revoke() override REQUIRES(kRightToChange);
+  void TakeBackDisowned() override REQUIRES(kRightToChange);
+  uint64_t NextVersion(uint64_t in_force) override REQUIRES(kRightToChange);
   void Follow(std::function<void(const Status&)> hear) override;
 
  private:
@@ -73,8 +73,8 @@ class FileDurable : public Durable, public HostLocks::Origin {
   std::shared_ptr<File> file_;  // with its jobs
   std::shared_ptr<HostLocks> locks_;
   std::unique_ptr<Fact> name_;  // the file's
-  uint64_t last_writing_ = 0;   // only with the right to change
-  uint64_t followed_inode_ = 0;  // only with the right to change
+  uint64_t last_writing_ GUARDED_BY(kRightToChange) = 0;
+  std::atomic<uint64_t> followed_inode_{0};
 };
 
 }  // namespace scsi_pr

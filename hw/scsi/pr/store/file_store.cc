@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/file_store.h"
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
 
 #include "store/file_durable.h"
 #include "store/local_store.h"
+#include "store/mutex.h"
 
 namespace scsi_pr {
 
@@ -19,9 +18,9 @@ struct OpenStores {
     std::weak_ptr<Store> store;
     std::weak_ptr<HostLocks> locks;
   };
-  std::mutex mutex;
-  std::condition_variable destroyed;
-  std::map<std::string, Entry> stores;
+  Mutex mutex;
+  Condition destroyed;
+  std::map<std::string, Entry> stores GUARDED_BY(mutex);
 };
 
 OpenStores& TheOpenStores() {
@@ -35,16 +34,16 @@ struct DestroyOpen {
 
   void operator()(Store* store) const {
     OpenStores& open = TheOpenStores();
-    const std::lock_guard lock(open.mutex);
+    const MutexLock lock(open.mutex);
     delete store;
     open.stores.erase(identity);
-    open.destroyed.notify_all();
+    open.destroyed.NotifyAll();
   }
 };
 
 // Nothing if there is none, not even one that somebody else is about to destroy.
-std::shared_ptr<Store> FindOpen(OpenStores& open, std::unique_lock<std::mutex>& lock,
-                                FileDurable& durable, Status* status) {
+std::shared_ptr<Store> FindOpen(OpenStores& open, FileDurable& durable, Status* status)
+    REQUIRES(open.mutex) {
   for (;;) {
     const auto entry = open.stores.find(durable.identity());
     if (entry == open.stores.end()) return nullptr;
@@ -53,7 +52,7 @@ std::shared_ptr<Store> FindOpen(OpenStores& open, std::unique_lock<std::mutex>& 
       *status = durable.Join(entry->second.locks.lock()->gate());
       return store;
     }
-    open.destroyed.wait(lock);
+    open.destroyed.Wait(open.mutex);
   }
 }
 
@@ -81,8 +80,8 @@ Status OpenFileStore(const std::string& path, const Store::OpenOptions& options,
   }
   if (!status.ok()) return status;
   OpenStores& open = TheOpenStores();
-  std::unique_lock lock(open.mutex);
-  std::shared_ptr<Store> found = FindOpen(open, lock, *durable, &status);
+  const MutexLock lock(open.mutex);
+  std::shared_ptr<Store> found = FindOpen(open, *durable, &status);
   if (found) {
     if (status.ok()) *store = std::move(found);
     return status;

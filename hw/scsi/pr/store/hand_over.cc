@@ -63,8 +63,9 @@ void LocalStore::GoOnHere(const GateSlot& slot, HandedOver* handed) const {
 
 // The source's state, and nobody can have changed it since.
 Status LocalStore::PutInPlace(GateSlot* slot, HandedOver* handed) {
-  const Right right(*this, std::chrono::steady_clock::now() + kPatience, [] { return false; });
-  if (!right.held()) return right.status();
+  Right right(*this);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  if (!right.LockUntil(deadline, [] { return false; })) return right.status();
   RecordPointer record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
   if (*handed->state != record->state) {
@@ -90,8 +91,8 @@ Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
   // Another attachment had other epochs. If there was no change since, nor is there one
   // that has shut gates already, nobody has fenced the nexus yet. The versions of another
   // memory count other changes.
-  const Members members(*this);
-  if (!members.held()) return members.status();
+  Members members(*this);
+  if (!members.Lock()) return members.status();
   const Gate& gate = sharing_->gate();
   const bool changed = !handed->attachment.starts_with(gate.nonce) ||
                        gate.published.load() != handed->version || gate.fencing.load() != 0;

@@ -114,7 +114,7 @@ void HostLocks::UnlockMembers() { bytes_.Unlock(kMembersLock); }
 bool HostLocks::ReadOnce(std::shared_ptr<const Record>* record, Status* status) {
   const uint64_t word = gate().in_force.load();
   {
-    const std::lock_guard lock(cache_mutex_);
+    const MutexLock lock(cache_mutex_);
     if (cached_ != nullptr && cached_word_ == word) {
       *record = cached_;
       return true;
@@ -146,7 +146,7 @@ Status HostLocks::InForce(std::shared_ptr<const Record>* record) {
 }
 
 void HostLocks::Cache(uint64_t word, std::shared_ptr<const Record> record) {
-  const std::lock_guard lock(cache_mutex_);
+  const MutexLock lock(cache_mutex_);
   cached_ = std::move(record);
   cached_word_ = word;
 }
@@ -181,7 +181,7 @@ bool HostLocks::LockSlot(size_t index, bool heir) {
 }
 
 bool HostLocks::TakeSlot(bool heir, size_t* index) {
-  const std::lock_guard lock(own_mutex_);
+  const MutexLock lock(own_mutex_);
   for (size_t i = 0; i < Gate::kSlots; i++) {
     const bool free = !gate().slots[i].attached() && !own_slots_.contains(i);
     if (!free || !LockSlot(i, heir)) continue;
@@ -193,7 +193,7 @@ bool HostLocks::TakeSlot(bool heir, size_t* index) {
 }
 
 Sharing::ClaimResult HostLocks::Claim(size_t index) {
-  const std::lock_guard lock(own_mutex_);
+  const MutexLock lock(own_mutex_);
   if (own_slots_.contains(index)) return ClaimResult::kOwn;
   if (bytes_.TryLock(kHeirLocks + index) != Locked::kYes) return ClaimResult::kHasHeir;
   if (bytes_.TryLockShared(kClaimLocks + index) == Locked::kYes) {
@@ -210,7 +210,7 @@ Sharing::ClaimResult HostLocks::Claim(size_t index) {
 // A shared claim becomes an exclusive one in one step, which fails if there is
 // another: so one of two that leave at a time is the last.
 void HostLocks::ReleaseSlot(size_t index) {
-  const std::lock_guard lock(own_mutex_);
+  const MutexLock lock(own_mutex_);
   if (bytes_.TryLock(kClaimLocks + index) == Locked::kYes) gate().slots[index].Detach();
   own_slots_.erase(index);
   for (const uint64_t locks : {kHeirLocks, kOwnerLocks, kClaimLocks}) bytes_.Unlock(locks + index);
@@ -218,7 +218,7 @@ void HostLocks::ReleaseSlot(size_t index) {
 
 bool HostLocks::IsLive(size_t index) {
   {
-    const std::lock_guard lock(own_mutex_);
+    const MutexLock lock(own_mutex_);
     if (own_slots_.contains(index)) return true;
   }
   return IsTaken(bytes_, index);
@@ -226,7 +226,7 @@ bool HostLocks::IsLive(size_t index) {
 
 bool HostLocks::IsOwned(size_t index) {
   {
-    const std::lock_guard lock(own_mutex_);
+    const MutexLock lock(own_mutex_);
     const auto own = own_slots_.find(index);
     if (own != own_slots_.end() && own->second) return true;
   }
@@ -234,7 +234,7 @@ bool HostLocks::IsOwned(size_t index) {
 }
 
 bool HostLocks::TryOwn(size_t index) {
-  const std::lock_guard lock(own_mutex_);
+  const MutexLock lock(own_mutex_);
   if (!own_slots_[index] && bytes_.TryLock(kOwnerLocks + index) != Locked::kYes) return false;
   own_slots_[index] = true;
   EndHeirship(index);
@@ -242,7 +242,7 @@ bool HostLocks::TryOwn(size_t index) {
 }
 
 void HostLocks::Disown(size_t index) {
-  const std::lock_guard lock(own_mutex_);
+  const MutexLock lock(own_mutex_);
   own_slots_[index] = false;
   bytes_.Unlock(kOwnerLocks + index);
 }

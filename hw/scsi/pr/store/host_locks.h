@@ -21,11 +21,11 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "gate/gate.h"
 #include "store/gate_memory.h"
+#include "store/mutex.h"
 #include "store/sharing.h"
 
 namespace scsi_pr {
@@ -75,11 +75,11 @@ class HostLocks : public Sharing {
     Status status;
     return ReadOnce(record, &status);
   }
-  Status Stage(const Record& record) override;
-  void Enforce() override;
+  Status Stage(const Record& record) override REQUIRES(kRightToChange);
+  void Enforce() override REQUIRES(kRightToChange, scsi_pr::kMembersLock);
   Status ToCome(uint64_t version, Record* record) override;
-  bool TakeSlot(bool heir, size_t* index) override;
-  ClaimResult Claim(size_t index) override;
+  bool TakeSlot(bool heir, size_t* index) override REQUIRES(scsi_pr::kMembersLock);
+  ClaimResult Claim(size_t index) override REQUIRES(scsi_pr::kMembersLock);
   void ReleaseSlot(size_t index) override;
   bool IsLive(size_t index) override;
   bool IsOwned(size_t index) override;
@@ -110,13 +110,15 @@ class HostLocks : public Sharing {
   const std::unique_ptr<GateMemory> memory_;
   const ByteLocks bytes_;
 
-  std::mutex cache_mutex_;
-  std::shared_ptr<const Record> cached_;  // the last one known here that was in force
-  uint64_t cached_word_ = 0;
-  std::shared_ptr<const Record> staged_;  // only with the right to change
+  Mutex cache_mutex_;
+  // The last one known here that was in force.
+  std::shared_ptr<const Record> cached_ GUARDED_BY(cache_mutex_);
+  uint64_t cached_word_ GUARDED_BY(cache_mutex_) = 0;
+  std::shared_ptr<const Record> staged_ GUARDED_BY(kRightToChange);
 
-  std::mutex own_mutex_;
-  std::map<size_t, bool> own_slots_;  // claimed by this process; whether it owns them
+  Mutex own_mutex_;
+  // Claimed by this process; whether it owns them.
+  std::map<size_t, bool> own_slots_ GUARDED_BY(own_mutex_);
 };
 
 }  // namespace scsi_pr

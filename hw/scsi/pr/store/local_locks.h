@@ -9,66 +9,82 @@
 
 namespace scsi_pr {
 
-// The right to change the state.
-class LocalStore::Right {
+// The right to change the state, from when it was got.
+class SCOPED_CAPABILITY LocalStore::Right {
  public:
-  // Now, or not at all.
-  explicit Right(LocalStore& store)
-      : Right(store, std::chrono::steady_clock::time_point::min(), [] { return false; }) {}
-  Right(LocalStore& store, std::chrono::steady_clock::time_point deadline,
-        const std::function<bool()>& cancelled)
-      : store_(store),
-        locked_(LockBy(deadline, store.sharing_->gate().released, [&] { return Try(); }, cancelled)) {}
-  ~Right() {
-    if (!held()) return;
-    store_.sharing_->UnlockChange();
-    store_.changing_.unlock();
-    store_.sharing_->gate().released.Ring();
+  explicit Right(LocalStore& store) EXCLUDES(kRightToChange) : store_(store) {}
+  ~Right() RELEASE() {
+    if (locked_ == Locked::kYes) Unlock();
   }
   Right(const Right&) = delete;
   Right& operator=(const Right&) = delete;
 
-  bool held() const { return locked_ == Locked::kYes; }
-  Status status() const { return held() ? Status() : store_.Busy(locked_); }
+  // Now, or not at all.
+  bool TryLock() TRY_ACQUIRE(true) {
+    return LockUntil(std::chrono::steady_clock::time_point::min(), [] { return false; });
+  }
+  bool LockUntil(std::chrono::steady_clock::time_point deadline,
+                 const std::function<bool()>& cancelled)
+      TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
+    const Bell& released = store_.sharing_->gate().released;
+    locked_ = LockBy(deadline, released, [this] { return Try(); }, cancelled);
+    return locked_ == Locked::kYes;
+  }
+  // Why it was not to be had.
+  Status status() const { return store_.Busy(locked_); }
 
  private:
-  Locked Try() {
-    if (!store_.changing_.try_lock()) return Locked::kElsewhere;
+  Locked Try() NO_THREAD_SAFETY_ANALYSIS {
+    if (!store_.changing_.TryLock()) return Locked::kElsewhere;
     const Locked locked = store_.sharing_->TryLockChange();
-    if (locked != Locked::kYes) store_.changing_.unlock();
+    if (locked != Locked::kYes) store_.changing_.Unlock();
     return locked;
+  }
+  void Unlock() NO_THREAD_SAFETY_ANALYSIS {
+    store_.sharing_->UnlockChange();
+    store_.changing_.Unlock();
+    store_.sharing_->gate().released.Ring();
   }
 
   LocalStore& store_;
-  const Locked locked_;
+  Locked locked_ = Locked::kElsewhere;
 };
 
-// The members' lock. Others have it for moments only, unless they are stopped.
-class LocalStore::Members {
+// The members' lock, likewise. Others have it for moments only, unless they are stopped.
+class SCOPED_CAPABILITY LocalStore::Members {
  public:
-  explicit Members(LocalStore& store) : store_(store), threads_(store.members_) {
-    locked_ = LockBy(std::chrono::steady_clock::now() + kPatience, store.sharing_->gate().released,
-                     [&] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
-  }
-  // Now, or not at all.
-  Members(LocalStore& store, std::try_to_lock_t)
-      : store_(store), threads_(store.members_, std::try_to_lock) {
-    if (threads_.owns_lock()) locked_ = store.sharing_->TryLockMembers();
-  }
-  ~Members() {
-    if (!held()) return;
-    store_.sharing_->UnlockMembers();
-    store_.sharing_->gate().released.Ring();
+  explicit Members(LocalStore& store) EXCLUDES(kMembersLock) : store_(store) {}
+  ~Members() RELEASE() {
+    if (locked_ == Locked::kYes) Unlock();
   }
   Members(const Members&) = delete;
   Members& operator=(const Members&) = delete;
 
-  bool held() const { return locked_ == Locked::kYes; }
-  Status status() const { return held() ? Status() : store_.Busy(locked_); }
+  bool Lock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
+    store_.members_.Lock();
+    locked_ = LockBy(std::chrono::steady_clock::now() + kPatience,
+                     store_.sharing_->gate().released,
+                     [this] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
+    if (locked_ != Locked::kYes) store_.members_.Unlock();
+    return locked_ == Locked::kYes;
+  }
+  // Now, or not at all.
+  bool TryLock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
+    if (!store_.members_.TryLock()) return false;
+    locked_ = store_.sharing_->TryLockMembers();
+    if (locked_ != Locked::kYes) store_.members_.Unlock();
+    return locked_ == Locked::kYes;
+  }
+  Status status() const { return store_.Busy(locked_); }
 
  private:
+  void Unlock() NO_THREAD_SAFETY_ANALYSIS {
+    store_.sharing_->UnlockMembers();
+    store_.members_.Unlock();
+    store_.sharing_->gate().released.Ring();
+  }
+
   LocalStore& store_;
-  const std::unique_lock<std::mutex> threads_;
   Locked locked_ = Locked::kElsewhere;
 };
 

@@ -87,7 +87,7 @@ bool LocalStore::IsSettled(const Record& record) const {
   return IsPublished(record) && sharing_->gate().fencing.load() == 0 && !HolderIsGone(record.state);
 }
 
-// With the right to change: the committed record, in force everywhere, without a legacy
+// The committed record, in force everywhere, without a legacy
 // reservation that nobody holds any more.
 Status LocalStore::LoadPublished(RecordPointer* record) {
   if (Status status = InForce(record); !status.ok()) return status;
@@ -95,8 +95,8 @@ Status LocalStore::LoadPublished(RecordPointer* record) {
   Gate& gate = sharing_->gate();
   // Who had the right to change before may have died at any point.
   if (!IsPublished(**record) || gate.fencing.load() != 0) {
-    const Members members(*this);
-    if (!members.held()) return members.status();
+    Members members(*this);
+    if (!members.Lock()) return members.status();
     const Record& r = **record;
     Publish(gate, r.version, r.state, r.unit_attentions);
   }
@@ -107,8 +107,8 @@ Status LocalStore::ReleaseForTheGone(RecordPointer* record) {
   if (!HolderIsGone((*record)->state)) return Status();
   std::optional<Outcome> outcome;
   {
-    const Members members(*this);
-    if (!members.held()) return members.status();
+    Members members(*this);
+    if (!members.Lock()) return members.status();
     ForgetTheDead();
     outcome = LoseNexusThatIsGone((*record)->state, sharing_->gate());
   }
@@ -131,8 +131,8 @@ Status LocalStore::Finish(const Record& next, bool survives, RecordPointer* comm
   if (survives) {
     if (Status status = Noted(Step::kSave, durable_->Persist(next)); !status.ok()) return status;
   }
-  const Members members(*this);
-  if (!members.held()) {
+  Members members(*this);
+  if (!members.Lock()) {
     if (survives) durable_->Revoke();
     return members.status();
   }
@@ -147,12 +147,11 @@ void LocalStore::Enforce(const Record& next) {
   Publish(sharing_->gate(), next.version, next.state, next.unit_attentions);
 }
 
-// With the right to change. Whatever the disk has, the next power on finds the same: this
-// need not survive.
+// Whatever the disk has, the next power on finds the same: this need not survive.
 Status LocalStore::PowerOnIfFirst(RecordPointer record) {
   {
-    const Members members(*this);
-    if (!members.held()) return members.status();
+    Members members(*this);
+    if (!members.Lock()) return members.status();
     if (ForgetTheDead() != 0) return Status();
   }
   State powered_on = AfterPowerOn(record->state);
@@ -163,8 +162,8 @@ Status LocalStore::PowerOnIfFirst(RecordPointer record) {
 }
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
-  const Right right(*this, Clock::now() + kPatience, waiting.cancelled);
-  if (!right.held()) return Noted(Step::kLock, right.status());
+  Right right(*this);
+  if (!right.LockUntil(Clock::now() + kPatience, waiting.cancelled)) return Noted(Step::kLock, right.status());
   static_cast<void>(Noted(Step::kLock, Status()).ok());
   RecordPointer record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
@@ -181,16 +180,17 @@ bool LocalStore::TryRead(RecordPointer* record) {
 bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
   // Whether it works again has to be told.
   if (failures_.Any()) return false;
-  const Right right(*this);
+  Right right(*this);
   RecordPointer record;
-  if (!right.held() || !TryRead(&record)) return false;
+  if (!right.TryLock() || !TryRead(&record)) return false;
   durable_->TakeBackDisowned();
   Outcome after = transition(record->state);
   if (after.status == ScsiStatus::kGood && after.state != record->state) {
     if (!after.preempted.empty() || MustSurvive(record->state) || MustSurvive(after.state)) return false;
-    const Members members(*this, std::try_to_lock);
+    Members members(*this);
     const Record next{durable_->NextVersion(record->version), after.state, after.unit_attentions};
-    if (!members.held() || !sharing_->Stage(next).ok()) return false;
+    if (!members.TryLock()) return false;
+    if (!sharing_->Stage(next).ok()) return false;
     Enforce(next);
   }
   *outcome = std::move(after);
@@ -198,8 +198,8 @@ bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
 }
 
 Status LocalStore::Shut(Fence& fence) {
-  const Members members(*this);
-  if (!members.held()) return members.status();
+  Members members(*this);
+  if (!members.Lock()) return members.status();
   if (fence.Shut()) return Status();
   return Status::Error(Status::Code::kBusy,
                        "too many fencings of one nexus on " + uri() + " were given up",
@@ -208,8 +208,8 @@ Status LocalStore::Shut(Fence& fence) {
 
 // If it cannot be had now, whoever has the right to change next opens the gates.
 void LocalStore::Reopen(Fence& fence) {
-  const Members members(*this);
-  if (members.held()) fence.Reopen();
+  Members members(*this);
+  if (members.Lock()) fence.Reopen();
 }
 
 Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
@@ -226,6 +226,7 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
   auto waited = Clock::duration::zero();
   // Whatever fails, or throws, the gates do not stay shut.
   const Status status = Guarded(uri(), [&] {
+    kRightToChange.AssertHeld();
     if (Status shut = Shut(fence); !shut.ok()) return shut;
     const bool drained = fence.Drain(watch);
     waited = Clock::now() - start;
@@ -252,8 +253,8 @@ Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const 
 
 // A fencer that died left gates shut.
 void LocalStore::Repair() {
-  const Right right(*this);
-  if (!right.held()) return;  // it lives, or somebody else sees to it
+  Right right(*this);
+  if (!right.TryLock()) return;  // it lives, or somebody else sees to it
   RecordPointer record;
   // An error is told to the listeners.
   if (sharing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
@@ -270,8 +271,8 @@ Status LocalStore::Read(RecordPointer* record) {
     if (Status status = InForce(record); !status.ok()) return status;
     const bool in_force = IsPublished(**record) && !HolderIsGone((*record)->state);
     if (in_force && gate.fencing.load() == 0) return Status();
-    const Right right(*this);
-    if (right.held()) return LoadPublished(record);
+    Right right(*this);
+    if (right.TryLock()) return LoadPublished(record);
     // A fencer that lives; his change is not committed yet.
     if (in_force) return Status();
     if (Clock::now() >= deadline) return Noted(Step::kLock, right.status());

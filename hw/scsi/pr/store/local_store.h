@@ -14,11 +14,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "store/durable.h"
 #include "store/failures.h"
+#include "store/mutex.h"
 #include "store/registry.h"
 #include "store/sharing.h"
 #include "store/store.h"
@@ -66,16 +66,18 @@ class LocalStore : public Store {
   std::string AttachmentOf(const GateSlot& slot) const;
   void GoOnHere(const GateSlot& slot, HandedOver* handed) const;
   Status PutInPlace(GateSlot* slot, HandedOver* handed);
-  Status Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving);
-  Status TakeSlot(const Nexus& nexus, bool heir, size_t* index);
+  Status Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving)
+      REQUIRES(kMembersLock);
+  Status TakeSlot(const Nexus& nexus, bool heir, size_t* index) REQUIRES(kMembersLock);
   Status TryAttach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                    NexusListener* listener, GateSlot** slot, bool* later);
   Status AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                        NexusListener* listener, GateSlot** slot, bool* leaving);
+                        NexusListener* listener, GateSlot** slot, bool* leaving)
+      REQUIRES(kMembersLock);
   Status StateMedium(const Attacher& owner, AttachMode mode, std::unique_ptr<Fact>* fact);
-  Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version);
-  Status PowerOnIfFirst(RecordPointer record);
-  size_t ForgetTheDead();
+  Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version) REQUIRES(kMembersLock);
+  Status PowerOnIfFirst(RecordPointer record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  size_t ForgetTheDead() REQUIRES(kMembersLock);
   std::vector<Attachment> List(const std::vector<size_t>& slots) const;
   std::vector<Attachment> ListAll() const;
   // `status`; tells the listeners where it is a failure, and news.
@@ -84,27 +86,30 @@ class LocalStore : public Store {
   bool IsPublished(const Record& record) const;
   bool HolderIsGone(const State& state) const;
   bool IsSettled(const Record& record) const;
-  Status LoadPublished(RecordPointer* record);
-  Status ReleaseForTheGone(RecordPointer* record);
+  Status LoadPublished(RecordPointer* record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  Status ReleaseForTheGone(RecordPointer* record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
   Status Commit(const Record& before, State state, std::vector<UnitAttention> unit_attentions,
-                RecordPointer* committed);
-  Status Finish(const Record& next, bool survives, RecordPointer* committed);
-  void Enforce(const Record& next);
-  Status FenceAndCommit(const Record& before, const Outcome& outcome, const Waiting& waiting);
-  Status Shut(Fence& fence);
-  void Reopen(Fence& fence);
+                RecordPointer* committed) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  Status Finish(const Record& next, bool survives, RecordPointer* committed)
+      REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  void Enforce(const Record& next) REQUIRES(kRightToChange, kMembersLock);
+  Status FenceAndCommit(const Record& before, const Outcome& outcome, const Waiting& waiting)
+      REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  Status Shut(Fence& fence) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
+  void Reopen(Fence& fence) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
   Status NotDrained(const Fence& fence, const Waiting& waiting) const;
   void Repair();
 
   const std::shared_ptr<const RuntimeDirectory> directory_;
   const std::shared_ptr<Sharing> sharing_;
   const std::unique_ptr<Durable> durable_;
-  std::mutex changing_;  // the right to change, among the threads of this process
-  std::mutex members_;   // the members' lock, likewise
-  std::mutex media_mutex_;
-  std::map<size_t, std::unique_ptr<Fact>> media_;  // of the slots of this process
+  Mutex changing_;  // the right to change, among the threads of this process
+  Mutex members_;   // the members' lock, likewise
+  Mutex media_mutex_;
+  // Of the slots of this process.
+  std::map<size_t, std::unique_ptr<Fact>> media_ GUARDED_BY(media_mutex_);
   Failures failures_;
-  Watcher watcher_;      // last: its thread uses all of the above
+  Watcher watcher_;  // last: its thread uses all of the above
 };
 
 }  // namespace scsi_pr

@@ -17,7 +17,7 @@ namespace scsi_pr {
 using IsLive = std::function<bool(size_t index)>;
 
 // Frees the slots of processes that are gone. Returns how many are attached.
-size_t ForgetTheDead(Gate& gate, const IsLive& is_live);
+size_t ForgetTheDead(Gate& gate, const IsLive& is_live) REQUIRES(kMembersLock);
 
 // The I_T nexus loss of whoever holds a legacy reservation and is not attached
 // (any more): nobody else would ever release it. Nothing if that is nobody. After

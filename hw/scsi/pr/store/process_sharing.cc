@@ -19,26 +19,26 @@ ProcessSharing::ProcessSharing() : gate_(std::make_unique<Gate>()) {
 }
 
 Status ProcessSharing::InForce(std::shared_ptr<const Record>* record) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   *record = in_force_;
   return Status();
 }
 
 Status ProcessSharing::Stage(const Record& record) {
   auto staged = std::make_shared<Record>(record);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   to_come_ = std::move(staged);
   return Status();
 }
 
 void ProcessSharing::Enforce() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   in_force_ = std::move(to_come_);
   gate_->in_force = RecordPlace{in_force_->version, 0}.word();
 }
 
 Status ProcessSharing::ToCome(uint64_t version, Record* record) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (to_come_ == nullptr || to_come_->version != version) {
     return Status::Error(Status::Code::kBusy, "the record to come has come");
   }

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 
+#include "store/mutex.h"
 #include "store/sharing.h"
 
 namespace scsi_pr {
@@ -21,10 +21,10 @@ class ProcessSharing : public Sharing {
   void UnlockMembers() override {}
   Status InForce(std::shared_ptr<const Record>* record) override;
   bool TryInForce(std::shared_ptr<const Record>* record) override { return InForce(record).ok(); }
-  Status Stage(const Record& record) override;
-  void Enforce() override;
+  Status Stage(const Record& record) override REQUIRES(kRightToChange);
+  void Enforce() override REQUIRES(kRightToChange, kMembersLock);
   Status ToCome(uint64_t version, Record* record) override;
-  bool TakeSlot(bool heir, size_t* index) override;
+  bool TakeSlot(bool heir, size_t* index) override REQUIRES(kMembersLock);
   ClaimResult Claim(size_t) override { return ClaimResult::kOwn; }
   void ReleaseSlot(size_t index) override { gate_->slots[index].Detach(); }
   // There is no other process. Who has handed a slot over has nothing on its way.
@@ -36,9 +36,9 @@ class ProcessSharing : public Sharing {
 
  private:
   const std::unique_ptr<Gate> gate_;
-  std::mutex mutex_;  // the two below
-  std::shared_ptr<const Record> in_force_;
-  std::shared_ptr<const Record> to_come_;
+  Mutex mutex_;
+  std::shared_ptr<const Record> in_force_ GUARDED_BY(mutex_);
+  std::shared_ptr<const Record> to_come_ GUARDED_BY(mutex_);
 };
 
 }  // namespace scsi_pr

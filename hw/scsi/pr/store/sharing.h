@@ -10,6 +10,7 @@
 
 #include "core/status.h"
 #include "gate/gate.h"
+#include "gate/thread_annotations.h"
 #include "store/byte_locks.h"
 #include "store/record.h"
 
@@ -35,10 +36,9 @@ class Sharing {
   virtual Status InForce(std::shared_ptr<const Record>* record) = 0;
   // With one look. False: it changes just now, or is spoilt.
   virtual bool TryInForce(std::shared_ptr<const Record>* record) = 0;
-  // With the right to change: puts a record where everybody can read it as the one to
-  // come, and later in force.
-  virtual Status Stage(const Record& record) = 0;
-  virtual void Enforce() = 0;
+  // Puts a record where everybody can read it as the one to come, and later in force.
+  virtual Status Stage(const Record& record) REQUIRES(kRightToChange) = 0;
+  virtual void Enforce() REQUIRES(kRightToChange, kMembersLock) = 0;
   // The record that was staged, if it is of that version (Gate::fencing).
   virtual Status ToCome(uint64_t version, Record* record) = 0;
 
@@ -46,16 +46,15 @@ class Sharing {
   // owned by at most one of these, and one at most is the heir: it waits for what
   // is handed over. Claims, ownership and heirship end with the process.
 
-  // Claims and owns a free slot; false if there is none left. With the members' lock,
-  // as Claim().
-  virtual bool TakeSlot(bool heir, size_t* index) = 0;
+  // Claims and owns a free slot; false if there is none left.
+  virtual bool TakeSlot(bool heir, size_t* index) REQUIRES(kMembersLock) = 0;
   enum class ClaimResult {
     kClaimed,  // as heir
     kOwn,      // this process has claimed it already
     kHasHeir,
     kLeaving,  // the nexus is detached, or about to be: look again
   };
-  virtual ClaimResult Claim(size_t index) = 0;
+  virtual ClaimResult Claim(size_t index) REQUIRES(kMembersLock) = 0;
   // Ends what this process has of the slot, and detaches it unless others claim it.
   // Any thread, as what follows.
   virtual void ReleaseSlot(size_t index) = 0;

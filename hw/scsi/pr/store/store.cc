@@ -2,11 +2,11 @@
 #include "store/store.h"
 
 #include <map>
-#include <mutex>
 
 #include "store/durable.h"
 #include "store/file_store.h"
 #include "store/local_store.h"
+#include "store/mutex.h"
 #include "store/process_sharing.h"
 
 namespace scsi_pr {
@@ -16,9 +16,9 @@ namespace {
 // `memory:NAME` is one store for all devices of the process that say NAME.
 Status OpenMemory(const std::string& name, const Store::OpenOptions& options,
                   std::shared_ptr<Store>* store) {
-  static std::mutex mutex;
-  static std::map<std::string, std::weak_ptr<Store>> named;
-  const std::lock_guard lock(mutex);
+  static Mutex mutex;
+  static std::map<std::string, std::weak_ptr<Store>> named GUARDED_BY(mutex);
+  const MutexLock lock(mutex);
   if (!name.empty() && (*store = named[name].lock())) return Status();
   // Without one it cannot be known whether another store guards the medium.
   std::shared_ptr<const RuntimeDirectory> directory;

@@ -27,7 +27,7 @@ Watcher::Watcher(Gate& gate, std::function<void()> repair)
 
 Watcher::~Watcher() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   gate_.doorbell.Ring();
@@ -35,8 +35,13 @@ Watcher::~Watcher() {
 }
 
 void Watcher::Add(size_t slot, NexusListener* listener) {
-  const std::lock_guard lock(mutex_);
-  if (!thread_.joinable()) thread_ = StartQuietThread([this] { Run(); });
+  const MutexLock lock(mutex_);
+  if (!thread_.joinable()) {
+    thread_ = StartQuietThread([this] {
+      kThread.AssertHeld();
+      Run();
+    });
+  }
   const GateSlot& s = gate_.slots[slot];
   watched_[slot] = {listener, s.abort_requests(), s.fencings(), s.preemptions(),
                     gate_.published.load()};
@@ -45,7 +50,7 @@ void Watcher::Add(size_t slot, NexusListener* listener) {
 // What was published before it leaves is told, whether the bell has been heard
 // or not.
 void Watcher::Remove(size_t slot) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = watched_.find(slot);
   if (found == watched_.end()) return;
   for (uint32_t told = 0; Tell(slot, &found->second) && told < kMostUntold;) {
@@ -55,7 +60,7 @@ void Watcher::Remove(size_t slot) {
 }
 
 void Watcher::StoreFailed(const Status& status) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [index, watched] : watched_) {
     if (watched.listener != nullptr) watched.listener->StoreFailed(status);
   }
@@ -84,7 +89,7 @@ bool Watcher::Tell(size_t index, Watched* watched) const {
 }
 
 bool Watcher::Deliver() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   bool more = false;
   for (auto& [index, watched] : watched_) more = Tell(index, &watched) || more;
   return more;
@@ -107,7 +112,7 @@ bool Watcher::Repair() {
 }
 
 bool Watcher::IsStopping() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return stopping_;
 }
 
@@ -120,7 +125,10 @@ void Watcher::Run() {
     bool fencing = false;
     // What a listener throws is nobody's to hear here: it goes on with the next news.
     static_cast<void>(Guarded("the gate", [&] { return more = Deliver(), Status(); }).ok());
-    static_cast<void>(Guarded("the gate", [&] { return fencing = Repair(), Status(); }).ok());
+    static_cast<void>(Guarded("the gate", [&] {
+      kThread.AssertHeld();
+      return fencing = Repair(), Status();
+    }).ok());
     gate_.doorbell.Wait(seen, more ? Pace::kWindow : fencing ? kDeathWatch : kForLong);
   }
 }

@@ -12,12 +12,12 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "gate/gate.h"
 #include "gate/pace.h"
+#include "store/mutex.h"
 #include "store/store.h"
 
 namespace scsi_pr {
@@ -55,22 +55,24 @@ class Watcher {
     uint64_t published;
   };
 
-  void Run();
+  static constexpr Role kThread{};
+
+  void Run() REQUIRES(kThread);
   // True if there is more to tell.
-  bool Tell(size_t index, Watched* watched) const;
+  bool Tell(size_t index, Watched* watched) const REQUIRES(mutex_);
   bool Deliver();
-  bool Repair();
+  bool Repair() REQUIRES(kThread);
   bool IsStopping();
 
   Gate& gate_;
   const std::function<void()> repair_;
-  // The thread's: since when a fencing is under way, or when it was last looked after.
-  std::optional<Pace::Clock::time_point> fencing_since_;
+  // Since when a fencing is under way, or when it was last looked after.
+  std::optional<Pace::Clock::time_point> fencing_since_ GUARDED_BY(kThread);
 
-  std::mutex mutex_;  // all below, and the calls to listeners
-  std::map<size_t, Watched> watched_;
-  bool stopping_ = false;
-  std::thread thread_;
+  Mutex mutex_;  // also for the calls to listeners
+  std::map<size_t, Watched> watched_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_ GUARDED_BY(mutex_);
 };
 
 }  // namespace scsi_pr

@@ -214,11 +214,7 @@ TEST_P(AdministerTest, WhoIsAttached) {
 
 TEST_P(AdministerTest, FencingsAreTold) {
   RegisterAll();
-  std::vector<std::string> told;
-  waiting_.begun = [&] { told.emplace_back("begun"); };
-  waiting_.ended = [&](std::chrono::milliseconds, const Status& status) {
-    told.emplace_back(status.ok() ? "committed" : "given up");
-  };
+  const std::vector<std::string>& told = fencings_.told;
   EXPECT_TRUE(Preempt(kKeyA).ok());
   EXPECT_EQ(told, (std::vector<std::string>{"begun", "committed"}));
   const auto write = b().slot->Enter(AccessClass::kWrite);

@@ -48,6 +48,21 @@ class Owner : public NexusListener {
   std::vector<std::string> failures;
 };
 
+// How the fencings went of who makes them.
+struct Fencings : FencingListener {
+  void FencingBegun() override { told.emplace_back("begun"); }
+  void DrainLate(const std::vector<Attachment>& pending) override {
+    told.emplace_back("late");
+    awaited = pending;
+  }
+  void FencingEnded(std::chrono::milliseconds, const Status& status) override {
+    told.emplace_back(status.ok() ? "committed" : "given up");
+  }
+
+  std::vector<std::string> told;
+  std::vector<Attachment> awaited;
+};
+
 class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -102,7 +117,8 @@ class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
   const std::string path_ = directory_ / "lu.pr";
   std::shared_ptr<Store> store_;
   std::vector<std::unique_ptr<Owner>> owners_;
-  Store::Waiting waiting_;
+  Fencings fencings_;
+  Store::Waiting waiting_{.listener = &fencings_};
 };
 
 template <typename Condition>

@@ -139,8 +139,13 @@ TEST_F(ExceptionsTest, TransitionThatThrows) {
 }
 
 TEST_F(ExceptionsTest, ListenerThatThrowsWhenAFencingBegins) {
+  struct Throws : NexusListener {
+    void AbortTasks() override {}
+    void Preempted() override {}
+    void FencingBegun() override { throw std::runtime_error("by a test"); }
+  } listener;
   DeviceServer::Options options;
-  options.fencing_begun = [] { throw std::runtime_error("by a test"); };
+  options.listener = &listener;
   const auto b = Open(B(), std::move(options));
   ASSERT_EQ(Send(*a_, Register(0, kKeyA)), ScsiStatus::kGood);
   ASSERT_EQ(Send(*b, Register(0, kKeyB)), ScsiStatus::kGood);

@@ -69,8 +69,6 @@ TEST_P(FenceTest, GivesUpWithNothingChanged) {
   const State before = Read();
   const auto write = b().slot->Enter(AccessClass::kWrite);
   waiting_.abort_timeout = 30ms;
-  int late = 0;
-  waiting_.late = [&](const auto&) { late++; };
   Outcome outcome;
   const Status status = Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome);
   EXPECT_EQ(status.code(), Status::Code::kBusy);
@@ -80,7 +78,7 @@ TEST_P(FenceTest, GivesUpWithNothingChanged) {
   EXPECT_TRUE(Writes(b()));
   EXPECT_FALSE(b().slot->IsAwaited(*write)) << "nobody may abort it any more";
   EXPECT_EQ(b().slot->unit_attentions().Take(), std::nullopt);
-  EXPECT_EQ(late, 0);
+  EXPECT_EQ(fencings_.told, (std::vector<std::string>{"begun", "given up"})) << "not late";
   b().slot->Leave(*write);
   EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
   EXPECT_FALSE(Writes(b()));
@@ -111,12 +109,11 @@ TEST_P(FenceTest, TellsWhenItIsLate) {
   RegisterAll();
   const auto write = b().slot->Enter(AccessClass::kWrite);
   waiting_.abort_timeout = Fence::kLate + 200ms;
-  std::vector<Attachment> named;
-  waiting_.late = [&](const auto& pending) { named = pending; };
   Outcome outcome;
   EXPECT_FALSE(Try(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), &outcome).ok());
-  ASSERT_EQ(named.size(), 1u);
-  EXPECT_EQ(named[0].nexus, B());
+  EXPECT_EQ(fencings_.told, (std::vector<std::string>{"begun", "late", "given up"}));
+  ASSERT_EQ(fencings_.awaited.size(), 1u);
+  EXPECT_EQ(fencings_.awaited[0].nexus, B());
   b().slot->Leave(*write);
 }
 

@@ -391,10 +391,15 @@ TEST_F(ServerTest, StatisticsOfFencings) {
 // While the server waits for others, whoever looks does not.
 TEST_F(ServerTest, InspectDoesNotQueue) {
   options_.abort_timeout = std::chrono::seconds(30);
-  std::promise<void> begun;
-  options_.fencing_begun = [&] { begun.set_value(); };
+  struct Listener : NexusListener {
+    void AbortTasks() override {}
+    void Preempted() override {}
+    void FencingBegun() override { begun.set_value(); }
+    std::promise<void> begun;
+  } listener;
+  options_.listener = &listener;
   const auto a = Open(A());
-  options_.fencing_begun = [] {};
+  options_.listener = &listener_;
   const auto b = Open(B());
   Send(*a, Register(0, kKeyA));
   Send(*b, Register(0, kKeyB));
@@ -403,7 +408,7 @@ TEST_F(ServerTest, InspectDoesNotQueue) {
   const PersistentReserveOut fencing = PreemptAndAbort(kKeyA, kKeyB, kWE);
   a->Execute(OutCdb(fencing), OutData(fencing),
              [&](const Response& response) { ended.set_value(response.status); });
-  begun.get_future().wait();
+  listener.begun.get_future().wait();
   // The gate of B is shut right after that.
   while (a->Inspect().at("attached").at(1).at("being-fenced") == false) std::this_thread::yield();
   EXPECT_EQ(a->Inspect().at("state").at("registrations").size(), 2u) << "not committed";

@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
-#include "core/json_text.h"
 #include "server/reservation_commands.h"
 #include "spc/text.h"
 
@@ -53,26 +51,6 @@ Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   }
   *nexus = {*initiator, config.target_port};
   return Status();
-}
-
-// How a fencing of this device goes, as its events tell it.
-void TellFencings(const ScsiPrDevice& device, scsi_pr::DeviceServer::Options* options) {
-  const ScsiPrEvents& events = device.events;
-  if (events.fencing_begun != nullptr) {
-    options->fencing_begun = [&device] { device.events.fencing_begun(device.opaque); };
-  }
-  if (events.drain_late != nullptr) {
-    options->drain_late = [&device](const auto& pending) {
-      const std::string json = scsi_pr::JsonText(scsi_pr::AttachmentsToJson(pending));
-      device.events.drain_late(device.opaque, json.c_str());
-    };
-  }
-  if (events.fencing_ended != nullptr) {
-    options->fencing_ended = [&device](std::chrono::milliseconds waited, const Status& status) {
-      device.events.fencing_ended(device.opaque, static_cast<uint32_t>(waited.count()),
-                                  status.ok() ? nullptr : status.message().c_str());
-    };
-  }
 }
 
 // A text that others keep, compare and show.
@@ -137,7 +115,6 @@ Status Open(const ScsiPrConfig& config, ScsiPrDevice* device) {
   options.commands = Commands(config);
   options.listener = device;
   options.incoming = config.incoming;
-  TellFencings(*device, &options);
   return scsi_pr::DeviceServer::Open(std::move(store), nexus, owner, std::move(options),
                                      &device->server);
 }

@@ -2,10 +2,8 @@
 //
 // The administrator's part of include/scsi-pr/scsi-pr.h.
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "core/document.h"
-#include "core/json_text.h"
 #include "server/administration.h"
 #include "server/c_abi_device.h"
 

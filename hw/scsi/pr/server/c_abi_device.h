@@ -4,8 +4,10 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "core/guarded.h"
+#include "core/json_text.h"
 #include "scsi-pr/scsi-pr.h"
 #include "server/device_server.h"
 
@@ -27,6 +29,19 @@ struct ScsiPrDevice : scsi_pr::NexusListener {
   }
   void StoreFailed(const scsi_pr::Status& status) override {
     if (events.store_failed != nullptr) events.store_failed(opaque, status.message().c_str());
+  }
+
+  void FencingBegun() override {
+    if (events.fencing_begun != nullptr) events.fencing_begun(opaque);
+  }
+  void DrainLate(const std::vector<scsi_pr::Attachment>& pending) override {
+    if (events.drain_late == nullptr) return;
+    events.drain_late(opaque, scsi_pr::JsonText(scsi_pr::AttachmentsToJson(pending)).c_str());
+  }
+  void FencingEnded(std::chrono::milliseconds waited, const scsi_pr::Status& status) override {
+    if (events.fencing_ended == nullptr) return;
+    events.fencing_ended(opaque, static_cast<uint32_t>(waited.count()),
+                         status.ok() ? nullptr : status.message().c_str());
   }
 
   // For a function of the C ABI: what it throws is an error of the store.

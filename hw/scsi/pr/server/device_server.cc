@@ -281,12 +281,21 @@ void DeviceServer::ProcessReset(Reset reset) {
 }
 
 Store::Waiting DeviceServer::Waiting() {
-  return {options_.abort_timeout, [this] { return hurrying_.load(); }, options_.fencing_begun,
-          options_.drain_late, [this](std::chrono::milliseconds waited, const Status& status) {
-            kAtWork.AssertHeld();
-            statistics_.Fencing(waited, status.ok());
-            options_.fencing_ended(waited, status);
-          }};
+  return {options_.abort_timeout, [this] { return hurrying_.load(); }, this};
+}
+
+void DeviceServer::FencingBegun() {
+  if (options_.listener != nullptr) options_.listener->FencingBegun();
+}
+
+void DeviceServer::DrainLate(const std::vector<Attachment>& pending) {
+  if (options_.listener != nullptr) options_.listener->DrainLate(pending);
+}
+
+void DeviceServer::FencingEnded(std::chrono::milliseconds waited, const Status& status) {
+  kAtWork.AssertHeld();
+  statistics_.Fencing(waited, status.ok());
+  if (options_.listener != nullptr) options_.listener->FencingEnded(waited, status);
 }
 
 void DeviceServer::Administer(AdministratorsAction action) {

@@ -52,15 +52,11 @@ class DeviceServer : private NexusListener {
     std::chrono::milliseconds abort_timeout = Store::Waiting().abort_timeout;
     // Those that the emulator carries out, for REPORT SUPPORTED OPERATION CODES.
     std::vector<SupportedCommand> commands = {};
-    // Outlives the server; may be null.
+    // Outlives the server; may be null. Hears also how the fencings go that this server
+    // carries out, on the server's thread.
     NexusListener* listener = nullptr;
     // The nexus is another process's, or a saved one: TakeOver() makes it ours.
     bool incoming = false;
-    // Of Store::Waiting, on the server's thread: how a fencing goes that this
-    // server carries out.
-    decltype(Store::Waiting::begun) fencing_begun = Store::Waiting().begun;
-    decltype(Store::Waiting::late) drain_late = Store::Waiting().late;
-    decltype(Store::Waiting::ended) fencing_ended = Store::Waiting().ended;
   };
 
   // Attaches `nexus` to `store`; `owner` as in Store::Attach(). Throws
@@ -148,6 +144,10 @@ class DeviceServer : private NexusListener {
   void Changed(uint64_t version, uint32_t generation, uint64_t count) override;
   void StoreFailed(const Status& status) override;
   void TellOwner();
+
+  void FencingBegun() override;
+  void DrainLate(const std::vector<Attachment>& pending) override;
+  void FencingEnded(std::chrono::milliseconds waited, const Status& status) override;
 
   void Submit(Job job);
   bool BeginNow() TRY_ACQUIRE(true, kAtWork);

@@ -217,12 +217,14 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
   const Record next{durable_->NextVersion(before.version), outcome.state, outcome.unit_attentions};
   if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
   Fence fence(sharing_->gate(), next.version, outcome.preempted, before.state, next.state);
+  FencingListener nobody;
+  FencingListener& listener = waiting.listener != nullptr ? *waiting.listener : nobody;
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return sharing_->IsOwned(index); },
                            waiting.cancelled,
-                           [&] { waiting.late(List(fence.Pending())); }};
+                           [&] { listener.DrainLate(List(fence.Pending())); }};
   const auto start = Clock::now();
-  waiting.begun();
+  listener.FencingBegun();
   auto waited = Clock::duration::zero();
   // Whatever fails, or throws, the gates do not stay shut.
   const Status status = Guarded(uri(), [&] {
@@ -234,7 +236,7 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
     return Finish(next, MustSurvive(before.state) || MustSurvive(next.state), nullptr);
   });
   if (!status.ok()) Reopen(fence);
-  waiting.ended(std::chrono::duration_cast<std::chrono::milliseconds>(waited), status);
+  listener.FencingEnded(std::chrono::duration_cast<std::chrono::milliseconds>(waited), status);
   return status;
 }
 

@@ -49,13 +49,25 @@ struct Snapshot {
   std::vector<Attachment> attached;
 };
 
-// What the owner of an attached nexus hears of the others and of the store.
-// Called on a thread of the store's or of somebody who uses it, one call at a
-// time; must not block, nor call the store. Not called any more once Detach()
-// has returned.
-class NexusListener {
+// How a change goes that has nexuses to preempt, for who makes it. Called in this order,
+// on the thread that makes it; must not block, nor call the store.
+class FencingListener {
  public:
-  virtual ~NexusListener() = default;
+  virtual ~FencingListener() = default;
+  // It begins to wait for the commands of those whom it preempts.
+  virtual void FencingBegun() {}
+  // Once, if that takes longer than Fence::kLate: for whom.
+  virtual void DrainLate(const std::vector<Attachment>& /*pending*/) {}
+  // It has ended, how long it has waited, and how the change has ended.
+  virtual void FencingEnded(std::chrono::milliseconds /*waited*/, const Status&) {}
+};
+
+// What the owner of an attached nexus hears of the others and of the store, beside the
+// fencings of his own. Called on a thread of the store's or of somebody who uses it, one
+// call at a time; must not block, nor call the store. Not called any more once Detach()
+// has returned.
+class NexusListener : public FencingListener {
+ public:
   // A fencing waits for the commands of this nexus: abort those that have not
   // reached the medium, and let each leave the gate (GateSlot::Leave).
   virtual void AbortTasks() = 0;
@@ -89,14 +101,7 @@ class Store {
     std::chrono::milliseconds abort_timeout{10000};
     // Asked every few milliseconds; true ends the operation with kBusy.
     std::function<bool()> cancelled = [] { return false; };
-    // Called in this order by a change that has nexuses to preempt, on the
-    // caller's thread: it begins to wait;
-    std::function<void()> begun = [] {};
-    // once, if that takes longer than Fence::kLate: for whom;
-    std::function<void(const std::vector<Attachment>&)> late = [](const auto&) {};
-    // it has ended, how long it has waited, and how the change has ended.
-    std::function<void(std::chrono::milliseconds, const Status&)> ended =
-        [](std::chrono::milliseconds, const Status&) {};
+    FencingListener* listener = nullptr;  // outlives the operation; may be null
   };
 
   enum class OpenMode {

@@ -35,17 +35,14 @@ Status Read(Store& store, View* view) {
   return Status();
 }
 
-Store::Waiting MakeWaiting(const ChangeOptions& options) {
-  Store::Waiting waiting;
-  waiting.abort_timeout = options.timeout;
-  waiting.cancelled = Interrupted;
-  waiting.late = [](const std::vector<Attachment>& pending) {
+class Listener : public FencingListener {
+  void DrainLate(const std::vector<Attachment>& pending) override {
     std::cerr << "scsi-pr: waiting for the commands of\n";
-    for (const Attachment& attachment : pending)
+    for (const Attachment& attachment : pending) {
       std::cerr << "  " << AttachmentText(attachment) << "\n";
-  };
-  return waiting;
-}
+    }
+  }
+};
 
 void Report(const char* name, const View& before, const View& after, bool as_json) {
   View unmoved = after;
@@ -87,12 +84,13 @@ Status OpenStore(const StoreArgument& argument, std::shared_ptr<Store>* store) {
 int Run(const char* name, const StoreArgument& argument, const ChangeOptions& options,
         const Operation& operation) {
   CatchInterrupts();
+  Listener listener;
   std::shared_ptr<Store> store;
   if (Status status = OpenStore(argument, &store); !status.ok()) return Fail(status);
   View before;
   View after;
   if (Status status = Read(*store, &before); !status.ok()) return Fail(status);
-  if (Status status = operation(*store, MakeWaiting(options)); !status.ok()) {
+  if (Status status = operation(*store, {options.timeout, Interrupted, &listener}); !status.ok()) {
     return FailOperation(status);
   }
   if (Status status = Read(*store, &after); !status.ok()) return Fail(status);

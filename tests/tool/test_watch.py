@@ -3,15 +3,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import select
 import signal
-import struct
-import subprocess
-import termios
 import time
 from pathlib import Path
 
@@ -19,7 +12,7 @@ import pytest
 
 from guest.lib import disk
 from guest.lib.vm import VM
-from tool.run import A, B, BOTH, KEY_A, KEY_B, Watch, document, good, paused, program, until
+from tool.run import A, B, BOTH, KEY_A, KEY_B, Watch, document, good, paused
 
 ONLY_NEWEST_QEMU = True
 
@@ -117,34 +110,3 @@ def test_does_not_poll_busily(uri: str, vm: VM) -> None:
         before, seconds = switches(watch.process.pid), 2.0
         time.sleep(seconds)
         assert switches(watch.process.pid) - before <= 5 * seconds + 5
-
-
-def test_terminal(uri: str, vm: VM) -> None:
-    """The whole state, up to date, with the changes below it; the terminal is left as it was."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 300, 0, 0))
-    process = subprocess.Popen([program(), "watch", uri], stdout=theirs)
-    os.close(theirs)
-    screen = ""
-
-    def shows(*texts: str) -> bool:
-        nonlocal screen
-        while select.select([ours], [], [], 0)[0]:
-            try:
-                screen += os.read(ours, 65536).decode()
-            except OSError:  # it has ended
-                break
-        return all(text in screen for text in texts)
-
-    try:
-        until(lambda: shows(uri, "Attached      1"))
-        load(uri)
-        until(lambda: shows("write-exclusive-registrants-only", "Registrations 2", "registered " + A))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-        assert shows("\x1b[?1049h", "\x1b[?1049l")
-        assert screen.rstrip().endswith("\x1b[?1049l")
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)

@@ -300,7 +300,7 @@ const char *c_abi_check_errors(void)
     char too_long[SCSI_PR_MAX_MEDIUM + 2] = {0};
     memset(too_long, 'x', SCSI_PR_MAX_MEDIUM + 1);
     const ScsiPrConfig bad[] = {
-        {.store = "etcd://host/x", .initiator = "naa.5000000000000001", .target_port = 1},
+        {.store = "nfs://host/x", .initiator = "naa.5000000000000001", .target_port = 1},
         {.store = "memory:", .initiator = "naa.1", .target_port = 1},
         {.store = "memory:", .initiator = "", .target_port = 1},
         {.store = "memory:", .initiator = "naa.5000000000000001", .target_port = 0},

@@ -301,7 +301,7 @@ TEST_P(StoreTest, NoMoreThanAllSlots) {
 TEST_P(StoreTest, OneObjectForAllOfAProcess) { EXPECT_EQ(Open(uri_), store_); }
 
 TEST(StoreUri, Unknown) {
-  for (const char* uri : {"", "file", "memory", "/var/lib/x.pr", "etcd://host/x", "FILE:/x",
+  for (const char* uri : {"", "file", "memory", "/var/lib/x.pr", "nfs://host/x", "FILE:/x",
                           "file:relative", "file:", "file:/", "file:/tmp", ":", "http://x"}) {
     std::shared_ptr<Store> store;
     const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);

@@ -31,7 +31,7 @@ ByteVector Cdb(uint8_t byte2, uint8_t code = 0, uint16_t action = 0, uint32_t al
 std::variant<ByteVector, Sense> Ask(ByteSpan cdb) {
   const auto parsed = ParseReportSupportedOperationCodes(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return *sense;
-  return Report(std::get<ReportSupportedOperationCodes>(parsed), kCommands);
+  return ReportOperationCodes(std::get<ReportSupportedOperationCodes>(parsed), kCommands);
 }
 
 const std::variant<ByteVector, Sense> kRefused = sense::kInvalidFieldInCdb;

@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstring>
-
 #include "store/file_io.h"
 #include "store/gate_memory.h"
 #include "store/host_locks.h"
@@ -19,12 +17,10 @@ MemoryView::MemoryView(std::string path, int fd)
 MemoryView::~MemoryView() { close(fd_); }
 
 bool MemoryView::Refresh() {
-  static const Gate expected;
   // Nothing but bytes and lock-free words.
   if (!ReadAll(fd_, static_cast<void*>(gate_.get()), sizeof(Gate), 0)) return false;
   in_use_ = gate_->nonce[0] != '\0' && HostLocks::IsInUse(ByteLocks(fd_));
-  return memcmp(gate_->magic, expected.magic, sizeof expected.magic) == 0 &&
-         gate_->layout == Gate::kLayout && gate_->slot_count == Gate::kSlots;
+  return gate_->IsOfThisLayout();
 }
 
 std::unique_ptr<MemoryView> MemoryView::Find(const std::string& identity,

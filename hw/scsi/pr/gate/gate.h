@@ -18,11 +18,13 @@
 // any thread of any process, also while a slot is published.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/access.h"
@@ -130,6 +132,12 @@ struct Gate {
   static constexpr uint32_t kLayout = 6;
   // A version is below this: it shares words with other things.
   static constexpr uint64_t kMostVersions = uint64_t{1} << 40;
+
+  // Of memory that was there already: whether it is a gate, and of this layout.
+  bool IsOfThisLayout() const {
+    return std::ranges::equal(magic, std::string_view("scsi-pr\0", 8)) && layout == kLayout &&
+           slot_count == kSlots;
+  }
 
   char magic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
   uint32_t layout = kLayout;

@@ -123,10 +123,10 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
 static void scsi_pr_vm_state_change(void *opaque, bool running, RunState state)
 {
     SCSIPRState *s = opaque;
-    uint32_t epoch = qatomic_read(&s->admission_epoch) + 1;
+    uint32_t changes = qatomic_read(&s->run_changes) + 1;
 
     trace_scsi_pr_recheck(s->dev);
-    qatomic_set(&s->admission_epoch, epoch ? epoch : 1);
+    qatomic_set(&s->run_changes, changes ? changes : 1);
     if (running) {
         scsi_pr_take_over_now(s);
     } else {

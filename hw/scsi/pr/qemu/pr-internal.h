@@ -123,10 +123,10 @@ struct SCSIPRState {
     VMChangeStateEntry *vmsentry;
     const SCSIReqOps *attention_ops;    /* scsi_pr_find_attention_ops() */
     /*
-     * Changes whenever the VM stops or continues: a request that was admitted
-     * before must be admitted again before it goes on. Never 0. Atomic.
+     * Counts how often the VM has stopped or continued: a request that was
+     * admitted before must be admitted again before it goes on. Never 0. Atomic.
      */
-    uint32_t admission_epoch;
+    uint32_t run_changes;
     QemuMutex event_lock;
     SCSIPREvent events[SCSI_PR_EVENT__MAX];
     Stat64 aborted_tasks;               /* since it was realized */

@@ -40,7 +40,7 @@ typedef struct SCSIPRIORequest {
     const SCSIReqOps *base;     /* the device model's */
     SCSIPRState *pr;
     ScsiPrTask task;            /* its stay in the gate */
-    uint32_t epoch;             /* admission_epoch that it entered in */
+    uint32_t run_changes;       /* when it entered; 0: it has never */
     uint8_t fate;               /* SCSIPRFate: what happens when it goes on */
     Notifier ended;
 } SCSIPRIORequest;
@@ -82,7 +82,7 @@ static void scsi_pr_io_end_aborted(SCSIRequest *req)
 }
 
 /* Ends the request and returns false if it may not go to the medium now. */
-static bool scsi_pr_io_ask(SCSIRequest *req, uint32_t epoch)
+static bool scsi_pr_io_ask(SCSIRequest *req, uint32_t run_changes)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
     ScsiPrTask before = {};
@@ -96,10 +96,10 @@ static bool scsi_pr_io_ask(SCSIRequest *req, uint32_t epoch)
         scsi_pr_complete_refused(req, SCSI_PR_HANDED_OVER);
         return false;
     }
-    if (io->epoch != epoch) {
+    if (io->run_changes != run_changes) {
         before = io->task;
         scsi_pr_io_leave(io);
-        io->epoch = epoch;
+        io->run_changes = run_changes;
     }
     admission = scsi_pr_enter(io->pr->handle, req->cmd.buf, req->cmd.len,
                               &io->task);
@@ -123,10 +123,10 @@ static bool scsi_pr_io_ask(SCSIRequest *req, uint32_t epoch)
 static bool scsi_pr_io_enter(SCSIRequest *req)
 {
     SCSIPRIORequest *io = scsi_pr_io(req);
-    uint32_t epoch = qatomic_read(&io->pr->admission_epoch);
+    uint32_t run_changes = qatomic_read(&io->pr->run_changes);
 
-    return (io->task.entered && io->epoch == epoch &&
-            io->fate == SCSI_PR_GOES_ON) || scsi_pr_io_ask(req, epoch);
+    return (io->task.entered && io->run_changes == run_changes &&
+            io->fate == SCSI_PR_GOES_ON) || scsi_pr_io_ask(req, run_changes);
 }
 
 static int32_t scsi_pr_io_send_command(SCSIRequest *req, uint8_t *buf)
@@ -208,7 +208,7 @@ void scsi_pr_io_handed_over(SCSIRequest *req, void *opaque)
     }
     io = scsi_pr_io(req);
     /* What has arrived and did not go on yet has never entered here. */
-    if (io->epoch && io->fate == SCSI_PR_GOES_ON &&
+    if (io->run_changes && io->fate == SCSI_PR_GOES_ON &&
         scsi_pr_fenced_since(io->pr->handle, &io->task)) {
         io->fate = SCSI_PR_ABORTED;
     }
@@ -271,7 +271,7 @@ SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRState *s)
     }
     io->pr = s;
     io->task = (ScsiPrTask) {};
-    io->epoch = 0;
+    io->run_changes = 0;
     io->fate = SCSI_PR_GOES_ON;
     io->ended.notify = scsi_pr_io_ended;
     req->ops = &io->ops;

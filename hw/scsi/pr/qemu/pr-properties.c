@@ -12,7 +12,7 @@
 static const SCSIPRState scsi_pr_defaults = {
     .target_port = 1,
     .abort_timeout = 10000,
-    .admission_epoch = 1,
+    .run_changes = 1,
 };
 
 /* @opaque of a property: what SCSIPRState has of it, and what it may be. */

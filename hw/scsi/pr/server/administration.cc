@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/administration.h"
+#include "core/administrator.h"
 #include "core/document.h"
 
 namespace scsi_pr::administration {

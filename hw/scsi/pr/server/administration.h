@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What an administrator does to a store, from QMP or from the command line: the
-// transitions of core/administration.h, with errors for people. On an error
+// transitions of core/administrator.h, with errors for people. On an error
 // nothing has changed. Beside the codes named, that of the store.
 #pragma once
 

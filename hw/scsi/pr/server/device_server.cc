@@ -259,7 +259,7 @@ Response DeviceServer::ProcessMaintenanceIn(ByteSpan cdb) const {
   const auto parsed = ParseReportSupportedOperationCodes(cdb);
   if (const Sense* sense = std::get_if<Sense>(&parsed)) return CheckCondition(*sense);
   const auto& request = std::get<ReportSupportedOperationCodes>(parsed);
-  auto report = Report(request, commands_);
+  auto report = ReportOperationCodes(request, commands_);
   if (const Sense* sense = std::get_if<Sense>(&report)) return CheckCondition(*sense);
   return Data(std::get<ByteVector>(std::move(report)), request.allocation_length);
 }

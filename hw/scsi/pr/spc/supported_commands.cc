@@ -112,8 +112,8 @@ std::variant<ReportSupportedOperationCodes, Sense> ParseReportSupportedOperation
                                        LoadBE<uint32_t>(cdb, 6)};
 }
 
-std::variant<ByteVector, Sense> Report(const ReportSupportedOperationCodes& request,
-                                       std::span<const SupportedCommand> commands) {
+std::variant<ByteVector, Sense> ReportOperationCodes(const ReportSupportedOperationCodes& request,
+                                                     std::span<const SupportedCommand> commands) {
   if (request.options == ReportingOptions::kAll) {
     return Joined(Descriptors(commands, request.timeouts));
   }

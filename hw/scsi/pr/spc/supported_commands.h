@@ -50,8 +50,8 @@ std::variant<ReportSupportedOperationCodes, Sense> ParseReportSupportedOperation
 // when the command asked for has service actions and the options say that it
 // has none, or the other way around. `commands` are reported in their order;
 // those of one operation code either all have a service action or none has.
-std::variant<ByteVector, Sense> Report(const ReportSupportedOperationCodes& request,
-                                       std::span<const SupportedCommand> commands);
+std::variant<ByteVector, Sense> ReportOperationCodes(const ReportSupportedOperationCodes& request,
+                                                     std::span<const SupportedCommand> commands);
 
 // For a device server that stands between initiators and another one, and
 // carries out `commands` in its place: all service actions of their operation

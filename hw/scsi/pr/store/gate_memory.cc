@@ -96,12 +96,7 @@ Status GateMemory::Open(std::shared_ptr<const RuntimeDirectory> directory,
     return whole ? Failure(path, error) : OtherVersion(path);
   }
   memory->reset(new GateMemory(std::move(directory), name, fd, std::launder(static_cast<Gate*>(mapped))));
-  const Gate& gate = (*memory)->gate();
-  static constexpr char kMagic[8] = {'s', 'c', 's', 'i', '-', 'p', 'r', '\0'};
-  if (memcmp(gate.magic, kMagic, sizeof kMagic) == 0 && gate.layout == Gate::kLayout &&
-      gate.slot_count == Gate::kSlots) {
-    return Status();
-  }
+  if ((*memory)->gate().IsOfThisLayout()) return Status();
   memory->reset();
   return OtherVersion(path);
 }

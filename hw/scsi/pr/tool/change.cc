@@ -44,7 +44,7 @@ class Listener : public FencingListener {
   }
 };
 
-void Report(const char* name, const View& before, const View& after, bool as_json) {
+void PrintChanges(const char* name, const View& before, const View& after, bool as_json) {
   View unmoved = after;
   unmoved.attached = before.attached;  // who comes and goes has nothing to do with it
   const std::vector<Change> changes = Compare(before, unmoved);
@@ -94,7 +94,7 @@ int Run(const char* name, const StoreArgument& argument, const ChangeOptions& op
     return FailOperation(status);
   }
   if (Status status = Read(*store, &after); !status.ok()) return Fail(status);
-  Report(name, before, after, options.as_json);
+  PrintChanges(name, before, after, options.as_json);
   return kDone;
 }
 

@@ -20,7 +20,7 @@ int Dump(const StoreArgument& store);
 int Check(const StoreArgument& store, bool repair, bool as_json);
 int Watch(const StoreArgument& store, bool as_json);
 
-// Change, as an administrator (core/administration.h). `timeout`: for commands of
+// Change, as an administrator (core/administrator.h). `timeout`: for commands of
 // those who lose their registration.
 struct ChangeOptions {
   bool as_json = false;

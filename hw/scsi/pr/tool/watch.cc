@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// watch: in a terminal a view that is always up to date, with the last changes
-// below it; else a line for each change.
+// watch: a line for each change.
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <deque>
 #include <iostream>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "care/observer.h"
 #include "core/json_text.h"
@@ -33,8 +28,6 @@ class Audience {
   virtual void Tell(const View& view, const std::vector<Change>& changes) = 0;
   // The store cannot be read (any more); told once, until it can be.
   virtual void Fail(const Status& status) = 0;
-  // From time to time.
-  virtual void Tick() {}
 };
 
 class JsonLines : public Audience {
@@ -74,79 +67,6 @@ class PlainLines : public Audience {
   }
 };
 
-volatile std::sig_atomic_t resized = 0;
-
-class Screen : public Audience {
- public:
-  Screen() {
-    struct sigaction action = {};
-    action.sa_handler = [](int) { resized = 1; };
-    sigaction(SIGWINCH, &action, nullptr);
-    // The alternate screen, without a cursor; what was there comes back.
-    std::cout << "\x1b[?1049h\x1b[?25l" << std::flush;
-  }
-  ~Screen() override { std::cout << "\x1b[?25h\x1b[?1049l" << std::flush; }
-  Screen(const Screen&) = delete;
-  Screen& operator=(const Screen&) = delete;
-
-  void Begin(const View& view) override { Show(ViewText(view)); }
-  void Tell(const View& view, const std::vector<Change>& changes) override {
-    for (const Change& change : changes) Remember(change.text);
-    Show(ViewText(view));
-  }
-  void Fail(const Status& status) override {
-    Remember("cannot read it: " + status.message());
-    Show(text_);
-  }
-  void Tick() override {
-    if (resized == 0) return;
-    resized = 0;
-    Show(text_);
-  }
-
- private:
-  static constexpr size_t kRemembered = 200;
-
-  void Remember(const std::string& text) {
-    history_.push_back(TimeText() + "  " + text);
-    if (history_.size() > kRemembered) history_.pop_front();
-  }
-
-  void Show(const std::string& text) {
-    text_ = text;
-    winsize size = {};
-    const bool known =
-        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 && size.ws_col > 2;
-    const size_t rows = known ? size.ws_row : 24;
-    const size_t columns = known ? size.ws_col : 80;
-    std::vector<std::string> lines;
-    std::istringstream in(text + "\nChanges (Ctrl-C ends)\n");
-    for (std::string line; std::getline(in, line);) lines.push_back(line);
-    // Half of the screen at least is for the state, the rest for the newest.
-    if (lines.size() > rows - 1 && lines.size() > rows / 2) {
-      lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(rows / 2), lines.end() - 2);
-    }
-    const size_t room = rows > lines.size() ? rows - lines.size() : 0;
-    const size_t skipped = history_.size() > room ? history_.size() - room : 0;
-    lines.insert(lines.end(), history_.begin() + static_cast<std::ptrdiff_t>(skipped),
-                 history_.end());
-    std::cout << "\x1b[H";
-    for (size_t i = 0; i < lines.size() && i < rows; i++) {
-      std::cout << (i == 0 ? "" : "\r\n") << lines[i].substr(0, columns) << "\x1b[K";
-    }
-    std::cout << "\x1b[J" << std::flush;
-  }
-
-  std::string text_;
-  std::deque<std::string> history_;
-};
-
-std::unique_ptr<Audience> MakeAudience(bool as_json) {
-  if (as_json) return std::make_unique<JsonLines>();
-  if (isatty(STDOUT_FILENO) != 0) return std::make_unique<Screen>();
-  return std::make_unique<PlainLines>();
-}
-
 bool ReaderIsGone() {
   pollfd out = {STDOUT_FILENO, 0, 0};
   return !std::cout ||
@@ -158,7 +78,6 @@ void Follow(Observer& observer, Audience& audience, View view) {
   std::string failure;
   while (!Interrupted() && !ReaderIsGone()) {
     observer.Wait();
-    audience.Tick();
     if (!observer.Changed()) continue;
     View now;
     const Status status = MakeView(observer.Look(), &now);
@@ -184,9 +103,11 @@ int Watch(const StoreArgument& store, bool as_json) {
   Observer observer(subject);
   View view;
   if (Status status = MakeView(observer.Look(), &view); !status.ok()) return Fail(status);
-  const std::unique_ptr<Audience> audience = MakeAudience(as_json);
-  audience->Begin(view);
-  Follow(observer, *audience, std::move(view));
+  JsonLines json_lines;
+  PlainLines plain_lines;
+  Audience& audience = as_json ? static_cast<Audience&>(json_lines) : plain_lines;
+  audience.Begin(view);
+  Follow(observer, audience, std::move(view));
   return kDone;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What an administrator does to a state: core/administration.h.
-#include "core/administration.h"
+// What an administrator does to a state: core/administrator.h.
+#include "core/administrator.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "core/administration.h"
+#include "core/administrator.h"
 
 #include <algorithm>
 #include <string>

@@ -32,7 +32,7 @@ class Bench {
  public:
   explicit Bench(const Directory& directory) : store_(OpenStore(directory.uri())) {
     for (int i : {0, 1}) {
-      if (!store_->Attach(Number(i), "fence-bench", nullptr, &slots_[i]).ok()) Die("no slot");
+      if (!store_->Attach(Number(i), "fence-bench", Store::AttachMode::kNew, nullptr, &slots_[i]).ok()) Die("no slot");
     }
     Send(0, OutAction::kRegisterAndIgnoreExistingKey, 0, 1);
     probe_ = open((directory.path() + "/probe").c_str(), O_RDWR | O_CREAT | O_APPEND, 0600);
@@ -64,7 +64,7 @@ class Bench {
         [&](const State& state) {
           return Apply(state, store_->capabilities(), Number(nexus), command);
         },
-        &outcome);
+        {}, &outcome);
     if (!status.ok()) Die(status.message());
     if (outcome.status != ScsiStatus::kGood) Die("a command was refused");
   }

@@ -77,7 +77,7 @@ class Setting {
           outcome.state = std::move(state);
           return outcome;
         },
-        &outcome);
+        {}, &outcome);
     if (!status.ok()) exit(1);
   }
 

@@ -22,8 +22,8 @@ class FailingDiskTest : public ProcessTest {
     Store::OpenOptions options(Store::OpenMode::kCreate);
     options.runtime_directory = runtime_.path();
     ASSERT_TRUE(Store::Open(uri_, options, &store_).ok());
-    ASSERT_TRUE(store_->Attach(A(), "a", nullptr, &a_).ok());
-    ASSERT_TRUE(store_->Attach(B(), "b", nullptr, &b_).ok());
+    ASSERT_TRUE(store_->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &a_).ok());
+    ASSERT_TRUE(store_->Attach(B(), "b", Store::AttachMode::kNew, nullptr, &b_).ok());
     c_ = Attached(3);
   }
   void TearDown() override {
@@ -34,7 +34,7 @@ class FailingDiskTest : public ProcessTest {
 
   Status Send(const Change::Function& change, ScsiStatus* status) {
     Outcome outcome;
-    const Status result = store_->Update(change, &outcome);
+    const Status result = store_->Update(change, {}, &outcome);
     *status = outcome.status;
     return result;
   }

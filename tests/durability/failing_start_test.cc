@@ -25,7 +25,7 @@ class FailingStartTest : public ::testing::Test {
     std::shared_ptr<Store> store;
     if (Status s = Store::Open("file:" + path, Store::OpenMode::kCreate, &store); !s.ok()) return s;
     GateSlot* slot = nullptr;
-    if (Status s = store->Attach(A(), "a", nullptr, &slot); !s.ok()) return s;
+    if (Status s = store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot); !s.ok()) return s;
     std::shared_ptr<const Record> snapshot;
     const Status status = store->Read(&snapshot);
     *state = snapshot->state;
@@ -85,13 +85,13 @@ void ReservedByA(const std::string& path) {
   std::shared_ptr<Store> store;
   ASSERT_TRUE(Store::Open("file:" + path, Store::OpenMode::kCreate, &store).ok());
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &slot).ok());
+  ASSERT_TRUE(store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot).ok());
   for (const Command& command : {Register(0, kKeyA).Aptpl(), Reserve(kKeyA, kWE)}) {
     Outcome outcome;
     ASSERT_TRUE(store
                     ->Update(
                         [&](const State& state) { return Apply(state, kDurable, A(), command); },
-                        &outcome)
+                        {}, &outcome)
                     .ok());
   }
   store->Detach(slot);

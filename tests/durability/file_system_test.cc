@@ -137,7 +137,7 @@ class User {
   User(const std::string& path, const Nexus& nexus) : nexus_(nexus) {
     const Status status = Store::Open("file:" + path, Store::OpenMode::kCreate, &store_);
     EXPECT_TRUE(status.ok()) << status.message();
-    EXPECT_TRUE(store_->Attach(nexus, "test", nullptr, &slot_).ok());
+    EXPECT_TRUE(store_->Attach(nexus, "test", Store::AttachMode::kNew, nullptr, &slot_).ok());
   }
   ~User() { store_->Detach(slot_); }
   User(const User&) = delete;
@@ -148,7 +148,7 @@ class User {
     Outcome outcome;
     const Status status = store_->Update(
         [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
-        &outcome);
+        {}, &outcome);
     EXPECT_TRUE(!status.ok() || outcome.status == ScsiStatus::kGood);
     return status;
   }

@@ -28,7 +28,7 @@ class RecordedStore {
   }
   void Attach(const Nexus& nexus) {
     slots_.emplace_back();
-    ASSERT_TRUE(store_->Attach(nexus, "test", nullptr, &slots_.back()).ok());
+    ASSERT_TRUE(store_->Attach(nexus, "test", Store::AttachMode::kNew, nullptr, &slots_.back()).ok());
     Ended();
   }
   void Send(const Nexus& nexus, const PersistentReserveOut& command) {
@@ -55,7 +55,7 @@ class RecordedStore {
     Outcome outcome;
     EXPECT_FALSE(store_
                      ->Update([&](const State& state) { return Apply(state, kAborts, nexus, command); },
-                              &outcome)
+                              {}, &outcome)
                      .ok());
     made_anew_ = events().size();
   }
@@ -69,7 +69,7 @@ class RecordedStore {
  private:
   void Update(const Store::Transition& transition) {
     Outcome outcome;
-    ASSERT_TRUE(store_->Update(transition, &outcome).ok());
+    ASSERT_TRUE(store_->Update(transition, {}, &outcome).ok());
     ASSERT_EQ(outcome.status, ScsiStatus::kGood);
     Ended();
   }
@@ -144,7 +144,7 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
   const State found = snapshot->state;
   EXPECT_TRUE(expectation.Allows(found)) << ::testing::PrintToString(found);
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(C(), "after the power loss", nullptr, &slot).ok());
+  ASSERT_TRUE(store->Attach(C(), "after the power loss", Store::AttachMode::kNew, nullptr, &slot).ok());
   ASSERT_TRUE(store->Read(&snapshot).ok());
   EXPECT_EQ(snapshot->state, AfterPowerOn(found));
   EXPECT_EQ(slot->admission().access(), AllowedAccess(snapshot->state, C()));
@@ -152,7 +152,7 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
   Outcome outcome;
   EXPECT_TRUE(store
                   ->Update([&](const State& state) { return Apply(state, kDurable, C(), command); },
-                           &outcome)
+                           {}, &outcome)
                   .ok());
   store->Detach(slot);
 }

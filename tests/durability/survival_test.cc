@@ -103,7 +103,7 @@ void Establish(Subject& subject, Before before, bool aptpl) {
         EXPECT_TRUE(subject.store
                         ->Update(
                             [&](const State& state) { return Apply(state, kVolatile, B(), of_b); },
-                            &outcome)
+                            {}, &outcome)
                         .ok());
       }
   }

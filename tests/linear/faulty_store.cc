@@ -110,7 +110,7 @@ class EarlyStatus : public Wrapper {
       };
       std::this_thread::sleep_for(std::chrono::microseconds(200));
       Outcome ignored;
-      static_cast<void>(store_->Update(commit, &ignored).ok());
+      static_cast<void>(store_->Update(commit, {}, &ignored).ok());
     });
     return Status();
   }
@@ -142,7 +142,7 @@ class PowerOn : public Wrapper {
     if (!status.ok()) return status;
     Outcome ignored;
     return store_->Update([](const State& state) { return Become(AfterPowerOn(state)); },
-                          &ignored);
+                          {}, &ignored);
   }
 };
 

@@ -144,7 +144,7 @@ std::string Out(Process& process, std::istream& arguments) {
 std::string Legacy(Process& process, LegacyAction action) {
   Outcome outcome;
   const Status status = process.store->Update(
-      [&](const State& state) { return ApplyLegacy(state, process.nexus, action); }, &outcome);
+      [&](const State& state) { return ApplyLegacy(state, process.nexus, action); }, {}, &outcome);
   return Text(status, outcome);
 }
 

@@ -26,8 +26,9 @@ class AdministerTest : public AttachedStoreTest {
     return administration::Load(*store_, EncodeDocument(state), force, waiting_);
   }
   State Saved() {
-    std::string document;
-    EXPECT_TRUE(administration::Save(*store_, &document).ok());
+    Snapshot snapshot;
+    EXPECT_TRUE(store_->Look(&snapshot).ok());
+    const std::string document = EncodeDocument(snapshot.state);
     State state;
     EXPECT_TRUE(DecodeDocument(document, &state).ok()) << document;
     return state;
@@ -46,7 +47,7 @@ class AdministerTest : public AttachedStoreTest {
     const auto reserve = [&](const State& state) {
       return ApplyLegacy(state, nexus, LegacyAction::kReserve);
     };
-    EXPECT_TRUE(store_->Update(reserve, &outcome).ok());
+    EXPECT_TRUE(store_->Update(reserve, {}, &outcome).ok());
     EXPECT_EQ(outcome.status, ScsiStatus::kGood);
   }
 };
@@ -286,8 +287,8 @@ TEST_P(FailingStoreTest, IsToldOnceUntilItWorksAgain) {
     EXPECT_FALSE(Look().ok());
     EXPECT_FALSE(Preempt(kKeyA).ok());
     EXPECT_FALSE(administration::Clear(*store_, waiting_).ok());
-    std::string document;
-    EXPECT_FALSE(administration::Save(*store_, &document).ok());
+    Snapshot snapshot;
+    EXPECT_FALSE(store_->Look(&snapshot).ok());
     ExpectNothingTold();
     other_->Heal();
     EXPECT_TRUE(Look().ok());

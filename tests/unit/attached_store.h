@@ -77,7 +77,7 @@ class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
   Owner& Attach(const Nexus& nexus) {
     owners_.push_back(std::make_unique<Owner>());
     Owner& owner = *owners_.back();
-    EXPECT_TRUE(store_->Attach(nexus, "owner", &owner, &owner.slot).ok());
+    EXPECT_TRUE(store_->Attach(nexus, "owner", Store::AttachMode::kNew, &owner, &owner.slot).ok());
     return owner;
   }
   Owner& a() { return *owners_[0]; }

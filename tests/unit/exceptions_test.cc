@@ -22,8 +22,6 @@ class ThrowingStore : public Store {
   explicit ThrowingStore(std::shared_ptr<Store> store)
       : Store("memory:"), store_(std::move(store)) {}
 
-  using Store::Attach;
-  using Store::Update;
   Capabilities capabilities() const override { return store_->capabilities(); }
   Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override {
@@ -128,7 +126,7 @@ TEST_F(ExceptionsTest, TransitionThatThrows) {
     Outcome outcome;
     EXPECT_THROW(static_cast<void>(store.Update(
                      [](const State&) -> Outcome { throw std::runtime_error("by a test"); },
-                     &outcome)),
+                     {}, &outcome)),
                  std::runtime_error);
     done.set_value();
     throw 1;  // of no type that says anything

@@ -45,7 +45,7 @@ class FileStoreFixture : public ::testing::Test {
     Outcome outcome;
     return store.Update(
         [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
-        &outcome);
+        {}, &outcome);
   }
   static State Read(Store& store) {
     std::shared_ptr<const Record> record;
@@ -61,7 +61,7 @@ class FileStoreFixture : public ::testing::Test {
     const Command command = Register(0, kKeyA).Aptpl();
     const auto store = Open();
     GateSlot* slot = nullptr;
-    ASSERT_TRUE(store->Attach(A(), "maker", nullptr, &slot).ok());
+    ASSERT_TRUE(store->Attach(A(), "maker", Store::AttachMode::kNew, nullptr, &slot).ok());
     ASSERT_TRUE(Send(*store, A(), others == 0 ? command : Command(command).List(list)).ok());
     ASSERT_TRUE(Send(*store, A(), Reserve(kKeyA, kWE)).ok());
     store->Detach(slot);

@@ -28,7 +28,7 @@ TEST_F(FileStoreTest, PowerOnWithAptpl) {
   MakeStoreReservedByA();
   const auto store = Open();
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(B(), "later", nullptr, &slot).ok());
+  ASSERT_TRUE(store->Attach(B(), "later", Store::AttachMode::kNew, nullptr, &slot).ok());
   EXPECT_EQ(Read(*store), State(Given().Registered(A(), kKeyA).Reserved(kWE, A()).Aptpl()));
   EXPECT_FALSE(slot->admission().Admits(AccessClass::kWrite));
   store->Detach(slot);
@@ -70,7 +70,7 @@ TEST_F(FileStoreTest, NothingIsWrittenWithoutAptpl) {
   MakeStoreReservedByA();
   const auto store = Open();
   GateSlot* a = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &a).ok());
+  ASSERT_TRUE(store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &a).ok());
   ASSERT_TRUE(Send(*store, A(), RegisterIgnore(kKeyA)).ok());
   struct stat before = {};
   ASSERT_EQ(stat(path_.c_str(), &before), 0);
@@ -91,8 +91,8 @@ TEST_F(FileStoreTest, CommittedButNotPublished) {
   const auto store = Open();
   GateSlot* a = nullptr;
   GateSlot* b = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "a", nullptr, &a).ok());
-  ASSERT_TRUE(store->Attach(B(), "b", nullptr, &b).ok());
+  ASSERT_TRUE(store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &a).ok());
+  ASSERT_TRUE(store->Attach(B(), "b", Store::AttachMode::kNew, nullptr, &b).ok());
   OtherProcess(path_, runtime_.path())
       .Commit(ReservedByA(kEA), {{B(), sense::kReservationsReleased, std::nullopt}});
   EXPECT_EQ(Read(*store), ReservedByA(kEA));
@@ -304,7 +304,7 @@ int GrowOn(const std::string& store_path, const std::string& full) {
   std::shared_ptr<Store> store;
   if (!Store::Open("file:" + store_path, Store::OpenMode::kCreate, &store).ok()) return 1;
   GateSlot* slot = nullptr;
-  if (!store->Attach(A(), "a", nullptr, &slot).ok()) return 2;
+  if (!store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot).ok()) return 2;
   FillFileSystem(full + "/filler");
   if (::testing::Test::HasFatalFailure()) return 9;
   const auto registers = [&](uint64_t number) {
@@ -312,7 +312,7 @@ int GrowOn(const std::string& store_path, const std::string& full) {
     Outcome outcome;
     return store->Update(
         [&](const State& state) { return Apply(state, kDurable, NumberedNexus(number), command); },
-        &outcome);
+        {}, &outcome);
   };
   uint64_t number = 1;
   Status status = registers(number);

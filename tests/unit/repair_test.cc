@@ -62,7 +62,7 @@ class RepairTest : public FileStoreFixture {
   void ExpectGuarded() {
     const auto store = Open();
     GateSlot* slot = nullptr;
-    ASSERT_TRUE(store->Attach(C(), "somebody", nullptr, &slot).ok());
+    ASSERT_TRUE(store->Attach(C(), "somebody", Store::AttachMode::kNew, nullptr, &slot).ok());
     EXPECT_TRUE(Read(*store).information_lost);
     EXPECT_FALSE(slot->admission().Admits(AccessClass::kWrite));
     store->Detach(slot);
@@ -229,7 +229,7 @@ class InspectionInUseTest : public RepairTest {
     MakeStoreReservedByA();
     old_ = ReadFile(path_);
     store_ = Open();
-    ASSERT_TRUE(store_->Attach(B(), "b", nullptr, &slot_).ok());
+    ASSERT_TRUE(store_->Attach(B(), "b", Store::AttachMode::kNew, nullptr, &slot_).ok());
     ASSERT_TRUE(Send(*store_, A(), Clear(kKeyA)).ok());
   }
   void TearDown() override { store_->Detach(slot_); }

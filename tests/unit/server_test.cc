@@ -247,12 +247,12 @@ TEST_F(ServerTest, RefusedCommandsFindOutThatTheHolderIsGone) {
   ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
   const auto b = Open(B());
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(A(), "test", nullptr, &slot).ok());
+  ASSERT_TRUE(store->Attach(A(), "test", Store::AttachMode::kNew, nullptr, &slot).ok());
   Outcome outcome;
   ASSERT_TRUE(store
                   ->Update([](const State& state) {
                     return ApplyLegacy(state, A(), LegacyAction::kReserve);
-                  }, &outcome)
+                  }, {}, &outcome)
                   .ok());
   const auto look = [&] {
     for (int i = 0; i < 3; i++) b->Refused();
@@ -282,7 +282,7 @@ TEST_F(ServerTest, LostInformation) {
     state.information_lost = true;
     return Unchanged(state, ScsiStatus::kGood);
   };
-  ASSERT_TRUE(store->Update(lose, &outcome).ok());
+  ASSERT_TRUE(store->Update(lose, {}, &outcome).ok());
   EXPECT_TRUE(a->InformationLost());
   EXPECT_FALSE(a->Admits(AccessClass::kTestUnitReady));
   EXPECT_TRUE(a->Admits(AccessClass::kWriteBuffer));

@@ -18,8 +18,8 @@ class StoreInUseTest : public FileStoreFixture {
  protected:
   void SetUp() override {
     store_ = Open();
-    ASSERT_TRUE(store_->Attach(A(), "a", &owner_, &a_).ok());
-    ASSERT_TRUE(store_->Attach(B(), "b", nullptr, &b_).ok());
+    ASSERT_TRUE(store_->Attach(A(), "a", Store::AttachMode::kNew, &owner_, &a_).ok());
+    ASSERT_TRUE(store_->Attach(B(), "b", Store::AttachMode::kNew, nullptr, &b_).ok());
     ASSERT_TRUE(Change().ok());
     ASSERT_TRUE(Send(*store_, A(), Reserve(key_, kWE)).ok());
     old_ = ReadFile(path_);

@@ -30,7 +30,7 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
 
   GateSlot* Attach(const Nexus& nexus) {
     GateSlot* slot = nullptr;
-    const Status status = store_->Attach(nexus, "device of the test", nullptr, &slot);
+    const Status status = store_->Attach(nexus, "device of the test", Store::AttachMode::kNew, nullptr, &slot);
     EXPECT_TRUE(status.ok()) << status.message();
     return slot;
   }
@@ -38,14 +38,14 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
     Outcome outcome;
     const Status status = store_->Update(
         [&](const State& state) { return Apply(state, store_->capabilities(), nexus, command); },
-        &outcome);
+        {}, &outcome);
     EXPECT_TRUE(status.ok()) << status.message();
     return outcome;
   }
   ScsiStatus Send(const Nexus& nexus, LegacyAction action) {
     Outcome outcome;
     const Status status = store_->Update(
-        [&](const State& state) { return ApplyLegacy(state, nexus, action); }, &outcome);
+        [&](const State& state) { return ApplyLegacy(state, nexus, action); }, {}, &outcome);
     EXPECT_TRUE(status.ok()) << status.message();
     return outcome.status;
   }
@@ -128,7 +128,7 @@ TEST_P(StoreTest, UnitAttentionsReachTheirNexusOnce) {
 TEST_P(StoreTest, OneNexusOnce) {
   GateSlot* slot = Attach(A());
   GateSlot* other = nullptr;
-  const Status status = store_->Attach(A(), "another device", nullptr, &other);
+  const Status status = store_->Attach(A(), "another device", Store::AttachMode::kNew, nullptr, &other);
   EXPECT_EQ(status.code(), Code::kInUse);
   EXPECT_NE(status.message().find("process " + std::to_string(getpid())), std::string::npos);
   EXPECT_NE(status.message().find("device of the test"), std::string::npos);
@@ -143,7 +143,7 @@ TEST_P(StoreTest, OneMedium) {
   const Attacher one("VM a", "file:8:1:100", "one.img"), other("VM b", "file:8:1:101", "other.img");
   const auto attaches = [this](const Attacher& owner) {
     GateSlot* slot = nullptr;
-    const Status status = store_->Attach(B(), owner, nullptr, &slot);
+    const Status status = store_->Attach(B(), owner, Store::AttachMode::kNew, nullptr, &slot);
     if (status.ok()) {
       store_->Detach(slot);
     } else {
@@ -156,7 +156,7 @@ TEST_P(StoreTest, OneMedium) {
     return status.ok();
   };
   GateSlot* a = nullptr;
-  ASSERT_TRUE(store_->Attach(A(), one, nullptr, &a).ok());
+  ASSERT_TRUE(store_->Attach(A(), one, Store::AttachMode::kNew, nullptr, &a).ok());
   Attacher insists = other;
   insists.accept_medium = true;
   EXPECT_TRUE(attaches({"VM b", one.medium}));
@@ -180,8 +180,8 @@ TEST_P(StoreTest, MediumOfWhoTakesALeftSlot) {
   for (int i = 0; i < 500 && !HasFailure(); i++) {
     GateSlot* a = nullptr;
     GateSlot* elsewhere = nullptr;
-    ASSERT_TRUE(store_->Attach(A(), owner, nullptr, &a).ok());
-    EXPECT_EQ(other->Attach(C(), owner, nullptr, &elsewhere).code(), Code::kInUse);
+    ASSERT_TRUE(store_->Attach(A(), owner, Store::AttachMode::kNew, nullptr, &a).ok());
+    EXPECT_EQ(other->Attach(C(), owner, Store::AttachMode::kNew, nullptr, &elsewhere).code(), Code::kInUse);
     if (elsewhere != nullptr) other->Detach(elsewhere);
     store_->Detach(a);
   }
@@ -264,7 +264,7 @@ TEST_P(StoreTest, LogicalUnitResetTellsTheHolder) {
   ASSERT_TRUE(store_
                   ->Update([](const State& state) {
                     return ApplyReset(state, B(), Reset::kLogicalUnit);
-                  }, &outcome)
+                  }, {}, &outcome)
                   .ok());
   EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
   EXPECT_EQ(a->unit_attentions().Take(), sense::kBusDeviceResetFunctionOccurred);
@@ -292,7 +292,7 @@ TEST_P(StoreTest, NoMoreThanAllSlots) {
   std::vector<GateSlot*> slots;
   for (size_t i = 0; i < Gate::kSlots; i++) slots.push_back(Attach(NumberedNexus(i + 1)));
   GateSlot* slot = nullptr;
-  EXPECT_EQ(store_->Attach(A(), "one too many", nullptr, &slot).code(), Code::kInUse);
+  EXPECT_EQ(store_->Attach(A(), "one too many", Store::AttachMode::kNew, nullptr, &slot).code(), Code::kInUse);
   store_->Detach(slots.back());
   slots.back() = Attach(A());
   for (GateSlot* each : slots) store_->Detach(each);

@@ -86,13 +86,6 @@ Status Clear(Store& store, const Store::Waiting& waiting) {
   return store.Update(AdministratorClear, waiting, &outcome);
 }
 
-Status Save(Store& store, std::string* document) {
-  Snapshot snapshot;
-  if (Status status = store.Look(&snapshot); !status.ok()) return status;
-  *document = EncodeDocument(snapshot.state);
-  return Status();
-}
-
 Status ReadDocument(const Store& store, std::string_view document, State* state) {
   if (Status status = DecodeDocument(document, state); !status.ok()) return status;
   return CheckLoadable(store, *state);

@@ -25,9 +25,6 @@ Status Preempt(Store& store, uint64_t key, const Store::Waiting& waiting);
 // neither. No task is aborted.
 Status Clear(Store& store, const Store::Waiting& waiting);
 
-// The canonical document of the state (core/document.h).
-Status Save(Store& store, std::string* document);
-
 // The state of `document`, if the store can keep it. kCorrupt and kUnsupported as
 // DecodeDocument(); kInvalid if the store cannot. Never waits.
 Status ReadDocument(const Store& store, std::string_view document, State* state);

@@ -38,7 +38,6 @@ class LocalStore : public Store {
   Capabilities capabilities() const override { return durable_->capabilities(); }
   Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                 NexusListener* listener, GateSlot** slot) override;
-  using Store::Attach;
   Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override;
   void Detach(GateSlot* slot) override;
   Status Identify(StoreIdentity* identity) override;
@@ -50,7 +49,6 @@ class LocalStore : public Store {
   Status Look(Snapshot* snapshot) override;
   std::vector<Attachment> Attached() override;
   Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) override;
-  using Store::Update;
   bool TryRead(std::shared_ptr<const Record>* record) override;
   bool TryUpdate(const Transition& transition, Outcome* outcome) override;
 

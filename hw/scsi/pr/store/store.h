@@ -144,10 +144,6 @@ class Store {
   // `listener` may be null, and outlives the attachment.
   virtual Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
                         NexusListener* listener, GateSlot** slot) = 0;
-  Status Attach(const Nexus& nexus, const Attacher& owner, NexusListener* listener,
-                GateSlot** slot) {
-    return Attach(nexus, owner, AttachMode::kNew, listener, slot);
-  }
   // The attached nexus shows another medium from now on, as in Attacher. Waits for
   // nobody. On error it counts as the old one.
   virtual Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) = 0;
@@ -189,9 +185,6 @@ class Store {
   // the nexuses in Outcome::preempted has ended. On error nothing has changed.
   virtual Status Update(const Transition& transition, const Waiting& waiting,
                         Outcome* outcome) = 0;
-  Status Update(const Transition& transition, Outcome* outcome) {
-    return Update(transition, Waiting(), outcome);
-  }
 
   // Read() and Update(), if nothing has to be waited for: no lock, disk or fencing. They
   // take at most the time that the state's size makes them take, and call no listener.

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -98,10 +98,10 @@ def libraries(programs: list[Path]) -> set[Path]:
     return {Path(path) for path in re.findall(r"=> (/\S+)", said)}
 
 
-def initramfs(qemu: Path, path: Path) -> Path:
-    """The guest's own, and behind it one with QEMU."""
+def initramfs(qemu: Path, path: Path, more: Sequence[Path] = ()) -> Path:
+    """The guest's own, and behind it one with QEMU, and with more programs."""
     archive = guest_image_script().Cpio()
-    programs = [qemu, qos_test(qemu), qemu.parent / "qemu-pr-helper"]
+    programs = [qemu, qos_test(qemu), qemu.parent / "qemu-pr-helper", *more]
     for program in programs:
         archive.file(f"{HOME}/{program.name}", 0o755, program.read_bytes())
     for library in sorted(libraries(programs)):

@@ -83,11 +83,13 @@ static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
 
 /*
  * What runs may come to be parked, and then ends no more by itself: looks again
- * while the fencing is under way.
+ * while the fencing is under way. A device that is being unrealized has all of
+ * its requests cancelled, and destroys their lock before it is ours to clean up,
+ * which may run bottom halves.
  */
 static void scsi_pr_abort_look(SCSIPRState *s)
 {
-    if (scsi_pr_is_being_fenced(s->handle)) {
+    if (!s->going && scsi_pr_is_being_fenced(s->handle)) {
         scsi_pr_abort_in_all_contexts(s->dev);
         timer_mod(s->abort_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   SCSI_PR_ABORT_INTERVAL_MS);

@@ -160,6 +160,7 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
     if (!scsi_pr_class(s->dev)->kind->check(s, errp)) {
         return false;
     }
+    s->going = false;
     scsi_pr_events_init(s);
     scsi_pr_abort_init(s);
     scsi_pr_take_over_init(s);
@@ -279,9 +280,11 @@ void scsi_pr_unrealize(SCSIDevice *dev)
 void scsi_pr_qdev_unrealize(DeviceState *qdev)
 {
     SCSIDevice *dev = SCSI_DEVICE(qdev);
+    SCSIPRState *s = scsi_pr_state(dev);
 
-    if (scsi_pr_state(dev)) {
+    if (s) {
         pr_compat_wait_for_iothreads();
+        s->going = true;
     }
     scsi_pr_class(dev)->qdev_unrealize(qdev);
 }

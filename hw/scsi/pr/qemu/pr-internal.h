@@ -131,6 +131,7 @@ struct SCSIPRState {
     SCSIPREvent events[SCSI_PR_EVENT__MAX];
     Stat64 aborted_tasks;               /* since it was realized */
     QEMUTimer *abort_timer;             /* pr-abort.c */
+    bool going;                         /* being unrealized; main loop */
     SCSIPRLimits limits;
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */

@@ -16,11 +16,11 @@ TEXT = PAGE.read_text().replace("\\-", "-").replace('"', "")
 
 def commands() -> list[str]:
     section = good("--help").out.split("Subcommands:")[1].split("\n\n")[0]
-    return re.findall(r"^  (\w+)", section, re.M)
+    return re.findall(r"^  ([\w-]+)", section, re.M)
 
 
 def test_has_every_subcommand() -> None:
-    assert len(commands()) == 8
+    assert len(commands()) == 9
     for command in commands():
         assert re.search(rf"^\.B scsi-pr {command}$", TEXT, re.M), f"synopsis lacks {command}"
         assert re.search(rf"^\.BI {command} ", TEXT, re.M), f"subcommands lack {command}"

@@ -30,4 +30,13 @@ int Load(const StoreArgument& store, const std::string& file, bool force, const 
 int Clear(const StoreArgument& store, const ChangeOptions& options);
 int Preempt(const StoreArgument& store, uint64_t key, const ChangeOptions& options);
 
+// Whether this host's QEMU starts with the plugin (docs/plugin.md): it is started, without a
+// VM, asked, and ended.
+struct PluginArguments {
+  std::string emulator = "/usr/bin/qemu-system-x86_64";
+  std::string plugin = SCSI_PR_PLUGIN;
+  std::chrono::milliseconds timeout{30000};
+};
+int PluginCheck(const PluginArguments& arguments);
+
 }  // namespace scsi_pr::tool

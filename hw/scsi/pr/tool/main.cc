@@ -14,9 +14,12 @@ namespace {
 namespace tool = scsi_pr::tool;
 
 constexpr const char* kExitStatus =
-    "Exit status: 0 done; 1 the store or a file cannot be used; 2 the store or the document is\n"
+    "Exit status: 0 done; 1 the store, a file or the plugin cannot be used; 2 the store or the document is\n"
     "damaged; 3 refused: somebody uses it or would lose something, or nobody is meant; 4 not in\n"
     "time, nothing has changed; above 100 wrong usage.";
+
+constexpr const char* kWaitForThem =
+    "How long to wait for the commands of those who lose their registration";
 
 // What the options of all subcommands are put into.
 struct Arguments {
@@ -25,6 +28,7 @@ struct Arguments {
   std::vector<std::string> directories;
   std::string file;
   std::string key;
+  tool::PluginArguments qemu;
   double timeout = 10;
   bool repair = false;
   bool force = false;
@@ -69,10 +73,8 @@ CLI::App* AddStoreCommand(CLI::App& app, Arguments& arguments, const char* name,
   return command;
 }
 
-void AddTimeout(CLI::App* command, Arguments& arguments) {
-  command
-      ->add_option("--timeout", arguments.timeout,
-                   "How long to wait for the commands of those who lose their registration")
+void AddTimeout(CLI::App* command, double* timeout, const char* description) {
+  command->add_option("--timeout", *timeout, description)
       ->check(CLI::Range(0.001, 600.0))
       ->type_name("SECONDS")
       ->capture_default_str();
@@ -113,11 +115,11 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
       ->required();
   load->add_flag("--force", a.force,
                  "Even if an attached I_T nexus loses its registration or reservation");
-  AddTimeout(load, a);
+  AddTimeout(load, &a.timeout, kWaitForThem);
   load->callback([&a, result] { *result = tool::Load(a.store, a.file, a.force, a.change()); });
   CLI::App* clear = AddStoreCommand(app, a, "clear", "Remove the reservation and all registrations",
                                     "  scsi-pr clear file:/var/lib/scsi-pr/quorum.pr");
-  AddTimeout(clear, a);
+  AddTimeout(clear, &a.timeout, kWaitForThem);
   clear->callback([&a, result] { *result = tool::Clear(a.store, a.change()); });
   CLI::App* preempt = AddStoreCommand(
       app, a, "preempt",
@@ -126,11 +128,28 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   preempt->add_option("KEY", a.key, "Reservation key: 0x and 1 to 16 hexadecimal digits")
       ->required()
       ->check(CLI::Validator(CheckKey, ""));
-  AddTimeout(preempt, a);
+  AddTimeout(preempt, &a.timeout, kWaitForThem);
   preempt->callback([&a, result] {
     uint64_t key = 0;
     ParseKey(a.key, &key);
     *result = tool::Preempt(a.store, key, a.change());
+  });
+}
+
+void AddPluginCheck(CLI::App& app, Arguments& a, int* result) {
+  CLI::App* check = app.add_subcommand(
+      "plugin-check", "Tell whether this host's QEMU starts with the plugin, by starting it");
+  check->footer("Examples:\n  scsi-pr plugin-check || echo 'No VM with a shared disk starts here'");
+  check->add_option("--emulator", a.qemu.emulator, "The QEMU")
+      ->type_name("FILE")
+      ->capture_default_str();
+  check->add_option("--plugin", a.qemu.plugin, "The plugin")
+      ->type_name("FILE")
+      ->capture_default_str();
+  AddTimeout(check, &a.timeout, "How long QEMU may take");
+  check->callback([&a, result] {
+    a.qemu.timeout = a.change().timeout;
+    *result = tool::PluginCheck(a.qemu);
   });
 }
 
@@ -145,6 +164,7 @@ int main(int argc, char** argv) {
   int result = 0;
   AddLookers(app, arguments, &result);
   AddChangers(app, arguments, &result);
+  AddPluginCheck(app, arguments, &result);
   CLI11_PARSE(app, argc, argv);
   std::cout.flush();
   return result;

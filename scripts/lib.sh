@@ -10,7 +10,7 @@
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-BUILD=$TOP/build
+BUILD=${SCSI_PR_BUILD:-$TOP/build}   # another one: where the sources are installed, or shared
 LOGS=$BUILD/log
 export PREFIX_DIR=$BUILD/prefix   # where our own library is installed for QEMU to find
 export PYTHON=/usr/bin/python3

@@ -16,8 +16,8 @@ from .conftest import STOCK, Plugins
 SCRIPT = host.ROOT / "scripts/plugin-build"
 
 
-def refused(binary: Path | str) -> str:
-    done = subprocess.run([SCRIPT, binary], capture_output=True, text=True)
+def refused(*arguments: Path | str) -> str:
+    done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     return done.stderr
 
@@ -42,6 +42,16 @@ def test_a_script_that_starts_it() -> None:
     if not script.exists() or script.read_bytes()[:2] != b"#!":
         pytest.skip(f"{script} is no script here")
     assert "no build ID" in refused(script)
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    assert "no option --fast" in refused("--fast")
+    assert f"there is no {tmp_path}/qemu.deb" in refused("--deb", tmp_path / "qemu.deb")
+
+
+def test_a_package_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "qemu.deb").write_text("an error page of a mirror's")
+    assert "cannot be unpacked" in refused("--deb", tmp_path / "qemu.deb")
 
 
 def test_a_running_vms_file_is_replaced_not_written_to() -> None:

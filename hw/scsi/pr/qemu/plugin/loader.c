@@ -103,7 +103,8 @@ static void __attribute__((noreturn)) refuse(const char *what, const char *why)
         program_invocation_short_name, path,
         build_id[0] ? build_id : "unknown", what, why);
     say("It does not start, for its disks would have no reservations. Install,"
-        " or make, what belongs to it (make plugin in qemu-scsi-pr). ");
+        " or make, what belongs to it (scsi-pr-plugin-build; in a checkout of"
+        " qemu-scsi-pr: make plugin). ");
     say_what_is_here();
     message[message_length++] = '\n';
     fwrite(message, 1, message_length, stderr);

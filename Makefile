@@ -10,13 +10,14 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source plugin demo demo-plugin demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
+.PHONY: help deps core qemu qemu-source plugin deb demo demo-plugin demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo         two VMs share a disk and one fences the other'
 	@echo 'make plugin       for the QEMU of Debian that is installed; the last line is a script'
 	@echo '                  that starts it with the plugin'
+	@echo 'make deb          Debian packages for this Debian, of the plugin, the tool, the library'
 	@echo 'make demo-plugin  the demo, with that QEMU'
 	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
@@ -62,6 +63,9 @@ demo:
 plugin:
 	@scripts/deps core plugin
 	@scripts/plugin-build
+
+deb:
+	@scripts/deb
 
 demo-plugin:
 	@scripts/deps core plugin guest

@@ -58,16 +58,30 @@ def test_domain_without(libvirt: Path, missing: str) -> None:
     assert ("no plugin for this QEMU" if missing == "plugin" else "pr-store") in said
 
 
-def test_whole_host(libvirt: Path) -> None:
-    """The wrapper of docs/management.md, with the stock QEMU behind it."""
-    plugin = f"-plugin file={libvirt}/scsi-pr.so"
-    text = block("wrapper").replace(EMULATOR, f"{STOCK} {plugin}")
+def whole_host(libvirt: Path, text: str, domain: str) -> None:
+    """Every shared disk has a store, by a wrapper."""
     wrapper = libvirt / "wrapper"
     wrapper.write_text(text.replace("/var/lib/scsi-pr", f"{libvirt}/pr"))
     wrapper.chmod(0o755)
-    domain = without_override(block("domain")).replace(EMULATOR, str(wrapper))
+    domain = domain.replace(EMULATOR, str(wrapper))
     with Virsh(libvirt) as virsh:
         virsh.create(domain, libvirt)
         info = virsh.query("node-a")
         virsh.run("destroy node-a")
     assert info["store"].startswith(f"file:{libvirt}/pr/")
+
+
+def test_whole_host(libvirt: Path) -> None:
+    """The wrapper of docs/management.md, with the stock QEMU behind it."""
+    plugin = f"-plugin file={libvirt}/scsi-pr.so"
+    text = block("wrapper").replace(EMULATOR, f"{STOCK} {plugin}")
+    whole_host(libvirt, text, without_override(block("domain")))
+
+
+def test_wrapper_of_the_package(libvirt: Path) -> None:
+    wrapper = "qemu-system-x86_64-scsi-pr"
+    domain = without_override(block("domain"))
+    assert f"<emulator>{EMULATOR}</emulator>" in domain
+    assert block("emulator", GUIDE).strip() == f"<emulator>/usr/bin/{wrapper}</emulator>"
+    text = (host.ROOT / "debian/bin" / wrapper).read_text()
+    whole_host(libvirt, text.replace(INSTALLED, str(libvirt)), domain)

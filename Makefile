@@ -10,15 +10,15 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source plugin deb demo demo-plugin demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
+.PHONY: help deps core qemu qemu-source plugin deb demo demo-overlay demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo         two VMs share a disk and one fences the other'
+	@echo 'make demo         two VMs with the QEMU of Debian share a disk, and one fences the other'
 	@echo 'make plugin       for the QEMU of Debian that is installed; the last line is a script'
 	@echo '                  that starts it with the plugin'
 	@echo 'make deb          Debian packages for this Debian, of the plugin, the tool, the library'
-	@echo 'make demo-plugin  the demo, with that QEMU'
+	@echo 'make demo-overlay the demo, with a QEMU of ours that has reservations built in'
 	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
 	@echo 'make check-long   the tests that take half an hour: the cluster, long storms (as root)'
@@ -54,6 +54,12 @@ qemu-source:
 	@scripts/qemu-source
 
 demo:
+	@scripts/deps core plugin guest
+	@scripts/guest-image >/dev/null
+	@scripts/plugin-build >/dev/null
+	@scripts/demo --stock
+
+demo-overlay:
 	@scripts/deps core $(QEMU_DEPS) guest
 	@scripts/core >/dev/null
 	@scripts/qemu-build >/dev/null
@@ -66,12 +72,6 @@ plugin:
 
 deb:
 	@scripts/deb
-
-demo-plugin:
-	@scripts/deps core plugin guest
-	@scripts/guest-image >/dev/null
-	@scripts/plugin-build >/dev/null
-	@scripts/demo --stock
 
 demo-cluster:
 	@scripts/deps core $(QEMU_DEPS) cluster

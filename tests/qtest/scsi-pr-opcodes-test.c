@@ -151,17 +151,30 @@ static void test_service_actions(void *obj, void *data, QGuestAllocator *alloc)
     bench_free(b);
 }
 
+/* DPO and FUA of READ(10), on by default since 10.1 */
+static uint8_t usage_of_dpofua(Bench *b)
+{
+    QDict *answer = qtest_qmp(
+        b->qts, "{'execute': 'qom-get', 'arguments':"
+        " {'path': '/machine/peripheral/a', 'property': 'dpofua'}}");
+    bool dpofua = qdict_get_bool(answer, "return");
+
+    qobject_unref(answer);
+    return dpofua ? 0x18 : 0;
+}
+
 /* The three formats, cut to the allocation length, and what is refused */
 static void test_report(void *obj, void *data, QGuestAllocator *alloc)
 {
-    static const uint8_t read_10[] = {
-        0, 3, 0, 10, READ_10, 0, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0
+    Bench *b = bench_new_pair(obj, alloc);
+    const uint8_t read_10[] = {
+        0, 3, 0, 10, READ_10, usage_of_dpofua(b), 0xff, 0xff, 0xff, 0xff, 0,
+        0xff, 0xff, 0
     };
     static const uint8_t read_keys[] = {
         0, 0x83, 0, 10, PERSISTENT_RESERVE_IN, READ_KEYS, 0, 0, 0, 0, 0,
         0xff, 0xff, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     };
-    Bench *b = bench_new_pair(obj, alloc);
     uint32_t length = ldl_be_p(report(b, A, ALL, 0, 0, 4).data);
     Result r;
 

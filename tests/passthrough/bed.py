@@ -25,6 +25,7 @@ from guest.lib.vm import VM
 HOME = "opt/qemu"
 FIRMWARE = ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin")
 MARK = "/passthrough-pr"  # in the names of our tests
+SKIPPED = "skipped: "
 
 # A logical unit of LIO on a memory disk, $t/core/rd_mcp_0/disk, still without a path.
 LIO_DISK = """
@@ -135,14 +136,15 @@ def trouble(said: str) -> str:
 
 
 def run_qtests(vm: VM, names: list[str]) -> dict[str, str]:
-    """What went wrong, by test; nothing: ''. After a test that aborts the rest is run again."""
+    """What went wrong, by test; nothing: '', skipped: SKIPPED and why. After a test that aborts the
+    rest is run again."""
     results: dict[str, str] = {}
     while names:
         options = " ".join(f"-p {name}" for name in names)
         programs = f"QTEST_QEMU_BINARY=/{HOME}/qtest-system-x86_64 SCSI_PR_HELPER=/{HOME}/qemu-pr-helper"
         done = vm.run(f". /run/nodes; export {programs}; /{HOME}/qos-test --tap -k {options}", timeout=600)
-        for verdict, name in re.findall(r"^(ok|not ok) \d+ (\S+)", done.out, re.M):
-            results[name] = "" if verdict == "ok" else trouble(done.out + done.err)
+        for verdict, name, why in re.findall(r"^(ok|not ok) \d+ (\S+)(?: # SKIP (.*))?", done.out, re.M):
+            results[name] = SKIPPED + why if why else "" if verdict == "ok" else trouble(done.out + done.err)
         left = [name for name in names if name not in results]
         if left:
             results[left[0]] = trouble(done.out + done.err)

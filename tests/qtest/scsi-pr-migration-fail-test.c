@@ -144,7 +144,7 @@ static void test_refused_late(void *obj, void *data, QGuestAllocator *alloc)
     g_autofree char *more = g_strconcat(args, " -device virtio-rng-pci", NULL);
     Vm *vm = vm_registered(more, b);
 
-    fail_behind_hand_over(vm, args);
+    vm_send_refused(vm, args);
     qtest_qmp_eventwait(vm->qts, "RESUME");
     assert_goes_on(vm, b);
     vm_free(vm);
@@ -226,6 +226,36 @@ static void test_from_without_store(void *obj, void *data,
     bench_free(b);
 }
 
+/* QEMU would replace itself, and end the nexus meanwhile. */
+static void test_exec(void *obj, void *data, QGuestAllocator *alloc)
+{
+    Bench *b = bench_new(obj, alloc);
+    g_autofree char *args = args_a(file_store);
+    Vm *vm = vm_registered(args, b);
+    QDict *answer = qtest_qmp(
+        vm->qts, "{'execute': 'migrate-set-parameters', 'arguments':"
+        " {'mode': 'cpr-exec', 'cpr-exec-command': ['false']}}");
+    bool has_mode = qdict_haskey(answer, "return");
+
+    qobject_unref(answer);
+    if (has_mode) {
+        g_autofree char *why = NULL;
+
+        answer = qtest_qmp(vm->qts, "{'execute': 'migrate', 'arguments':"
+                           " {'uri': 'exec:cat >/dev/null'}}");
+        g_assert_true(qdict_haskey(answer, "error"));
+        why = g_strdup(qdict_get_str(qdict_get_qdict(answer, "error"),
+                                     "desc"));
+        qobject_unref(answer);
+        g_assert_nonnull(strstr(why, "device 'a' has pr-store"));
+        assert_goes_on(vm, b);
+    } else {
+        g_test_skip("this QEMU has no mode cpr-exec");
+    }
+    vm_free(vm);
+    bench_free(b);
+}
+
 static void register_scsi_pr_migration_fail_test(void)
 {
     add_test_group("scsi-pr-migration-fail");
@@ -241,6 +271,7 @@ static void register_scsi_pr_migration_fail_test(void)
                     0);
     add_travel_test("migration-to-without-store", test_to_without_store, 0);
     add_travel_test("migration-from-without-store", test_from_without_store, 0);
+    add_travel_test("migration-exec", test_exec, 0);
 }
 
 libqos_init(register_scsi_pr_migration_fail_test);

@@ -104,7 +104,7 @@ static void test_parked_fenced(void *obj, void *data, QGuestAllocator *alloc)
         fence(b);
     }
     if (moment == TAKEN_BACK) {
-        fail_behind_hand_over(vm, args);
+        vm_send_refused(vm, args);
     } else {
         vm_migrate(vm, args);
     }

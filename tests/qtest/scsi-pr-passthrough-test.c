@@ -230,6 +230,49 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     vm_free(vm);
 }
 
+static bool has_migrate_pr(QTestState *qts)
+{
+    QDict *answer = qtest_qmp(
+        qts, "{'execute': 'qom-get', 'arguments':"
+        " {'path': '/machine/peripheral/a', 'property': 'migrate-pr'}}");
+    bool has = qdict_haskey(answer, "return");
+
+    qobject_unref(answer);
+    return has;
+}
+
+/*
+ * The guest of a scsi-block without pr-store has registered with the disk itself;
+ * the destination has pr-store, and must leave that registration as it is.
+ */
+static void test_host_key(void *obj, void *data, QGuestAllocator *alloc)
+{
+    g_autoptr(GString) plain = g_string_new(NULL);
+    g_autoptr(GString) reserved = g_string_new(NULL);
+    Vm *vm;
+
+    make_file_store();
+    add_ring(plain, RING);
+    add_host_medium(plain, ((Type *)data)->lio);
+    g_string_append(reserved, plain->str);
+    add_plain(plain, data, A);
+    add_reserved(reserved, data, A, file_store, "");
+    vm = vm_new(plain->str);
+    settle_all(vm->bench, A);
+    assert_good(pr_out(vm->bench, A, REGISTER, 0, 0, KEY_A));
+    if (has_migrate_pr(vm->qts)) {
+        vm_send_refused(vm, reserved->str);
+        g_assert_true(vm_is_running(vm->qts));
+        assert_disk_has_keys("0xa\n");
+        assert_good(write_block(vm->bench, A, 0, 0xa7));
+    } else {
+        g_test_skip("this QEMU has no migrate-pr");
+    }
+    assert_good(pr_out(vm->bench, A, REGISTER, 0, KEY_A, 0));
+    assert_disk_has_keys(NO_KEYS);
+    vm_free(vm);
+}
+
 static void *setup_lio_pair(GString *cmd_line, void *arg)
 {
     add_ring(cmd_line, RING);
@@ -308,10 +351,12 @@ static void register_scsi_pr_passthrough_test(void)
     };
 
     QOSGraphTestOptions victim = { .before = setup_victim, .arg = &types[0] };
+    QOSGraphTestOptions nothing = { .before = setup_nothing, .arg = &types[0] };
 
     add_iothread_test("passthrough-pr-block-fence-iothread", test_fence,
                       &victim);
     add_test_group("passthrough-pr-group");
+    add_test("passthrough-pr-block-host-key", test_host_key, &nothing);
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         for (size_t j = 0; j < ARRAY_SIZE(tests); j++) {
             QOSGraphTestOptions options = {

@@ -159,20 +159,6 @@ static inline void end_fencing_while_stopped(Vm *vm, Bench *b, Sent *write)
     test_unit_ready(b, B);
 }
 
-/* The destination lacks a device whose section comes behind ours. */
-static inline void fail_behind_hand_over(Vm *vm, const char *args)
-{
-    g_autofree char *uri = make_socket_uri();
-    QTestState *destination = vm_destination(args);
-
-    g_assert_true(set_capability(destination, "return-path"));
-    g_assert_true(set_capability(vm->qts, "return-path"));
-    migrate_from(destination, uri);
-    migrate_to(vm->qts, uri);
-    await_migration(vm->qts, "failed");
-    assert_has_refused(destination);
-}
-
 static inline void make_medium_and_store(void)
 {
     make_file_store();

@@ -206,4 +206,18 @@ static inline void vm_migrate(Vm *vm, const char *args)
     qtest_quit(vm_move(vm, destination));
 }
 
+/* The destination refuses what comes late in the stream, and the source hears it. */
+static inline void vm_send_refused(Vm *vm, const char *args)
+{
+    g_autofree char *uri = make_socket_uri();
+    QTestState *destination = vm_destination(args);
+
+    g_assert_true(set_capability(destination, "return-path"));
+    g_assert_true(set_capability(vm->qts, "return-path"));
+    migrate_from(destination, uri);
+    migrate_to(vm->qts, uri);
+    await_migration(vm->qts, "failed");
+    assert_has_refused(destination);
+}
+
 #endif /* TESTS_QTEST_SCSI_PR_VM_H */

@@ -9,7 +9,6 @@
  * looked at in the AioContext that executes it.
  */
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
@@ -87,7 +86,7 @@ static void scsi_pr_abort_in_all_contexts(SCSIDevice *dev)
  * its requests cancelled, and destroys their lock before it is ours to clean up,
  * which may run bottom halves.
  */
-static void scsi_pr_abort_look(SCSIPRState *s)
+static void scsi_pr_abort_look(SCSIPRDisk *s)
 {
     if (!s->going && scsi_pr_is_being_fenced(s->handle)) {
         scsi_pr_abort_in_all_contexts(s->dev);
@@ -98,7 +97,7 @@ static void scsi_pr_abort_look(SCSIPRState *s)
 
 static void scsi_pr_abort_timer(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     if (scsi_pr_is_being_fenced(s->handle)) {
         scsi_pr_limits_wait(s);
@@ -111,7 +110,7 @@ static void scsi_pr_abort_timer(void *opaque)
 static void scsi_pr_abort_bh(void *opaque)
 {
     SCSIDevice *dev = opaque;
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     /* NULL: unplugged meanwhile */
     if (s) {
@@ -122,18 +121,18 @@ static void scsi_pr_abort_bh(void *opaque)
 
 void scsi_pr_abort_tasks(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     aio_bh_schedule_oneshot(qemu_get_aio_context(), scsi_pr_abort_bh,
                             object_ref(OBJECT(s->dev)));
 }
 
-void scsi_pr_abort_init(SCSIPRState *s)
+void scsi_pr_abort_init(SCSIPRDisk *s)
 {
     s->abort_timer = timer_new_ms(QEMU_CLOCK_REALTIME, scsi_pr_abort_timer, s);
 }
 
-void scsi_pr_abort_cleanup(SCSIPRState *s)
+void scsi_pr_abort_cleanup(SCSIPRDisk *s)
 {
     scsi_pr_limits_end(s);
     timer_free(s->abort_timer);
@@ -148,7 +147,7 @@ void scsi_pr_abort_cleanup(SCSIPRState *s)
 static void scsi_pr_allow_medium_removal_bh(void *opaque)
 {
     SCSIDevice *dev = opaque;
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     /* Not if it was unplugged meanwhile. */
     if (s) {
@@ -163,7 +162,7 @@ static void scsi_pr_allow_medium_removal_bh(void *opaque)
 
 void scsi_pr_fenced(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_fenced(s->dev->id, s->dev->lun);
     aio_bh_schedule_oneshot(qemu_get_aio_context(),

@@ -49,7 +49,7 @@ SCSIPRQuietResult scsi_pr_quiet(SCSIDevice *dev, uint8_t *cdb,
  * Answers REPORT SUPPORTED OPERATION CODES of all commands, and MODE SENSE that
  * scsi_pr_mode_is_asked().
  */
-SCSIRequest *scsi_pr_filter_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
+SCSIRequest *scsi_pr_filter_alloc(SCSIPRDisk *s, uint32_t tag, uint32_t lun,
                                   const uint8_t *cdb, void *hba_private);
 
 /* pr-mode.c; @cdb: of MODE SENSE, @data: what it returns, maybe cut off */

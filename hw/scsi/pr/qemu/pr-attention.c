@@ -41,7 +41,7 @@ static const SCSIReqOps scsi_pr_sense_ops = {
     .get_buf      = scsi_pr_answer_get_buf,
 };
 
-static SCSIRequest *scsi_pr_sense_alloc(SCSIPRState *s, uint32_t tag,
+static SCSIRequest *scsi_pr_sense_alloc(SCSIPRDisk *s, uint32_t tag,
                                         uint32_t lun, void *hba_private,
                                         SCSISense sense)
 {
@@ -85,7 +85,7 @@ static int32_t scsi_pr_attention_send(SCSIRequest *req, uint8_t *buf)
     return req->ops->send_command(req, buf);
 }
 
-static SCSIRequest *scsi_pr_attention_alloc(SCSIPRState *s, uint32_t tag,
+static SCSIRequest *scsi_pr_attention_alloc(SCSIPRDisk *s, uint32_t tag,
                                             uint32_t lun, void *hba_private,
                                             SCSISense sense)
 {
@@ -100,7 +100,7 @@ static SCSIRequest *scsi_pr_attention_alloc(SCSIPRState *s, uint32_t tag,
     return req;
 }
 
-SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
+SCSIRequest *scsi_pr_unit_attention_req(SCSIPRDisk *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,
                                         void *hba_private)
 {

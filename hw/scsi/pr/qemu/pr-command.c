@@ -9,7 +9,6 @@
 #include "qemu/osdep.h"
 #include "scsi/constants.h"
 #include "scsi/utils.h"
-#include "block/aio.h"
 #include "migration/qemu-file.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
@@ -31,7 +30,7 @@ typedef enum SCSIPRCommandPhase {
 
 typedef struct SCSIPRCommand {
     SCSIRequest req;            /* must be first */
-    SCSIPRState *pr;
+    SCSIPRDisk *pr;
     AioContext *ctx;            /* while submitted */
     SCSIPRCommandPhase phase;   /* atomic: the library's thread sets DONE */
     uint8_t *buf;               /* data-out, then data-in */
@@ -152,7 +151,7 @@ static void scsi_pr_command_submit(SCSIPRCommand *r, size_t data_out)
                     r->buf, data_out, scsi_pr_command_done, r);
 }
 
-bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s)
+bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRDisk *s)
 {
     ScsiPrTask task = {};
     ScsiPrAdmission admission = scsi_pr_enter(s->handle, req->cmd.buf,
@@ -329,7 +328,7 @@ bool scsi_pr_is_reservation_command(uint8_t opcode)
     }
 }
 
-SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
+SCSIRequest *scsi_pr_command_alloc(SCSIPRDisk *s, uint32_t tag, uint32_t lun,
                                    void *hba_private)
 {
     SCSIRequest *req = scsi_req_alloc(&scsi_pr_command_ops, s->dev, tag, lun,

@@ -1,15 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between the QEMU series that this shim builds with: 7.2 and
- * 10.0. Nothing else of the shim looks at the version.
+ * What differs between the QEMU series that this shim builds with: 7.2 to
+ * 11.1. Nothing else of the shim looks at the version, or at what a header has.
  */
 #ifndef HW_SCSI_PR_COMPAT_H
 #define HW_SCSI_PR_COMPAT_H
 
+/* A QEMU that we do not fit any more: an error, although it is built without. */
+#pragma GCC diagnostic error "-Wimplicit-function-declaration"
+#pragma GCC diagnostic error "-Wincompatible-pointer-types"
+#pragma GCC diagnostic error "-Wint-conversion"
+
 #include "qapi/error.h"
 #include "qemu/error-report.h"
-#include "hw/qdev-core.h"
 #include "hw/scsi/scsi.h"
+#include "migration/blocker.h"
+#include "scsi/constants.h"
+#include <scsi/sg.h>
+
+/* Headers moved in 11.0. */
+#if __has_include("hw/core/qdev.h")
+#include "hw/core/qdev.h"
+#include "hw/core/vmstate-if.h"
+#include "qemu/aio.h"
+#include "qemu/aio-wait.h"
+#else
+#include "block/aio.h"
+#include "block/aio-wait.h"
+#include "hw/qdev-core.h"
+#include "hw/vmstate-if.h"
+#endif
 
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
@@ -17,7 +37,6 @@
 #include "qobject/qlist.h"
 #include "qobject/qnum.h"
 #include "qobject/qstring.h"
-#include "block/aio-wait.h"
 #include "qom/object_interfaces.h"
 #include "system/block-backend.h"
 #include "system/dma.h"
@@ -35,6 +54,9 @@
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif
+
+/* What a class_init function is called with; const since 10.1. */
+typedef __typeof__(((TypeInfo *)NULL)->class_data) PRCompatClassData;
 
 /* A device class's reset method, where it is not one of three phases. */
 static inline DeviceReset pr_compat_class_reset(DeviceClass *dc)
@@ -218,6 +240,48 @@ static inline bool pr_compat_vm_is_live(void)
 static inline bool pr_compat_conflict_is_error(void)
 {
     return QEMU_VERSION_MAJOR < 10;
+}
+
+/*
+ * Sends a command with data-in to a host's device, and waits; negative: it
+ * failed. Distributions have the newer function in older versions.
+ */
+static inline int pr_compat_sg_io_from_dev(SCSIDevice *dev, uint8_t *cdb,
+                                           uint8_t cdb_size, uint8_t *buf,
+                                           uint8_t size)
+{
+#ifdef PRI_READ_KEYS
+    return scsi_SG_IO(dev->conf.blk, SG_DXFER_FROM_DEV, cdb, cdb_size, buf,
+                      size, dev->io_timeout, NULL);
+#else
+    return scsi_SG_IO_FROM_DEV(dev->conf.blk, cdb, cdb_size, buf, size,
+                               dev->io_timeout);
+#endif
+}
+
+/*
+ * Refuses to migrate in mode cpr-exec (since 10.2), for *@reasonp. Frees that if
+ * it fails, or there is no such mode.
+ */
+static inline bool pr_compat_block_exec(Error **reasonp, Error **errp)
+{
+#if QEMU_VERSION_MAJOR > 10 || \
+    (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR >= 2)
+    return migrate_add_blocker_modes(reasonp, BIT(MIG_MODE_CPR_EXEC),
+                                     errp) == 0;
+#else
+    error_free(*reasonp);
+    *reasonp = NULL;
+    return true;
+#endif
+}
+
+static inline void pr_compat_unblock_exec(Error **reasonp)
+{
+#if QEMU_VERSION_MAJOR > 10 || \
+    (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR >= 2)
+    migrate_del_blocker(reasonp);
+#endif
 }
 
 /* A SaveVMHandlers.save_setup with the parameters of @implementation. */

@@ -13,7 +13,7 @@
 /* How long a disk may take to open the store of a device that is plugged. */
 #define SCSI_PR_PLUG_PATIENCE_MS 1000
 
-SCSIPRStateList scsi_pr_devices = QLIST_HEAD_INITIALIZER(scsi_pr_devices);
+SCSIPRDiskList scsi_pr_devices = QLIST_HEAD_INITIALIZER(scsi_pr_devices);
 
 /*
  * An iSCSI initiator port name that is the same whenever this VM runs: the VM
@@ -58,7 +58,7 @@ void scsi_pr_error_to_qemu(ScsiPrError *error, Error **errp)
     scsi_pr_error_clear(error);
 }
 
-static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
+static bool scsi_pr_attach(SCSIPRDisk *s, Error **errp)
 {
     g_autofree char *owner = scsi_pr_owner(s->dev);
     g_autofree char *initiator = s->initiator && *s->initiator
@@ -122,7 +122,7 @@ static bool scsi_pr_attach(SCSIPRState *s, Error **errp)
  */
 static void scsi_pr_vm_state_change(void *opaque, bool running, RunState state)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
     uint32_t changes = qatomic_read(&s->run_changes) + 1;
 
     trace_scsi_pr_recheck(s->dev);
@@ -134,7 +134,7 @@ static void scsi_pr_vm_state_change(void *opaque, bool running, RunState state)
     }
 }
 
-static void scsi_pr_close(SCSIPRState *s)
+static void scsi_pr_close(SCSIPRDisk *s)
 {
     ScsiPrDevice *handle = s->handle;
 
@@ -155,7 +155,7 @@ static void scsi_pr_close(SCSIPRState *s)
     scsi_pr_events_cleanup(s);
 }
 
-static bool scsi_pr_open(SCSIPRState *s, Error **errp)
+static bool scsi_pr_open(SCSIPRDisk *s, Error **errp)
 {
     if (!scsi_pr_class(s->dev)->kind->check(s, errp)) {
         return false;
@@ -177,13 +177,13 @@ static bool scsi_pr_open(SCSIPRState *s, Error **errp)
     return true;
 }
 
-static bool scsi_pr_has_store(const SCSIPRState *s)
+static bool scsi_pr_has_store(const SCSIPRDisk *s)
 {
     return s->store && *s->store;
 }
 
 /* pr-store says more than pr-dir. False with @errp. */
-static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
+static bool scsi_pr_apply_dir(SCSIPRDisk *s, Error **errp)
 {
     if (scsi_pr_has_store(s) || !scsi_pr_dir_applies(s->dev, s->dir)) {
         return true;
@@ -193,7 +193,7 @@ static bool scsi_pr_apply_dir(SCSIPRState *s, Error **errp)
     return s->store;
 }
 
-static void scsi_pr_realized(SCSIPRState *s)
+static void scsi_pr_realized(SCSIPRDisk *s)
 {
     s->attention_ops = scsi_pr_find_attention_ops(s->dev);
     scsi_pr_jobs_init(s);
@@ -201,7 +201,7 @@ static void scsi_pr_realized(SCSIPRState *s)
 }
 
 /* A device whose properties say who it is. */
-static void scsi_pr_realize_attached(SCSIPRState *s, Error **errp)
+static void scsi_pr_realize_attached(SCSIPRDisk *s, Error **errp)
 {
     ERRP_GUARD();
     SCSIDevice *dev = s->dev;
@@ -222,7 +222,7 @@ static void scsi_pr_realize_attached(SCSIPRState *s, Error **errp)
 }
 
 /* A device that is asked who it is when it is realized. */
-static void scsi_pr_realize_unattached(SCSIPRState *s, Error **errp)
+static void scsi_pr_realize_unattached(SCSIPRDisk *s, Error **errp)
 {
     ERRP_GUARD();
     SCSIDevice *dev = s->dev;
@@ -244,7 +244,7 @@ static void scsi_pr_realize_unattached(SCSIPRState *s, Error **errp)
 
 void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 {
-    SCSIPRState *s = scsi_pr_find(dev);
+    SCSIPRDisk *s = scsi_pr_find(dev);
 
     if (!s) {
         scsi_pr_class(dev)->realize(dev, errp);
@@ -259,7 +259,7 @@ void scsi_pr_realize(SCSIDevice *dev, Error **errp)
 
 void scsi_pr_unrealize(SCSIDevice *dev)
 {
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     if (s) {
         trace_scsi_pr_detach(s->store);
@@ -280,7 +280,7 @@ void scsi_pr_unrealize(SCSIDevice *dev)
 void scsi_pr_qdev_unrealize(DeviceState *qdev)
 {
     SCSIDevice *dev = SCSI_DEVICE(qdev);
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     if (s) {
         pr_compat_wait_for_iothreads();

@@ -26,7 +26,7 @@ static bool scsi_pr_check_identity(SCSIDevice *dev, Error **errp)
     return false;
 }
 
-static bool scsi_pr_check_emulated(SCSIPRState *s, Error **errp)
+static bool scsi_pr_check_emulated(SCSIPRDisk *s, Error **errp)
 {
     return scsi_pr_check_identity(s->dev, errp) &&
         scsi_pr_check_backend(s->dev, errp);
@@ -45,12 +45,12 @@ static bool scsi_pr_check_emulated(SCSIPRState *s, Error **errp)
 
 typedef struct SCSIPRModeRequest {
     SCSIPRAnswer answer;        /* must be first */
-    SCSIPRState *pr;
+    SCSIPRDisk *pr;
 } SCSIPRModeRequest;
 
 static int32_t scsi_pr_mode_answer(SCSIRequest *req, GByteArray *data)
 {
-    SCSIPRState *s = DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr;
+    SCSIPRDisk *s = DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr;
     const uint8_t *cdb = req->cmd.buf;
 
     if (!scsi_pr_mode_asks_for_all(cdb)) {
@@ -62,7 +62,7 @@ static int32_t scsi_pr_mode_answer(SCSIRequest *req, GByteArray *data)
 
 static int32_t scsi_pr_mode_send(SCSIRequest *req, uint8_t *buf)
 {
-    SCSIPRState *s = DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr;
+    SCSIPRDisk *s = DO_UPCAST(SCSIPRModeRequest, answer.req, req)->pr;
     const uint8_t *cdb = req->cmd.buf;
     g_autoptr(GByteArray) data = g_byte_array_new();
     uint8_t all_pages[10];
@@ -96,7 +96,7 @@ static const SCSIReqOps scsi_pr_mode_ops = {
     .get_buf      = scsi_pr_answer_get_buf,
 };
 
-static SCSIRequest *scsi_pr_mode_alloc(SCSIPRState *s, uint32_t tag,
+static SCSIRequest *scsi_pr_mode_alloc(SCSIPRDisk *s, uint32_t tag,
                                        uint32_t lun, const uint8_t *cdb,
                                        void *hba_private)
 {
@@ -112,7 +112,7 @@ static bool scsi_pr_is_emulated_command(const uint8_t *cdb)
     return cdb[0] == MAINTENANCE_IN || scsi_pr_is_reservation_command(cdb[0]);
 }
 
-static void scsi_pr_allow_emulated_removal(SCSIPRState *s)
+static void scsi_pr_allow_emulated_removal(SCSIPRDisk *s)
 {
     g_autoptr(GByteArray) nothing = g_byte_array_new();
     uint8_t cdb[6] = { ALLOW_MEDIUM_REMOVAL };

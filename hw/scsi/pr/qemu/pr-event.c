@@ -8,7 +8,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
-#include "block/aio.h"
 #include "qapi/error.h"
 #include "qapi/qapi-events-scsi-pr.h"
 #include "qapi/qapi-visit-scsi-pr.h"
@@ -111,7 +110,7 @@ static SCSIPRSend *const scsi_pr_send[SCSI_PR_EVENT__MAX] = {
 /* Tells what was not told yet, if anything. */
 static void scsi_pr_tell(SCSIPREvent *event)
 {
-    SCSIPRState *s = event->s;
+    SCSIPRDisk *s = event->s;
     g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
     g_autofree char *detail = NULL;
     uint64_t count;
@@ -136,7 +135,7 @@ static void scsi_pr_event_timer(void *opaque)
 static void scsi_pr_event_bh(void *opaque)
 {
     SCSIDevice *dev = opaque;
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     /* NULL: unplugged meanwhile, and all was told */
     for (int i = 0; s && i < SCSI_PR_EVENT__MAX; i++) {
@@ -150,7 +149,7 @@ static void scsi_pr_event_bh(void *opaque)
 }
 
 /* Any thread. @detail: of the event, if its kind has any. */
-static void scsi_pr_event(SCSIPRState *s, SCSIPREventKind kind, uint64_t count,
+static void scsi_pr_event(SCSIPRDisk *s, SCSIPREventKind kind, uint64_t count,
                           const char *detail)
 {
     SCSIPREvent *event = &s->events[kind];
@@ -172,7 +171,7 @@ static void scsi_pr_event(SCSIPRState *s, SCSIPREventKind kind, uint64_t count,
 void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
                            uint64_t count)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_changed(s->dev->id, s->dev->lun, version, generation);
     scsi_pr_event(s, SCSI_PR_EVENT_CHANGED, count, NULL);
@@ -180,7 +179,7 @@ void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
 
 void scsi_pr_event_preempted(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_preempted(s->dev->id, s->dev->lun);
     scsi_pr_event(s, SCSI_PR_EVENT_PREEMPTED, 1, NULL);
@@ -188,7 +187,7 @@ void scsi_pr_event_preempted(void *opaque)
 
 void scsi_pr_event_store_failed(void *opaque, const char *why)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_store_failed(s->dev->id, s->dev->lun, why);
     scsi_pr_event(s, SCSI_PR_EVENT_STORE_ERROR, 1, why);
@@ -196,14 +195,14 @@ void scsi_pr_event_store_failed(void *opaque, const char *why)
 
 void scsi_pr_event_fencing_begun(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_fencing_begun(s->dev->id, s->dev->lun);
 }
 
 void scsi_pr_event_drain_late(void *opaque, const char *json)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_drain_late(s->dev->id, s->dev->lun, json);
     scsi_pr_event(s, SCSI_PR_EVENT_DRAIN_LATE, 1, json);
@@ -212,7 +211,7 @@ void scsi_pr_event_drain_late(void *opaque, const char *json)
 void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
                                  const char *failed)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     trace_scsi_pr_fencing_ended(s->dev->id, s->dev->lun, milliseconds,
                                 failed ? failed : "committed");
@@ -221,7 +220,7 @@ void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
     }
 }
 
-void scsi_pr_events_init(SCSIPRState *s)
+void scsi_pr_events_init(SCSIPRDisk *s)
 {
     qemu_mutex_init(&s->event_lock);
     for (int i = 0; i < SCSI_PR_EVENT__MAX; i++) {
@@ -231,7 +230,7 @@ void scsi_pr_events_init(SCSIPRState *s)
     }
 }
 
-void scsi_pr_events_cleanup(SCSIPRState *s)
+void scsi_pr_events_cleanup(SCSIPRDisk *s)
 {
     for (int i = 0; i < SCSI_PR_EVENT__MAX; i++) {
         scsi_pr_tell(&s->events[i]);

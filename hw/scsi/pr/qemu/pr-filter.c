@@ -23,7 +23,7 @@
 
 typedef struct SCSIPRFilter {
     SCSIPRAnswer answer;        /* must be first */
-    SCSIPRState *pr;
+    SCSIPRDisk *pr;
     bool asked;
 } SCSIPRFilter;
 
@@ -31,7 +31,7 @@ typedef struct SCSIPRFilter {
 static void scsi_pr_filter_ask(SCSIRequest *req, uint8_t *cdb, size_t size,
                                SCSIPRReply *reply)
 {
-    SCSIPRState *s = DO_UPCAST(SCSIPRFilter, answer.req, req)->pr;
+    SCSIPRDisk *s = DO_UPCAST(SCSIPRFilter, answer.req, req)->pr;
     SCSIRequest *inner = scsi_pr_class(s->dev)->alloc_req(s->dev, req->tag,
                                                           req->lun, cdb, NULL);
 
@@ -110,7 +110,7 @@ static void scsi_pr_report_ask(SCSIRequest *req)
 
 static void scsi_pr_mode_correct(SCSIRequest *req, GByteArray *data)
 {
-    SCSIPRState *s = DO_UPCAST(SCSIPRFilter, answer.req, req)->pr;
+    SCSIPRDisk *s = DO_UPCAST(SCSIPRFilter, answer.req, req)->pr;
 
     scsi_pr_mode_set_tas(req->cmd.buf, data, s->tas);
     scsi_pr_filter_answer(req, data->data, data->len);
@@ -209,7 +209,7 @@ static const SCSIReqOps scsi_pr_filter_ops = {
     .get_buf      = scsi_pr_answer_get_buf,
 };
 
-SCSIRequest *scsi_pr_filter_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
+SCSIRequest *scsi_pr_filter_alloc(SCSIPRDisk *s, uint32_t tag, uint32_t lun,
                                   const uint8_t *cdb, void *hba_private)
 {
     SCSIRequest *req = scsi_req_alloc(&scsi_pr_filter_ops, s->dev, tag, lun,

@@ -150,8 +150,8 @@ char *scsi_pr_passthrough_identity(SCSIDevice *dev)
     };
     size_t len;
 
-    if (scsi_SG_IO_FROM_DEV(dev->conf.blk, cdb, sizeof(cdb), page,
-                            sizeof(page), dev->io_timeout) < 0) {
+    if (pr_compat_sg_io_from_dev(dev, cdb, sizeof(cdb), page,
+                                 sizeof(page)) < 0) {
         return NULL;
     }
     len = MIN(4 + lduw_be_p(&page[2]), sizeof(page));

@@ -23,6 +23,7 @@ static void scsi_pr_prepare_class(SCSIPRClass *prepared)
     /* Not every build of QEMU has every device. */
     if (prepared->klass) {
         scsi_pr_add_properties(prepared->klass);
+        scsi_pr_refuse_host_keys(DEVICE_CLASS(prepared->klass));
     }
 }
 

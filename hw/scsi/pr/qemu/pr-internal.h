@@ -10,15 +10,14 @@
 #ifndef HW_SCSI_PR_INTERNAL_H
 #define HW_SCSI_PR_INTERNAL_H
 
-#include "hw/scsi/scsi.h"
+#include "pr-compat.h"
 #include "qapi/qapi-types-scsi-pr.h"
 #include "qemu/atomic.h"
 #include "qemu/queue.h"
-#include "qemu/stats64.h"
 #include "qemu/timer.h"
 #include "scsi-pr/scsi-pr.h"
 
-typedef struct SCSIPRState SCSIPRState;
+typedef struct SCSIPRDisk SCSIPRDisk;
 
 /* What differs between an emulated disk and a device that hands CDBs on. */
 typedef struct SCSIPRKind {
@@ -29,7 +28,7 @@ typedef struct SCSIPRKind {
     /* What to do then. */
     const char *how_to_identify;
     /* Whether the device may have a store. */
-    bool (*check)(SCSIPRState *s, Error **errp);
+    bool (*check)(SCSIPRDisk *s, Error **errp);
     /* The device model's own commands, as far as it does not report them. */
     ScsiPrSupportedCommand *(*commands)(SCSIDevice *dev, size_t *count);
     /*
@@ -40,12 +39,12 @@ typedef struct SCSIPRKind {
     /* Whether the shim answers it by what it hears from the device model. */
     bool (*is_answered)(const uint8_t *cdb);
     /* The request that does. */
-    SCSIRequest *(*alloc_answer)(SCSIPRState *s, uint32_t tag, uint32_t lun,
+    SCSIRequest *(*alloc_answer)(SCSIPRDisk *s, uint32_t tag, uint32_t lun,
                                  const uint8_t *cdb, void *hba_private);
     /* A command comes to the device model; may be NULL. */
-    void (*note_command)(SCSIPRState *s, const uint8_t *cdb);
+    void (*note_command)(SCSIPRDisk *s, const uint8_t *cdb);
     /* In the main loop; does not wait. */
-    void (*allow_medium_removal)(SCSIPRState *s);
+    void (*allow_medium_removal)(SCSIPRDisk *s);
 } SCSIPRKind;
 
 extern const SCSIPRKind scsi_pr_emulated, scsi_pr_passthrough;
@@ -77,7 +76,7 @@ typedef enum SCSIPREventKind {
 } SCSIPREventKind;
 
 typedef struct SCSIPREvent {
-    SCSIPRState *s;
+    SCSIPRDisk *s;
     QEMUTimer *timer;           /* armed: the last event is young */
     uint64_t count;             /* not told yet; under event_lock */
     char *detail;               /* of the last not told; likewise */
@@ -102,7 +101,7 @@ typedef struct SCSIPRLimits {
 } SCSIPRLimits;
 
 /* What a device has beyond its SCSIDevice; exists once a property is set. */
-struct SCSIPRState {
+struct SCSIPRDisk {
     SCSIDevice *dev;
 
     /* properties */
@@ -129,22 +128,23 @@ struct SCSIPRState {
     uint32_t run_changes;
     QemuMutex event_lock;
     SCSIPREvent events[SCSI_PR_EVENT__MAX];
-    Stat64 aborted_tasks;               /* since it was realized */
+    size_t aborted_tasks;               /* since it was realized; atomic */
     QEMUTimer *abort_timer;             /* pr-abort.c */
     bool going;                         /* being unrealized; main loop */
     SCSIPRLimits limits;
     SCSIPRTakeOver take_over;
     char *travelling;                   /* pr-migration.c */
+    Error *no_exec;                     /* likewise: a blocker of cpr-exec */
     bool prevents;                      /* pr-passthrough.c; atomic */
     char *medium;                       /* what the library knows; or NULL */
     struct SCSIPRJobs *jobs;            /* pr-jobs.c */
 
-    QLIST_ENTRY(SCSIPRState) next;      /* scsi_pr_devices */
+    QLIST_ENTRY(SCSIPRDisk) next;      /* scsi_pr_devices */
 };
 
 /* All realized devices with a store; protected by the BQL. */
-typedef QLIST_HEAD(, SCSIPRState) SCSIPRStateList;
-extern SCSIPRStateList scsi_pr_devices;
+typedef QLIST_HEAD(, SCSIPRDisk) SCSIPRDiskList;
+extern SCSIPRDiskList scsi_pr_devices;
 
 /* pr-init.c */
 
@@ -170,7 +170,7 @@ static inline SCSIPRClass *scsi_pr_class(SCSIDevice *dev)
 void scsi_pr_wrap_class(SCSIDevice *dev);
 
 /* The device's, for messages. */
-static inline const char *scsi_pr_name(SCSIPRState *s)
+static inline const char *scsi_pr_name(SCSIPRDisk *s)
 {
     return object_get_canonical_path_component(OBJECT(s->dev));
 }
@@ -180,7 +180,7 @@ static inline const char *scsi_pr_name(SCSIPRState *s)
 void scsi_pr_add_properties(ObjectClass *klass);
 
 /* False with @errp: a property was given a value that was refused. */
-bool scsi_pr_check_properties(SCSIPRState *s, Error **errp);
+bool scsi_pr_check_properties(SCSIPRDisk *s, Error **errp);
 
 /* pr-device.c */
 
@@ -202,7 +202,7 @@ SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
  * Makes the device model's own request ask the gate. @req was just allocated, and
  * is what is returned.
  */
-SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRState *s);
+SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRDisk *s);
 
 /*
  * Aborts an I/O request that a fencing waits for, if nothing of it is on its
@@ -236,14 +236,14 @@ void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why);
 bool scsi_pr_is_reservation_command(uint8_t opcode);
 
 /* A request for the library. */
-SCSIRequest *scsi_pr_command_alloc(SCSIPRState *s, uint32_t tag, uint32_t lun,
+SCSIRequest *scsi_pr_command_alloc(SCSIPRDisk *s, uint32_t tag, uint32_t lun,
                                    void *hba_private);
 
 /*
  * Ends the request, and returns false, if the gate refuses it. It does not
  * stay in the gate: for commands of which nothing goes to the medium.
  */
-bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRState *s);
+bool scsi_pr_command_may_run(SCSIRequest *req, SCSIPRDisk *s);
 
 /*
  * For pr_compat_for_each_request(), when the library has no command any more:
@@ -318,25 +318,25 @@ const SCSIReqOps *scsi_pr_find_attention_ops(SCSIDevice *dev);
  * instead of doing what @buf asks for (with REQUEST SENSE: by doing it), or
  * NULL.
  */
-SCSIRequest *scsi_pr_unit_attention_req(SCSIPRState *s, uint32_t tag,
+SCSIRequest *scsi_pr_unit_attention_req(SCSIPRDisk *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,
                                         void *hba_private);
 
 /* pr-abort.c */
 
-void scsi_pr_abort_init(SCSIPRState *s);
-void scsi_pr_abort_cleanup(SCSIPRState *s);
+void scsi_pr_abort_init(SCSIPRDisk *s);
+void scsi_pr_abort_cleanup(SCSIPRDisk *s);
 
-/* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+/* For ScsiPrEvents; @opaque: SCSIPRDisk. On a thread of the library. */
 void scsi_pr_abort_tasks(void *opaque);
 void scsi_pr_fenced(void *opaque);
 
 /* pr-event.c */
 
-void scsi_pr_events_init(SCSIPRState *s);
-void scsi_pr_events_cleanup(SCSIPRState *s);
+void scsi_pr_events_init(SCSIPRDisk *s);
+void scsi_pr_events_cleanup(SCSIPRDisk *s);
 
-/* For ScsiPrEvents; @opaque: SCSIPRState. On a thread of the library. */
+/* For ScsiPrEvents; @opaque: SCSIPRDisk. On a thread of the library. */
 void scsi_pr_event_changed(void *opaque, uint64_t version, uint32_t generation,
                            uint64_t count);
 void scsi_pr_event_preempted(void *opaque);
@@ -354,7 +354,7 @@ typedef struct SCSIPROperation SCSIPROperation;
  * Before the library is asked to do @what, which is freed. NULL with @errp: too
  * many are under way.
  */
-SCSIPROperation *scsi_pr_operation_new(SCSIPRState *s, ScsiPrCommand command,
+SCSIPROperation *scsi_pr_operation_new(SCSIPRDisk *s, ScsiPrCommand command,
                                        char *what, Error **errp);
 const char *scsi_pr_operation_name(const SCSIPROperation *op);
 
@@ -365,7 +365,7 @@ void scsi_pr_operation_free(SCSIPROperation *op);
 void scsi_pr_operation_done(void *opaque, const ScsiPrError *error);
 
 /* Those of a device that are under way. */
-ScsiPrOperationList *scsi_pr_operations(SCSIPRState *s);
+ScsiPrOperationList *scsi_pr_operations(SCSIPRDisk *s);
 
 /* pr-hmp.c */
 
@@ -374,19 +374,24 @@ void scsi_pr_hmp_init(void);
 /* pr-migration.c */
 
 /* Adds the device to the migration stream; main loop. */
-bool scsi_pr_migration_init(SCSIPRState *s, Error **errp);
-void scsi_pr_migration_cleanup(SCSIPRState *s);
+bool scsi_pr_migration_init(SCSIPRDisk *s, Error **errp);
+void scsi_pr_migration_cleanup(SCSIPRDisk *s);
+
+/* pr-host-key.c */
+
+/* Before any device of the class is made; main loop. */
+void scsi_pr_refuse_host_keys(DeviceClass *dc);
 
 /* pr-takeover.c */
 
-void scsi_pr_take_over_init(SCSIPRState *s);
-void scsi_pr_take_over_cleanup(SCSIPRState *s);
+void scsi_pr_take_over_init(SCSIPRDisk *s);
+void scsi_pr_take_over_cleanup(SCSIPRDisk *s);
 
 /* Before anything else of a VM that goes on; main loop. */
-void scsi_pr_take_over_now(SCSIPRState *s);
+void scsi_pr_take_over_now(SCSIPRDisk *s);
 
 /* The VM has stopped. */
-void scsi_pr_take_over_stop(SCSIPRState *s);
+void scsi_pr_take_over_stop(SCSIPRDisk *s);
 
 /* pr-backend.c */
 
@@ -427,7 +432,7 @@ typedef struct SCSIPRMedium {
  * What the device has; free with scsi_pr_medium_clear(). False with @errp: that
  * cannot be told any more, and pr-accept-medium is not on. Main loop.
  */
-bool scsi_pr_medium(SCSIPRState *s, SCSIPRMedium *medium, Error **errp);
+bool scsi_pr_medium(SCSIPRDisk *s, SCSIPRMedium *medium, Error **errp);
 
 /* The same of a node; NULL has none. With @accept nothing is an error. */
 bool scsi_pr_node_medium(BlockDriverState *bs, bool accept,
@@ -448,11 +453,11 @@ void scsi_pr_set_drive(Object *obj, Visitor *v, const char *name,
  * and tells the library if the device gets another one. After its model's own
  * realize; main loop.
  */
-void scsi_pr_jobs_init(SCSIPRState *s);
-void scsi_pr_jobs_cleanup(SCSIPRState *s);
+void scsi_pr_jobs_init(SCSIPRDisk *s);
+void scsi_pr_jobs_cleanup(SCSIPRDisk *s);
 
 /* The graph of nodes below the device may have changed. */
-void scsi_pr_jobs_look(SCSIPRState *s);
+void scsi_pr_jobs_look(SCSIPRDisk *s);
 
 /* Lets go of a node; main loop. */
 void scsi_pr_node_unref(void *bs);
@@ -460,8 +465,8 @@ void scsi_pr_node_unref(void *bs);
 /* pr-limits.c; main loop, with the BQL */
 
 /* Every few milliseconds while a fencing waits for the device; and then. */
-void scsi_pr_limits_wait(SCSIPRState *s);
-void scsi_pr_limits_end(SCSIPRState *s);
+void scsi_pr_limits_wait(SCSIPRDisk *s);
+void scsi_pr_limits_end(SCSIPRDisk *s);
 
 /* pr-identity.c; for SCSIPRKind */
 

@@ -38,7 +38,7 @@ typedef struct SCSIPRIORequest {
     SCSIPRSpare spare;          /* must be first */
     SCSIReqOps ops;             /* the request's: where we are found by it */
     const SCSIReqOps *base;     /* the device model's */
-    SCSIPRState *pr;
+    SCSIPRDisk *pr;
     ScsiPrTask task;            /* its stay in the gate */
     uint32_t run_changes;       /* when it entered; 0: it has never */
     uint8_t fate;               /* SCSIPRFate: what happens when it goes on */
@@ -185,7 +185,7 @@ void scsi_pr_io_abort(SCSIRequest *req)
         return;
     }
     trace_scsi_pr_abort(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
-    stat64_add(&scsi_pr_io(req)->pr->aborted_tasks, 1);
+    qatomic_inc(&scsi_pr_io(req)->pr->aborted_tasks);
     /* Guest memory must not change while the VM is stopped. */
     if (pr_compat_vm_is_live()) {
         scsi_pr_io_end_aborted(req);
@@ -261,7 +261,7 @@ static void scsi_pr_io_set_base(SCSIPRIORequest *io, const SCSIReqOps *base)
     io->ops.load_request = scsi_pr_io_load;
 }
 
-SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRState *s)
+SCSIRequest *scsi_pr_io_wrap(SCSIRequest *req, SCSIPRDisk *s)
 {
     SCSIPRIORequest *io = scsi_pr_take_spare(sizeof(*io));
 

@@ -20,7 +20,7 @@
 #include "trace.h"
 
 typedef struct SCSIPRJobs {
-    SCSIPRState *s;
+    SCSIPRDisk *s;
     BlockBackend *root;         /* NULL: no medium */
     GSList *nodes;              /* referenced, and blocked if it is shared */
     Error *elsewhere, *past;    /* why */
@@ -157,7 +157,7 @@ static bool scsi_pr_same_nodes(GSList *a, GSList *b)
 }
 
 /* The device may have another medium. */
-static void scsi_pr_jobs_tell(SCSIPRState *s)
+static void scsi_pr_jobs_tell(SCSIPRDisk *s)
 {
     Error *err = NULL;
     ScsiPrError error = {};
@@ -180,7 +180,7 @@ static void scsi_pr_jobs_tell(SCSIPRState *s)
     scsi_pr_medium_clear(&medium);
 }
 
-void scsi_pr_jobs_look(SCSIPRState *s)
+void scsi_pr_jobs_look(SCSIPRDisk *s)
 {
     SCSIPRJobs *jobs = s->jobs;
     BlockDriverState *bs = blk_bs(s->dev->conf.blk);
@@ -217,7 +217,7 @@ static void scsi_pr_jobs_timer(void *opaque)
 /* A snapshot that is written lets bottom halves run, but has no BQL (7.2). */
 static void scsi_pr_jobs_bh(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     if (qemu_in_main_thread()) {
         scsi_pr_jobs_look(s);
@@ -239,7 +239,7 @@ static void scsi_pr_jobs_removed(Notifier *notifier, void *data)
     scsi_pr_jobs_end(container_of(notifier, SCSIPRJobs, removed));
 }
 
-void scsi_pr_jobs_init(SCSIPRState *s)
+void scsi_pr_jobs_init(SCSIPRDisk *s)
 {
     BlockBackend *blk = s->dev->conf.blk;
     SCSIPRJobs *jobs = g_new0(SCSIPRJobs, 1);
@@ -262,7 +262,7 @@ void scsi_pr_jobs_init(SCSIPRState *s)
     scsi_pr_jobs_look(s);
 }
 
-void scsi_pr_jobs_cleanup(SCSIPRState *s)
+void scsi_pr_jobs_cleanup(SCSIPRDisk *s)
 {
     SCSIPRJobs *jobs = g_steal_pointer(&s->jobs);
 

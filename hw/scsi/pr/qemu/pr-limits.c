@@ -25,7 +25,7 @@ static ThrottleGroupMember *scsi_pr_node_limits(BlockDriverState *bs)
     return bs->opaque;          /* block/throttle.c */
 }
 
-static ThrottleGroupMember *scsi_pr_backend_limits(SCSIPRState *s)
+static ThrottleGroupMember *scsi_pr_backend_limits(SCSIPRDisk *s)
 {
     return &blk_get_public(s->dev->conf.blk)->throttle_group_member;
 }
@@ -57,7 +57,7 @@ static GSList *scsi_pr_limiting_nodes(BlockDriverState *bs)
     return nodes;
 }
 
-static void scsi_pr_limits_lift(SCSIPRState *s)
+static void scsi_pr_limits_lift(SCSIPRDisk *s)
 {
     BlockBackend *blk = s->dev->conf.blk;
     AioContext *ctx = blk_get_aio_context(blk);
@@ -72,7 +72,7 @@ static void scsi_pr_limits_lift(SCSIPRState *s)
     pr_compat_leave_context(ctx);
 }
 
-void scsi_pr_limits_wait(SCSIPRState *s)
+void scsi_pr_limits_wait(SCSIPRDisk *s)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
@@ -88,7 +88,7 @@ void scsi_pr_limits_wait(SCSIPRState *s)
     scsi_pr_limits_lift(s);
 }
 
-void scsi_pr_limits_end(SCSIPRState *s)
+void scsi_pr_limits_end(SCSIPRDisk *s)
 {
     GSList *nodes = g_steal_pointer(&s->limits.nodes);
 

@@ -200,7 +200,7 @@ bool scsi_pr_node_medium(BlockDriverState *bs, bool accept,
     return true;
 }
 
-static bool scsi_pr_root_medium(SCSIPRState *s, SCSIPRMedium *medium,
+static bool scsi_pr_root_medium(SCSIPRDisk *s, SCSIPRMedium *medium,
                                 Error **errp)
 {
     BlockBackend *blk = s->dev->conf.blk;
@@ -210,7 +210,7 @@ static bool scsi_pr_root_medium(SCSIPRState *s, SCSIPRMedium *medium,
                                medium, errp);
 }
 
-bool scsi_pr_medium(SCSIPRState *s, SCSIPRMedium *medium, Error **errp)
+bool scsi_pr_medium(SCSIPRDisk *s, SCSIPRMedium *medium, Error **errp)
 {
     const SCSIPRKind *kind = scsi_pr_class(s->dev)->kind;
     g_autofree char *identity = NULL;
@@ -237,7 +237,7 @@ void scsi_pr_medium_clear(SCSIPRMedium *medium)
 
 /* qom-set of drive puts another node in place, below a running device. */
 
-static bool scsi_pr_may_set_drive(SCSIPRState *s, const char *node,
+static bool scsi_pr_may_set_drive(SCSIPRDisk *s, const char *node,
                                   Error **errp)
 {
     BlockDriverState *bs = bdrv_lookup_bs(NULL, node, NULL);
@@ -270,7 +270,7 @@ void scsi_pr_set_drive(Object *obj, Visitor *v, const char *name,
     ERRP_GUARD();
     SCSIDevice *dev = SCSI_DEVICE(obj);
     ObjectPropertyAccessor *set = scsi_pr_class(dev)->set_drive;
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
     g_autofree char *node = NULL;
     Visitor *again;
     QString *text;

@@ -14,7 +14,6 @@
 #include "migration/qemu-file.h"
 #include "migration/register.h"
 #include "migration/vmstate.h"
-#include "hw/vmstate-if.h"
 #include "pr-compat.h"
 #include "pr-internal.h"
 #include "trace.h"
@@ -28,7 +27,7 @@
 /* What a section's name may have; QEMU cuts longer ones without a word. */
 #define SCSI_PR_SECTION_NAME_MAX 255
 
-static void scsi_pr_set_error(SCSIPRState *s, Error **errp, ScsiPrError *error)
+static void scsi_pr_set_error(SCSIPRDisk *s, Error **errp, ScsiPrError *error)
 {
     ERRP_GUARD();
 
@@ -36,7 +35,7 @@ static void scsi_pr_set_error(SCSIPRState *s, Error **errp, ScsiPrError *error)
     error_prepend(errp, "%s: ", scsi_pr_name(s));
 }
 
-static int scsi_pr_fail(SCSIPRState *s, ScsiPrError *error)
+static int scsi_pr_fail(SCSIPRDisk *s, ScsiPrError *error)
 {
     Error *err = NULL;
 
@@ -75,7 +74,7 @@ static char *scsi_pr_get_text(QEMUFile *f)
     return g_steal_pointer(&text);
 }
 
-static int scsi_pr_bad_stream(SCSIPRState *s)
+static int scsi_pr_bad_stream(SCSIPRDisk *s)
 {
     error_report("%s: the migration stream is damaged", scsi_pr_name(s));
     return -EINVAL;
@@ -87,7 +86,7 @@ static int scsi_pr_bad_stream(SCSIPRState *s)
 
 static int scsi_pr_put_store(QEMUFile *f, void *opaque, Error **errp)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
     ScsiPrError error = {};
     char *text = scsi_pr_identify(s->handle, &error);
 
@@ -105,7 +104,7 @@ PR_COMPAT_SAVE_SETUP(scsi_pr_save_setup, scsi_pr_put_store)
 
 static int scsi_pr_get_store(QEMUFile *f, void *opaque, int version_id)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
     ScsiPrError error = {};
     g_autofree char *text = scsi_pr_get_text(f);
 
@@ -135,7 +134,7 @@ static void scsi_pr_find_answer(SCSIRequest *req, void *opaque)
 
 static int scsi_pr_pre_save(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
     ScsiPrError error = {};
     bool answer = false;
     char *text;
@@ -163,7 +162,7 @@ static int scsi_pr_pre_save(void *opaque)
 
 static int scsi_pr_post_save(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     g_clear_pointer(&s->travelling, g_free);
     return 0;
@@ -171,7 +170,7 @@ static int scsi_pr_post_save(void *opaque)
 
 static int scsi_pr_post_load(void *opaque, int version_id)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
     ScsiPrError error = {};
     bool arrived = scsi_pr_arrive(s->handle, s->travelling, &error);
 
@@ -217,13 +216,13 @@ static const VMStateDescription scsi_pr_vmstate = {
             .info = &scsi_pr_text_info,
             .size = sizeof(char *),
             .flags = VMS_SINGLE,
-            .offset = offsetof(SCSIPRState, travelling),
+            .offset = offsetof(SCSIPRDisk, travelling),
         },
         VMSTATE_END_OF_LIST()
     },
 };
 
-static char *scsi_pr_section_name(SCSIPRState *s, Error **errp)
+static char *scsi_pr_section_name(SCSIPRDisk *s, Error **errp)
 {
     g_autofree char *path = vmstate_if_get_id(VMSTATE_IF(s->dev));
     char *name = g_strdup_printf("%s/%s", path, SCSI_PR_STORE_SECTION);
@@ -237,7 +236,20 @@ static char *scsi_pr_section_name(SCSIPRState *s, Error **errp)
     return name;
 }
 
-bool scsi_pr_migration_init(SCSIPRState *s, Error **errp)
+/*
+ * A QEMU that replaces itself by exec() closes the descriptors that show others
+ * that the nexus is attached: alone on a store without APTPL its registration
+ * would be gone, although the guest never stopped.
+ */
+static bool scsi_pr_block_exec(SCSIPRDisk *s, Error **errp)
+{
+    error_setg(&s->no_exec, "device '%s' has pr-store, and the registrations of"
+               " its I_T nexus do not outlive an exec() of QEMU; migrate to"
+               " another QEMU process on this host instead", scsi_pr_name(s));
+    return pr_compat_block_exec(&s->no_exec, errp);
+}
+
+bool scsi_pr_migration_init(SCSIPRDisk *s, Error **errp)
 {
     g_autofree char *name = scsi_pr_section_name(s, errp);
 
@@ -245,7 +257,8 @@ bool scsi_pr_migration_init(SCSIPRState *s, Error **errp)
     if (!name ||
         vmstate_register_with_alias_id(VMSTATE_IF(s->dev),
                                        VMSTATE_INSTANCE_ID_ANY,
-                                       &scsi_pr_vmstate, s, -1, 0, errp) < 0) {
+                                       &scsi_pr_vmstate, s, -1, 0, errp) < 0 ||
+        !scsi_pr_block_exec(s, errp)) {
         return false;
     }
     register_savevm_live(name, VMSTATE_INSTANCE_ID_ANY, 1,
@@ -253,9 +266,10 @@ bool scsi_pr_migration_init(SCSIPRState *s, Error **errp)
     return true;
 }
 
-void scsi_pr_migration_cleanup(SCSIPRState *s)
+void scsi_pr_migration_cleanup(SCSIPRDisk *s)
 {
     unregister_savevm(VMSTATE_IF(s->dev), SCSI_PR_STORE_SECTION, s);
     vmstate_unregister(VMSTATE_IF(s->dev), &scsi_pr_vmstate, s);
+    pr_compat_unblock_exec(&s->no_exec);
     g_clear_pointer(&s->travelling, g_free);
 }

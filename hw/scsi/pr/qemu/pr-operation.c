@@ -4,7 +4,6 @@
  * QMP, until SCSI_PR_COMPLETED tells that it has ended.
  */
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "qapi/error.h"
 #include "qapi/qapi-events-scsi-pr.h"
 #include "qemu/error-report.h"
@@ -30,7 +29,7 @@ struct SCSIPROperation {
 static QTAILQ_HEAD(, SCSIPROperation) scsi_pr_all_operations =
     QTAILQ_HEAD_INITIALIZER(scsi_pr_all_operations);
 
-ScsiPrOperationList *scsi_pr_operations(SCSIPRState *s)
+ScsiPrOperationList *scsi_pr_operations(SCSIPRDisk *s)
 {
     ScsiPrOperationList *list = NULL, **tail = &list;
     SCSIPROperation *op;
@@ -47,7 +46,7 @@ ScsiPrOperationList *scsi_pr_operations(SCSIPRState *s)
     return list;
 }
 
-static unsigned scsi_pr_count_operations(SCSIPRState *s)
+static unsigned scsi_pr_count_operations(SCSIPRDisk *s)
 {
     SCSIPROperation *op;
     unsigned count = 0;
@@ -58,7 +57,7 @@ static unsigned scsi_pr_count_operations(SCSIPRState *s)
     return count;
 }
 
-SCSIPROperation *scsi_pr_operation_new(SCSIPRState *s, ScsiPrCommand command,
+SCSIPROperation *scsi_pr_operation_new(SCSIPRDisk *s, ScsiPrCommand command,
                                        char *what, Error **errp)
 {
     static uint64_t last;

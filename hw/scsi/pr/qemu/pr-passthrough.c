@@ -39,7 +39,7 @@ static bool scsi_pr_check_type(SCSIDevice *dev, Error **errp)
  * When a process is killed the kernel does not wait for what it has sent
  * through a character device, so a fencing cannot either.
  */
-static bool scsi_pr_check_orphans(SCSIPRState *s, Error **errp)
+static bool scsi_pr_check_orphans(SCSIPRDisk *s, Error **errp)
 {
     if (!blk_is_sg(s->dev->conf.blk) || s->accept_orphans) {
         return true;
@@ -79,7 +79,7 @@ static bool scsi_pr_check_policy(SCSIDevice *dev, Error **errp)
     return false;
 }
 
-static bool scsi_pr_check_passthrough(SCSIPRState *s, Error **errp)
+static bool scsi_pr_check_passthrough(SCSIPRDisk *s, Error **errp)
 {
     /* What the guest has prevented where it comes from is not known. */
     s->prevents = runstate_check(RUN_STATE_INMIGRATE);
@@ -160,7 +160,7 @@ static void scsi_pr_allow(SCSIPRAllow *allow)
 }
 
 /* Only if it has sent one: the device may not know the command at all. */
-static void scsi_pr_allow_passthrough_removal(SCSIPRState *s)
+static void scsi_pr_allow_passthrough_removal(SCSIPRDisk *s)
 {
     SCSIPRAllow *allow;
 
@@ -171,7 +171,7 @@ static void scsi_pr_allow_passthrough_removal(SCSIPRState *s)
     }
 }
 
-static void scsi_pr_note_prevention(SCSIPRState *s, const uint8_t *cdb)
+static void scsi_pr_note_prevention(SCSIPRDisk *s, const uint8_t *cdb)
 {
     if (cdb[0] == ALLOW_MEDIUM_REMOVAL) {
         qatomic_set(&s->prevents, (cdb[4] & 3) != 0);

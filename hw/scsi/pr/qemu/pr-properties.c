@@ -9,13 +9,13 @@
 #include "pr-internal.h"
 
 /* What a device has of which no property was set; @dev is missing. */
-static const SCSIPRState scsi_pr_defaults = {
+static const SCSIPRDisk scsi_pr_defaults = {
     .target_port = 1,
     .abort_timeout = 10000,
     .run_changes = 1,
 };
 
-/* @opaque of a property: what SCSIPRState has of it, and what it may be. */
+/* @opaque of a property: what SCSIPRDisk has of it, and what it may be. */
 typedef struct SCSIPRProperty {
     const char *name;
     const char *type;
@@ -27,7 +27,7 @@ typedef struct SCSIPRProperty {
 
 static const void *scsi_pr_get_field(Object *obj, const SCSIPRProperty *p)
 {
-    const SCSIPRState *s = scsi_pr_find(SCSI_DEVICE(obj));
+    const SCSIPRDisk *s = scsi_pr_find(SCSI_DEVICE(obj));
 
     return (const char *)(s ? s : &scsi_pr_defaults) + p->offset;
 }
@@ -37,7 +37,7 @@ static void *scsi_pr_set_field(Object *obj, const SCSIPRProperty *p,
                                Error **errp)
 {
     SCSIDevice *dev = SCSI_DEVICE(obj);
-    SCSIPRState *s = scsi_pr_find(dev);
+    SCSIPRDisk *s = scsi_pr_find(dev);
 
     if (DEVICE(obj)->realized) {
         error_setg(errp, "%s cannot be changed while the device is plugged",
@@ -119,7 +119,7 @@ static bool scsi_pr_visit_bool(Visitor *v, const SCSIPRProperty *p,
 static void scsi_pr_release(Object *obj, const char *name, void *opaque)
 {
     SCSIDevice *dev = SCSI_DEVICE(obj);
-    SCSIPRState *s = scsi_pr_find(dev);
+    SCSIPRDisk *s = scsi_pr_find(dev);
 
     if (!s) {
         return;
@@ -138,47 +138,47 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
 static const SCSIPRProperty scsi_pr_properties[] = {
     { "pr-store", "str",
       "Persistent reservations: URI of the store (memory:, file:/PATH)",
-      offsetof(SCSIPRState, store) },
+      offsetof(SCSIPRDisk, store) },
     { "pr-dir", "str",
       "Persistent reservations: directory with a store for each shared disk"
       " that has no pr-store, named by the disk's identity",
-      offsetof(SCSIPRState, dir) },
+      offsetof(SCSIPRDisk, dir) },
     { "pr-initiator", "str",
       "Persistent reservations: TransportID of the initiator port"
       " (default: from -uuid and the device's path)",
-      offsetof(SCSIPRState, initiator) },
+      offsetof(SCSIPRDisk, initiator) },
     { "pr-runtime-dir", "str",
       "Persistent reservations: directory on tmpfs for what is in force of file:"
       " stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR, else /dev/shm)",
-      offsetof(SCSIPRState, runtime_dir) },
+      offsetof(SCSIPRDisk, runtime_dir) },
     { "pr-target-port", "uint32",
       "Persistent reservations: relative target port identifier, 1 to 65535"
       " (default: 1)",
-      offsetof(SCSIPRState, target_port), 65535 },
+      offsetof(SCSIPRDisk, target_port), 65535 },
     { "pr-abort-timeout", "uint32",
       "Persistent reservations: how long a PREEMPT AND ABORT waits for the"
       " commands of the preempted, in milliseconds, 1 to 600000"
       " (default: 10000)",
-      offsetof(SCSIPRState, abort_timeout), 600000 },
+      offsetof(SCSIPRDisk, abort_timeout), 600000 },
     { "pr-tas", "bool",
       "Persistent reservations: commands that a PREEMPT AND ABORT aborts end"
       " in TASK ABORTED status (default: off, without status)",
-      offsetof(SCSIPRState, tas) },
+      offsetof(SCSIPRDisk, tas) },
     { "pr-accept-medium", "bool",
       "Persistent reservations: the medium is that of others that share the"
       " store, or has another store, whatever the host knows about it"
       " (default: off, refused)",
-      offsetof(SCSIPRState, accept_medium) },
+      offsetof(SCSIPRDisk, accept_medium) },
     { "pr-accept-file-system", "bool",
       "Persistent reservations: the store may be on any file system, for all"
       " that use it are of this host and see one file (default: off, local"
       " ones only)",
-      offsetof(SCSIPRState, accept_file_system) },
+      offsetof(SCSIPRDisk, accept_file_system) },
     { "pr-accept-orphans", "bool",
       "Persistent reservations: work with a character device, although writes"
       " of a killed process may reach the disk after the VM was fenced"
       " (default: off)",
-      offsetof(SCSIPRState, accept_orphans), .only = "scsi-generic" },
+      offsetof(SCSIPRDisk, accept_orphans), .only = "scsi-generic" },
 };
 
 static const struct {
@@ -227,7 +227,7 @@ static void scsi_pr_set(Object *obj, Visitor *v, const char *name,
     }
 }
 
-bool scsi_pr_check_properties(SCSIPRState *s, Error **errp)
+bool scsi_pr_check_properties(SCSIPRDisk *s, Error **errp)
 {
     for (size_t i = 0; i < ARRAY_SIZE(s->refused); i++) {
         if (s->refused[i]) {

@@ -15,7 +15,7 @@
 #include "pr-compat.h"
 #include "pr-internal.h"
 
-static bool scsi_pr_is_named(SCSIPRState *s, const char *name)
+static bool scsi_pr_is_named(SCSIPRDisk *s, const char *name)
 {
     g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
 
@@ -24,9 +24,9 @@ static bool scsi_pr_is_named(SCSIPRState *s, const char *name)
 }
 
 /* The device with this ID or QOM path, or NULL with *@errp. */
-static SCSIPRState *scsi_pr_by_name(const char *name, Error **errp)
+static SCSIPRDisk *scsi_pr_by_name(const char *name, Error **errp)
 {
-    SCSIPRState *s;
+    SCSIPRDisk *s;
 
     QLIST_FOREACH(s, &scsi_pr_devices, next) {
         if (scsi_pr_is_named(s, name)) {
@@ -38,7 +38,7 @@ static SCSIPRState *scsi_pr_by_name(const char *name, Error **errp)
     return NULL;
 }
 
-static ScsiPrInfo *scsi_pr_info_from_json(SCSIPRState *s, const char *json,
+static ScsiPrInfo *scsi_pr_info_from_json(SCSIPRDisk *s, const char *json,
                                           Error **errp)
 {
     g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
@@ -58,7 +58,7 @@ static ScsiPrInfo *scsi_pr_info_from_json(SCSIPRState *s, const char *json,
         }
         qdict_put(dict, "operations", qlist_new());
         qdict_put_int(statistics, "aborted-tasks",
-                      stat64_get(&s->aborted_tasks));
+                      qatomic_read(&s->aborted_tasks));
     }
     v = qobject_input_visitor_new(obj);
     visit_type_ScsiPrInfo(v, NULL, &info, errp);
@@ -67,7 +67,7 @@ static ScsiPrInfo *scsi_pr_info_from_json(SCSIPRState *s, const char *json,
     return info;
 }
 
-static ScsiPrInfo *scsi_pr_query(SCSIPRState *s, Error **errp)
+static ScsiPrInfo *scsi_pr_query(SCSIPRDisk *s, Error **errp)
 {
     char *json = scsi_pr_inspect(s->handle);
     ScsiPrInfo *info = NULL;
@@ -90,7 +90,7 @@ ScsiPrInfoList *qmp_query_scsi_pr(Error **errp)
 {
     ERRP_GUARD();
     ScsiPrInfoList *list = NULL;
-    SCSIPRState *s;
+    SCSIPRDisk *s;
 
     QLIST_FOREACH(s, &scsi_pr_devices, next) {
         ScsiPrInfo *info = scsi_pr_query(s, errp);
@@ -138,7 +138,7 @@ static char *scsi_pr_document_to_json(ScsiPrDocument *document, Error **errp)
 
 ScsiPrDocument *qmp_scsi_pr_save(const char *device, Error **errp)
 {
-    SCSIPRState *s = scsi_pr_by_name(device, errp);
+    SCSIPRDisk *s = scsi_pr_by_name(device, errp);
     ScsiPrDocument *document;
     ScsiPrError error = {};
     char *json;
@@ -171,7 +171,7 @@ static ScsiPrStarted *scsi_pr_started(const SCSIPROperation *operation)
 ScsiPrStarted *qmp_scsi_pr_load(const char *device, ScsiPrDocument *document,
                                 bool has_force, bool force, Error **errp)
 {
-    SCSIPRState *s = scsi_pr_by_name(device, errp);
+    SCSIPRDisk *s = scsi_pr_by_name(device, errp);
     g_autofree char *json = s ? scsi_pr_document_to_json(document, errp) : NULL;
     SCSIPROperation *operation;
     ScsiPrError error = {};
@@ -208,7 +208,7 @@ static bool scsi_pr_parse_key(const char *text, uint64_t *key, Error **errp)
 ScsiPrStarted *qmp_scsi_pr_preempt(const char *device, const char *key,
                                    Error **errp)
 {
-    SCSIPRState *s = scsi_pr_by_name(device, errp);
+    SCSIPRDisk *s = scsi_pr_by_name(device, errp);
     SCSIPROperation *operation;
     uint64_t value;
 
@@ -226,7 +226,7 @@ ScsiPrStarted *qmp_scsi_pr_preempt(const char *device, const char *key,
 
 ScsiPrStarted *qmp_scsi_pr_clear(const char *device, Error **errp)
 {
-    SCSIPRState *s = scsi_pr_by_name(device, errp);
+    SCSIPRDisk *s = scsi_pr_by_name(device, errp);
     SCSIPROperation *operation;
 
     if (!s) {

@@ -7,7 +7,7 @@
 #include "pr-internal.h"
 
 /* The request that carries a command out; not one that reports something else. */
-static SCSIRequest *scsi_pr_command_req(SCSIPRState *s, uint32_t tag,
+static SCSIRequest *scsi_pr_command_req(SCSIPRDisk *s, uint32_t tag,
                                         uint32_t lun, uint8_t *buf,
                                         void *hba_private)
 {
@@ -34,7 +34,7 @@ static SCSIRequest *scsi_pr_command_req(SCSIPRState *s, uint32_t tag,
  * it.
  */
 static __attribute__((noinline)) SCSIRequest *
-scsi_pr_new_req(SCSIPRState *s, uint32_t tag, uint32_t lun, uint8_t *buf,
+scsi_pr_new_req(SCSIPRDisk *s, uint32_t tag, uint32_t lun, uint8_t *buf,
                 void *hba_private)
 {
     SCSIRequest *req = NULL;
@@ -52,7 +52,7 @@ scsi_pr_new_req(SCSIPRState *s, uint32_t tag, uint32_t lun, uint8_t *buf,
 SCSIRequest *scsi_pr_alloc_req(SCSIDevice *dev, uint32_t tag, uint32_t lun,
                                uint8_t *buf, void *hba_private)
 {
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
 
     return s ? scsi_pr_new_req(s, tag, lun, buf, hba_private)
         : scsi_pr_class(dev)->alloc_req(dev, tag, lun, buf, hba_private);

@@ -7,9 +7,10 @@
  * QEMU does not start with "-device scsi-pr-required".
  */
 #include "qemu/osdep.h"
-#include "hw/qdev-core.h"
+#include "pr-compat.h"
 
-static void scsi_pr_required_class_init(ObjectClass *klass, void *data)
+static void scsi_pr_required_class_init(ObjectClass *klass,
+                                        PRCompatClassData data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

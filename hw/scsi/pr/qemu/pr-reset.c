@@ -27,7 +27,7 @@ static ScsiPrReset scsi_pr_reset_kind(DeviceState *qdev)
 void scsi_pr_reset_device(DeviceState *qdev)
 {
     SCSIDevice *dev = SCSI_DEVICE(qdev);
-    SCSIPRState *s = scsi_pr_state(dev);
+    SCSIPRDisk *s = scsi_pr_state(dev);
     ScsiPrReset kind;
 
     if (scsi_pr_class(dev)->reset) {

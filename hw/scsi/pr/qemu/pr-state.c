@@ -15,7 +15,7 @@
 /* Filled under the BQL; the last reference to a device may be dropped anywhere. */
 SCSIPREntry *scsi_pr_chains[SCSI_PR_CHAINS];
 
-void scsi_pr_insert(SCSIPRState *s)
+void scsi_pr_insert(SCSIPRDisk *s)
 {
     SCSIPREntry **chain = scsi_pr_chain(s->dev);
     SCSIPREntry *entry = scsi_pr_find_entry(chain, NULL);
@@ -30,7 +30,7 @@ void scsi_pr_insert(SCSIPRState *s)
     qatomic_store_release(&entry->dev, s->dev);
 }
 
-void scsi_pr_remove(SCSIPRState *s)
+void scsi_pr_remove(SCSIPRDisk *s)
 {
     SCSIPREntry *entry = scsi_pr_find_entry(scsi_pr_chain(s->dev), s->dev);
 

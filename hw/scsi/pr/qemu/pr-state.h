@@ -11,7 +11,7 @@
 typedef struct SCSIPREntry SCSIPREntry;
 struct SCSIPREntry {
     SCSIDevice *dev;            /* NULL: free; set last, cleared first */
-    SCSIPRState *s;
+    SCSIPRDisk *s;
     SCSIPREntry *next;
 };
 
@@ -44,22 +44,22 @@ static inline SCSIPREntry *scsi_pr_find_entry(SCSIPREntry **chain,
  * is realized with pr-store, or NULL. Any thread; lock-free. Valid as long as
  * the device.
  */
-static inline SCSIPRState *scsi_pr_find(SCSIDevice *dev)
+static inline SCSIPRDisk *scsi_pr_find(SCSIDevice *dev)
 {
     SCSIPREntry *entry = scsi_pr_find_entry(scsi_pr_chain(dev), dev);
 
     return entry ? entry->s : NULL;
 }
 
-static inline SCSIPRState *scsi_pr_state(SCSIDevice *dev)
+static inline SCSIPRDisk *scsi_pr_state(SCSIDevice *dev)
 {
-    SCSIPRState *s = scsi_pr_find(dev);
+    SCSIPRDisk *s = scsi_pr_find(dev);
 
     return s && s->handle ? s : NULL;
 }
 
 /* In the main loop, and in any thread; no command of the device is under way. */
-void scsi_pr_insert(SCSIPRState *s);
-void scsi_pr_remove(SCSIPRState *s);
+void scsi_pr_insert(SCSIPRDisk *s);
+void scsi_pr_remove(SCSIPRDisk *s);
 
 #endif /* HW_SCSI_PR_STATE_H */

@@ -20,19 +20,19 @@ static int64_t scsi_pr_now(void)
     return qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 }
 
-static void scsi_pr_set_fates(SCSIPRState *s, SCSIPRFate fate)
+static void scsi_pr_set_fates(SCSIPRDisk *s, SCSIPRFate fate)
 {
     pr_compat_for_each_request(s->dev, scsi_pr_io_set_fate,
                                GUINT_TO_POINTER(fate));
 }
 
-static void scsi_pr_retry_take_over(SCSIPRState *s)
+static void scsi_pr_retry_take_over(SCSIPRDisk *s)
 {
     timer_mod(s->take_over.timer,
               scsi_pr_now() + SCSI_PR_TAKE_OVER_INTERVAL_MS);
 }
 
-static void scsi_pr_warn_not_ours(SCSIPRState *s)
+static void scsi_pr_warn_not_ours(SCSIPRDisk *s)
 {
     if (s->take_over.warned ||
         scsi_pr_now() - s->take_over.since < SCSI_PR_TAKE_OVER_WARN_MS) {
@@ -47,7 +47,7 @@ static void scsi_pr_warn_not_ours(SCSIPRState *s)
 
 static void scsi_pr_take_over_timer(void *opaque)
 {
-    SCSIPRState *s = opaque;
+    SCSIPRDisk *s = opaque;
 
     if (scsi_pr_take_over(s->handle) == SCSI_PR_NOT_TAKEN) {
         scsi_pr_warn_not_ours(s);
@@ -58,7 +58,7 @@ static void scsi_pr_take_over_timer(void *opaque)
     trace_scsi_pr_take_over(s->dev->id, s->dev->lun, "taken late");
 }
 
-void scsi_pr_take_over_now(SCSIPRState *s)
+void scsi_pr_take_over_now(SCSIPRDisk *s)
 {
     switch (scsi_pr_take_over(s->handle)) {
     case SCSI_PR_TAKEN:
@@ -83,18 +83,18 @@ void scsi_pr_take_over_now(SCSIPRState *s)
     }
 }
 
-void scsi_pr_take_over_stop(SCSIPRState *s)
+void scsi_pr_take_over_stop(SCSIPRDisk *s)
 {
     timer_del(s->take_over.timer);
 }
 
-void scsi_pr_take_over_init(SCSIPRState *s)
+void scsi_pr_take_over_init(SCSIPRDisk *s)
 {
     s->take_over.timer = timer_new_ms(QEMU_CLOCK_REALTIME,
                                       scsi_pr_take_over_timer, s);
 }
 
-void scsi_pr_take_over_cleanup(SCSIPRState *s)
+void scsi_pr_take_over_cleanup(SCSIPRDisk *s)
 {
     timer_free(s->take_over.timer);
     s->take_over.timer = NULL;

@@ -2,7 +2,8 @@
 #
 # Names for what the scripts do; nothing is decided here.
 
-export QEMU_SERIES ?= 10.0
+export QEMU_SERIES ?=
+export TARGETS ?=
 export CONFIG ?= minimal
 export PREFIX ?= /usr/local
 export DESTDIR ?=
@@ -33,7 +34,8 @@ help:
 	@echo 'make qemu-source  fetch and unpack the source; the last line is its directory'
 	@echo 'make clean        remove what was built; make distclean: and what was downloaded'
 	@echo
-	@echo 'QEMU_SERIES=$(QEMU_SERIES)    or 7.2: as in Debian 13 or Debian 12'
+	@echo 'QEMU_SERIES=$(QEMU_SERIES)        one of scripts/qemu-series.txt (default: 10.0, for check what suits this Debian)'
+	@echo 'TARGETS=$(TARGETS)            or "x86_64 aarch64": which emulators (default: x86_64)'
 	@echo 'CONFIG=$(CONFIG)      or full: everything a user may want, as in Debian'
 	@echo 'PREFIX=$(PREFIX)'
 

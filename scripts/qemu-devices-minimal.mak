@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Devices of CONFIG=minimal: the machines, the ways to a SCSI disk (every kind
-# of host adapter), and what a guest needs to boot and to talk to a test.
-
-CONFIG_I440FX=y
-CONFIG_Q35=y
-CONFIG_MICROVM=y
+# Devices of CONFIG=minimal: the ways to a SCSI disk (every kind of host
+# adapter), and what a guest needs to boot and to talk to a test. The machines
+# are in a file for each target, which is appended.
 
 CONFIG_PCI_DEVICES=n
 CONFIG_PCIE_PORT=y
@@ -29,5 +26,9 @@ CONFIG_USB_STORAGE_BOT=y
 CONFIG_USB_STORAGE_CLASSIC=y
 CONFIG_USB_STORAGE_UAS=y
 
-CONFIG_ISA_DEBUG=y
 CONFIG_TEST_DEVICES=y
+
+# Since 10.1 ACPI's tables refer to CXL, which has no stub.
+CONFIG_PXB=y
+CONFIG_CXL=y
+CONFIG_CXL_MEM_DEVICE=y

@@ -7,6 +7,7 @@
 #define TESTS_QTEST_SCSI_PR_VM_H
 
 #include "scsi-pr-setup.h"
+#include "libqos/generic-pcihost.h"
 #include "libqos/libqos-pc.h"
 #include "libqos/malloc-pc.h"
 #include "libqos/pci-pc.h"
@@ -14,18 +15,43 @@
 
 #define VM_PCI_SLOT_OF_ADAPTER 4
 
+/* Of the machine virt */
+#define VM_VIRT_RAM 0x40000000
+#define VM_VIRT_RAM_SIZE (128 * 1024 * 1024)
+#define VM_VIRT_PAGE_SIZE 4096
+
 typedef struct Vm {
     QTestState *qts;
     QGuestAllocator alloc;
+    QGenericPCIBus virt;        /* unless the machine is a PC */
     QPCIBus *bus;
     QVirtioPCIDevice *pci;
     Bench *bench;
 } Vm;
 
+static inline bool vm_is_virt(void)
+{
+    return g_str_equal(qtest_get_arch(), "aarch64");
+}
+
 static inline QTestState *vm_process(const char *args)
 {
-    return qtest_initf("-nodefaults -device virtio-scsi-pci,addr=%d%s",
+    return qtest_initf("%s-nodefaults -device virtio-scsi-pci,addr=%d%s",
+                       vm_is_virt() ? "-M virt -cpu max " : "",
                        VM_PCI_SLOT_OF_ADAPTER, args);
+}
+
+static inline void vm_open_bus(Vm *vm)
+{
+    if (vm_is_virt()) {
+        alloc_init(&vm->alloc, 0, VM_VIRT_RAM, VM_VIRT_RAM + VM_VIRT_RAM_SIZE,
+                   VM_VIRT_PAGE_SIZE);
+        qpci_init_generic(&vm->virt, vm->qts, &vm->alloc, false);
+        vm->bus = &vm->virt.bus;
+    } else {
+        pc_alloc_init(&vm->alloc, vm->qts, 0);
+        vm->bus = qpci_new_pc(vm->qts, &vm->alloc);
+    }
 }
 
 /* @args: its disks */
@@ -35,8 +61,7 @@ static inline Vm *vm_new(const char *args)
     Vm *vm = g_new0(Vm, 1);
 
     vm->qts = vm_process(args);
-    pc_alloc_init(&vm->alloc, vm->qts, 0);
-    vm->bus = qpci_new_pc(vm->qts, &vm->alloc);
+    vm_open_bus(vm);
     vm->pci = virtio_pci_new(vm->bus, &addr);
     g_assert_nonnull(vm->pci);
     qvirtio_pci_device_enable(vm->pci);
@@ -49,7 +74,9 @@ static inline void vm_free(Vm *vm)
 {
     bench_free(vm->bench);
     qos_object_destroy((QOSGraphObject *)vm->pci);
-    qpci_free_pc(vm->bus);
+    if (!vm_is_virt()) {
+        qpci_free_pc(vm->bus);
+    }
     alloc_destroy(&vm->alloc);
     qtest_quit(vm->qts);
     g_free(vm);

@@ -22,24 +22,35 @@ class Missing(Exception):
 
 
 def binaries() -> dict[str, Path]:
-    """The QEMU binaries to test, by series, newest first; $QEMU narrows it to that one."""
+    """The QEMU binaries to test, by series, newest first; $QEMU narrows it to that one.
+
+    $SCSI_PR_SERIES, of scripts/check, to the series that it names; else they are all that are built.
+    """
     if "QEMU" in os.environ:
         path = Path(os.environ["QEMU"]).resolve()
         if not os.access(path, os.X_OK):
             raise Missing(f"QEMU={path} is no executable file; unset QEMU or correct it")
         return {version(path): path}
     found = {p.parents[1].name.removeprefix("qemu-"): p for p in BUILD.glob(f"qemu-*/{_BINARY}")}
+    asked = os.environ.get("SCSI_PR_SERIES", "").split() or found.keys()
+    found = {series: path for series, path in found.items() if series in asked}
     if not found:
         raise Missing(f"there is no {BUILD}/qemu-*/{_BINARY}; run `make qemu` first")
     newest_first = sorted(found, key=lambda s: [int(n) for n in re.findall(r"\d+", s)], reverse=True)
     return {series: found[series] for series in newest_first}
 
 
+def known_series() -> list[str]:
+    """Those that we build with, the default first."""
+    lines = (ROOT / "scripts/qemu-series.txt").read_text().splitlines()
+    return [line.split("|")[0].strip() for line in lines if not line.startswith("#")]
+
+
 def default_binary() -> Path:
-    """$QEMU, or what is built: of series $QEMU_SERIES, or of the newest."""
+    """$QEMU, or what is built: of series $QEMU_SERIES, or of the default one, or of the newest."""
     found = binaries()
-    series = os.environ.get("QEMU_SERIES") or next(iter(found))
-    if "QEMU" not in os.environ and series not in found:
+    series = os.environ.get("QEMU_SERIES") or known_series()[0]
+    if "QEMU" not in os.environ and os.environ.get("QEMU_SERIES") and series not in found:
         raise Missing(f"QEMU {series} is not built; run `QEMU_SERIES={series} make qemu` first")
     return found.get(series) or next(iter(found.values()))
 
@@ -53,7 +64,7 @@ def stock_binary() -> Path:
 
 
 def version(binary: Path) -> str:
-    """The series (10.0, 7.2) of a binary."""
+    """The series, as in scripts/qemu-series.txt, of a binary."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"version (\d+\.\d+)", said)
     if not found:

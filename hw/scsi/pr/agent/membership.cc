@@ -193,6 +193,8 @@ void Membership::Drained(Time now) {
   next_look_ = now;
 }
 
+Time Declaration::Wait(Time duration) { return duration + duration / 100 + kSecond / 2; }
+
 std::optional<HostRecord> Declaration::Next(Time now, const HostRecord& record, int64_t revision,
                                             const std::string& by, const std::string& nonce) {
   using State = HostRecord::State;

@@ -124,7 +124,7 @@ class Declaration {
  public:
   // How long after the mark was seen: longer than the other one may think to be admitted, with
   // clocks of which one runs 1 % faster.
-  static Time Wait(Time duration) { return duration + duration / 100 + kSecond / 2; }
+  static Time Wait(Time duration);
 
   // `by`: this host. The record to be written, if the key has still `revision`; none: not yet,
   // or dead already.

@@ -2,7 +2,7 @@
 //
 // What reservation commands cost, as initiators see it, but for the emulator: by
 // number of registrants, by number of attached nexuses, and after a change of
-// another process. Without APTPL: with it, there is a disk to wait for
+// another process; and what attaching costs. Without APTPL: with it, there is a disk to wait for
 // (fence-bench, durable-bench).
 //
 // usage: command-bench [DIRECTORY]
@@ -70,6 +70,29 @@ void ByAttached(const std::string& uri) {
   for (GateSlot* slot : slots) store->Detach(slot);
 }
 
+// A VM starts, or a disk is plugged: the first one, and one beside another process's.
+void Attaching(const std::string& path) {
+  printf("--- file:, opening and attaching: median [quartiles]\n");
+  std::vector<double> times;
+  const auto attach = [&](const std::string& uri) {
+    std::optional<Initiator> initiator;
+    times.push_back(Time([&] { initiator.emplace(uri, 1); }));
+  };
+  for (int i = 0; i < kRounds; i++) {
+    const std::string uri = "file:" + path + "/first-" + std::to_string(i) + ".pr";
+    attach(uri);  // makes it, which waits for the disk as long as that takes
+    times.pop_back();
+    attach(uri);
+  }
+  Tell("the first of a store", times, "us", 5000);
+  times.clear();
+  const std::string uri = "file:" + path + "/shared.pr";
+  Peer other([&, stays = std::optional<Initiator>()](char, int) mutable { stays.emplace(uri, 2); });
+  other.Do('a');
+  for (int i = 0; i < kRounds; i++) attach(uri);
+  Tell("beside another process", times, "us", 5000);
+}
+
 void AfterAChange(const std::string& uri, Peer& other) {
   printf("--- file:, what another process has changed\n");
   Initiator initiator(uri, 1);
@@ -100,4 +123,5 @@ int main(int argc, char** argv) {
   ByRegistrants("file:" + directory.path() + "/grows.pr");
   ByAttached("file:" + directory.path() + "/attached.pr");
   AfterAChange(uri, other);
+  Attaching(directory.path());
 }

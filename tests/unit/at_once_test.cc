@@ -134,6 +134,27 @@ TEST_F(AtOnceTest, NotBesideAnotherChange) {
   EXPECT_TRUE(Try(*server, Register(0, kKeyA)));
 }
 
+// Else who comes again and again would get it before all who wait.
+TEST_F(AtOnceTest, NotBeforeWhoWaits) {
+  const auto a = OpenAs(A());
+  const auto b = OpenAs(B());
+  OtherProcess other(path_);
+  ASSERT_EQ(other.locks().TryLockChange(), Locked::kYes);
+  std::promise<ScsiStatus> ended;
+  std::thread waits([&] { ended.set_value(Send(*b, Register(0, kKeyB))); });
+  Gate& gate = other.locks().gate();
+  while (gate.contended_until.load() == 0) std::this_thread::yield();
+  other.locks().UnlockChange();
+  EXPECT_EQ(ended.get_future().get(), kGood);
+  waits.join();
+  gate.contended_until.store(~uint64_t{0});
+  EXPECT_FALSE(Try(*a, Register(0, kKeyA)));
+  EXPECT_TRUE(TryToRead(*a));
+  EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
+  gate.contended_until.store(0);
+  EXPECT_TRUE(Try(*a, Register(kKeyA, kKeyB)));
+}
+
 // Who died behind the commit has left it to others to publish.
 TEST_F(AtOnceTest, NotBehindADeath) {
   const auto server = OpenAs(A());

@@ -129,7 +129,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 6;
+  static constexpr uint32_t kLayout = 7;
   // A version is below this: it shares words with other things.
   static constexpr uint64_t kMostVersions = uint64_t{1} << 40;
 
@@ -172,6 +172,9 @@ struct Gate {
   Bell doorbell;
   // Rings when the right to change, or the members' lock, is free again.
   Bell released;
+  // Somebody had to wait for the right to change: until then (ms, CLOCK_MONOTONIC) who has
+  // not to wait takes his turn with those who have.
+  std::atomic<uint64_t> contended_until{0};
   GateSlot slots[kSlots];
 };
 

@@ -20,12 +20,16 @@ class SCOPED_CAPABILITY LocalStore::Right {
   Right& operator=(const Right&) = delete;
 
   // Now, or not at all.
-  bool TryLock() TRY_ACQUIRE(true) {
-    return LockUntil(std::chrono::steady_clock::time_point::min(), [] { return false; });
+  bool TryLock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
+    locked_ = Try();
+    return locked_ == Locked::kYes;
   }
   bool LockUntil(std::chrono::steady_clock::time_point deadline,
                  const std::function<bool()>& cancelled)
       TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
+    locked_ = Try();
+    if (locked_ != Locked::kElsewhere) return locked_ == Locked::kYes;
+    store_.BeginTurns();
     const Bell& released = store_.sharing_->gate().released;
     locked_ = LockBy(deadline, released, [this] { return Try(); }, cancelled);
     return locked_ == Locked::kYes;

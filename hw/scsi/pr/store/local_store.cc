@@ -22,6 +22,15 @@ using Step = Failures::Step;
 // What a power off must not take away.
 bool MustSurvive(const State& state) { return state.aptpl || state.information_lost; }
 
+// Longer than who is woken up takes to come.
+constexpr uint64_t kTurns = 20;
+
+uint64_t Milliseconds() {
+  using std::chrono::duration_cast;
+  const auto now = Clock::now().time_since_epoch();
+  return static_cast<uint64_t>(duration_cast<std::chrono::milliseconds>(now).count());
+}
+
 }  // namespace
 
 LocalStore::LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> directory,
@@ -46,6 +55,16 @@ Status LocalStore::Busy(Locked locked) const {
   return Status::Error(Status::Code::kBusy,
                        uri() + " is being changed by another process that does not finish",
                        "Look for a stopped QEMU process that uses it.");
+}
+
+// Who always comes back at once would get the right to change before all who have to be
+// woken up for it. As long as anybody waits everybody does, and all are alike.
+void LocalStore::BeginTurns() {
+  sharing_->gate().contended_until.store(Milliseconds() + kTurns, std::memory_order_relaxed);
+}
+
+bool LocalStore::TakesTurns() const {
+  return sharing_->gate().contended_until.load(std::memory_order_relaxed) > Milliseconds();
 }
 
 size_t LocalStore::ForgetTheDead() {
@@ -179,7 +198,7 @@ bool LocalStore::TryRead(RecordPointer* record) {
 
 bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
   // Whether it works again has to be told.
-  if (failures_.Any()) return false;
+  if (failures_.Any() || TakesTurns()) return false;
   Right right(*this);
   RecordPointer record;
   if (!right.TryLock() || !TryRead(&record)) return false;

@@ -60,6 +60,8 @@ class LocalStore : public Store {
   class Members;  // members' lock
 
   Status Busy(Locked locked) const;
+  void BeginTurns();
+  bool TakesTurns() const;
   size_t IndexOf(const GateSlot& slot) const;
   std::string AttachmentOf(const GateSlot& slot) const;
   void GoOnHere(const GateSlot& slot, HandedOver* handed) const;

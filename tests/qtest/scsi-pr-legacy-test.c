@@ -133,11 +133,11 @@ static void test_system_reset(void *obj, void *data, QGuestAllocator *alloc)
 
     assert_good(legacy(b, A, RESERVE, 0));
     assert_legacy_holder("iqn.2026-01.org.example:a");
-    other = qtest_initf("-nodefaults -device virtio-scsi-pci"
+    other = qtest_initf("%s -nodefaults -device virtio-scsi-pci"
                         " -blockdev null-co,size=1048576,node-name=medium"
                         " -device scsi-hd,drive=medium,share-rw=on,wwn=0x5,"
                         "pr-store=%s,pr-initiator=iqn.2026-01.org.example:o",
-                        file_store);
+                        machine_options(), file_store);
     assert_legacy_holder("iqn.2026-01.org.example:a");
     system_reset(other);
     /* its own query comes behind its reset */

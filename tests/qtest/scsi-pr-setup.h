@@ -9,6 +9,17 @@
 #include "scsi-pr-bench.h"
 #include "scsi-pr-group.h"
 
+/* Whether a QEMU of a test's own has machine virt, and not a PC */
+static inline bool is_virt(void)
+{
+    return g_str_equal(qtest_get_arch(), "aarch64");
+}
+
+static inline const char *machine_options(void)
+{
+    return is_virt() ? "-M virt -cpu max" : "";
+}
+
 /* A file of the test's own, which the test's end removes */
 static inline char *make_medium(void)
 {

@@ -29,21 +29,15 @@ typedef struct Vm {
     Bench *bench;
 } Vm;
 
-static inline bool vm_is_virt(void)
-{
-    return g_str_equal(qtest_get_arch(), "aarch64");
-}
-
 static inline QTestState *vm_process(const char *args)
 {
-    return qtest_initf("%s-nodefaults -device virtio-scsi-pci,addr=%d%s",
-                       vm_is_virt() ? "-M virt -cpu max " : "",
-                       VM_PCI_SLOT_OF_ADAPTER, args);
+    return qtest_initf("%s -nodefaults -device virtio-scsi-pci,addr=%d%s",
+                       machine_options(), VM_PCI_SLOT_OF_ADAPTER, args);
 }
 
 static inline void vm_open_bus(Vm *vm)
 {
-    if (vm_is_virt()) {
+    if (is_virt()) {
         alloc_init(&vm->alloc, 0, VM_VIRT_RAM, VM_VIRT_RAM + VM_VIRT_RAM_SIZE,
                    VM_VIRT_PAGE_SIZE);
         qpci_init_generic(&vm->virt, vm->qts, &vm->alloc, false);
@@ -74,7 +68,7 @@ static inline void vm_free(Vm *vm)
 {
     bench_free(vm->bench);
     qos_object_destroy((QOSGraphObject *)vm->pci);
-    if (!vm_is_virt()) {
+    if (!is_virt()) {
         qpci_free_pc(vm->bus);
     }
     alloc_destroy(&vm->alloc);

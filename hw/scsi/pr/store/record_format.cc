@@ -48,7 +48,7 @@ uint32_t Checksum(std::string_view line) {
 
 std::string EncodeSector(uint64_t version, size_t index, size_t body_bytes,
                          std::string_view payload) {
-  char head[kPayloadAt + 1];
+  char head[2 * kPayloadAt];  // the numbers fit their fields, which no compiler can know
   snprintf(head, sizeof head, "%s%016llx %06zx %08zx %08x ", kMagic.data(),
            static_cast<unsigned long long>(version), index, body_bytes, 0U);
   std::string line(head);

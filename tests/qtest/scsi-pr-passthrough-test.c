@@ -243,7 +243,8 @@ static bool has_migrate_pr(QTestState *qts)
 
 /*
  * The guest of a scsi-block without pr-store has registered with the disk itself;
- * the destination has pr-store, and must leave that registration as it is.
+ * the destination has another path to it, and pr-store, and must leave that
+ * registration as it is.
  */
 static void test_host_key(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -251,12 +252,12 @@ static void test_host_key(void *obj, void *data, QGuestAllocator *alloc)
     g_autoptr(GString) reserved = g_string_new(NULL);
     Vm *vm;
 
-    make_file_store();
     add_ring(plain, RING);
     add_host_medium(plain, ((Type *)data)->lio);
-    g_string_append(reserved, plain->str);
     add_plain(plain, data, A);
-    add_reserved(reserved, data, A, file_store, "");
+    add_ring(reserved, RING);
+    add_host_medium(reserved, "SCSI_PR_LIO_OTHER");
+    add_reserved(reserved, data, A, "memory:", "");
     vm = vm_new(plain->str);
     settle_all(vm->bench, A);
     assert_good(pr_out(vm->bench, A, REGISTER, 0, 0, KEY_A));

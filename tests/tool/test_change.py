@@ -129,7 +129,9 @@ def test_a_store_that_another_process_holds(uri: str, path: Path, vm: VM) -> Non
 
 
 def test_killed_at_any_time(uri: str, path: Path, vm: VM) -> None:
-    """The store is sound, what QEMU shows is in it, and it is one of the states that were loaded."""
+    """The store is sound, and what QEMU shows is one of the states that were loaded. So is what the disk
+    has: who died between the disk and the memory leaves it what nobody was told of, until the next
+    change takes it back."""
     states = [registered((A, KEY_A), (B, f"0x{key:016x}"), holder=A) for key in range(1, 40)]
     chance = random.Random(7)
     for state in states:
@@ -143,10 +145,11 @@ def test_killed_at_any_time(uri: str, path: Path, vm: VM) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert good("check", uri).out.startswith(f"{uri} is sound")
-        shown = state_in_qemu(vm)
-        assert shown == store.state(path)
+        shown, durable = state_in_qemu(vm), store.state(path)
+        assert shown == durable or durable["registrations"] == state["registrations"]
         assert shown["registrations"] in [[], *(loaded["registrations"] for loaded in states)]
     load(uri, BOTH)
+    assert state_in_qemu(vm) == store.state(path)
     assert state_in_qemu(vm)["registrations"] == BOTH["registrations"]
 
 

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "failure_counter.h"
 #include "hand_over.h"
 #include "other_process.h"
 #include "spc/opcodes.h"
@@ -18,15 +19,6 @@ namespace {
 using namespace testing;
 
 constexpr auto kGood = ScsiStatus::kGood;
-
-class Listener : public NexusListener {
- public:
-  void AbortTasks() override {}
-  void Preempted() override {}
-  void StoreFailed(const Status&) override { failures++; }
-
-  std::atomic<int> failures{0};
-};
 
 // The server's thread has nothing to do: then what needs no store is done at once.
 void AwaitIdle(DeviceServer& server) {
@@ -60,7 +52,7 @@ class AtOnceTest : public ::testing::Test {
 
   const TemporaryDirectory directory_;
   const std::string path_ = directory_ / "lu.pr";
-  Listener listener_;
+  FailureCounter listener_;
 };
 
 TEST_F(AtOnceTest, WhatIsInMemory) {

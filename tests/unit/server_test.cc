@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "execute.h"
+#include "failure_counter.h"
 #include "other_process.h"
 #include "server/administration.h"
 #include "temporary_directory.h"
@@ -16,15 +17,6 @@ namespace scsi_pr {
 namespace {
 
 using namespace testing;
-
-class Listener : public NexusListener {
- public:
-  void AbortTasks() override {}
-  void Preempted() override {}
-  void StoreFailed(const Status&) override { failures++; }
-
-  std::atomic<int> failures{0};
-};
 
 class ServerTest : public ::testing::Test {
  protected:
@@ -43,7 +35,7 @@ class ServerTest : public ::testing::Test {
   const TemporaryDirectory directory_;
   const std::string path_ = directory_ / "lu.pr";
   const std::string uri_ = "file:" + path_;
-  Listener listener_;
+  FailureCounter listener_;
   DeviceServer::Options options_{.listener = &listener_};
 };
 

@@ -101,9 +101,9 @@ bool LocalStore::HolderIsGone(const State& state) const {
   return !index || !sharing_->IsLive(*index);
 }
 
-// Nobody has died on the way, and nobody is on it.
-bool LocalStore::IsSettled(const Record& record) const {
-  return IsPublished(record) && sharing_->gate().fencing.load() == 0 && !HolderIsGone(record.state);
+// Nobody has died on the way to it, and a legacy holder lives.
+bool LocalStore::IsShown(const Record& record) const {
+  return IsPublished(record) && !HolderIsGone(record.state);
 }
 
 // The committed record, in force everywhere, without a legacy
@@ -193,7 +193,7 @@ Status LocalStore::Update(const Transition& transition, const Waiting& waiting, 
 }
 
 bool LocalStore::TryRead(RecordPointer* record) {
-  return sharing_->TryInForce(record) && IsSettled(**record);
+  return sharing_->TryInForce(record) && IsShown(**record) && sharing_->gate().fencing.load() == 0;
 }
 
 bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
@@ -290,7 +290,7 @@ Status LocalStore::Read(RecordPointer* record) {
   for (;;) {
     const uint32_t seen = released.count();
     if (Status status = InForce(record); !status.ok()) return status;
-    const bool in_force = IsPublished(**record) && !HolderIsGone((*record)->state);
+    const bool in_force = IsShown(**record);
     if (in_force && gate.fencing.load() == 0) return Status();
     Right right(*this);
     if (right.TryLock()) return LoadPublished(record);

@@ -85,7 +85,7 @@ class LocalStore : public Store {
   Status InForce(RecordPointer* record);
   bool IsPublished(const Record& record) const;
   bool HolderIsGone(const State& state) const;
-  bool IsSettled(const Record& record) const;
+  bool IsShown(const Record& record) const;
   Status LoadPublished(RecordPointer* record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
   Status ReleaseForTheGone(RecordPointer* record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
   Status Commit(const Record& before, State state, std::vector<UnitAttention> unit_attentions,

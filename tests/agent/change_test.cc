@@ -414,8 +414,8 @@ TEST(Change, NoSpace) {
 }
 
 TEST(Change, GarbageIsNoGround) {
-  for (const std::string& key : {kKeys.State("lu"), kKeys.Nexuses("lu") + "n1", kKeys.Host("h2"),
-                                 kKeys.Acks("lu") + "h2"}) {
+  for (const std::string& key :
+       {kKeys.State("lu"), kKeys.Nexuses("lu") + "n1", kKeys.Host("h2"), kKeys.Acks("lu") + "h2"}) {
     SimulatedStore store;
     Command command(store);
     store.Apply({{}, {{key, "{"}}, {}});

@@ -77,9 +77,9 @@ EtcdCluster::EtcdCluster(size_t members, std::vector<std::string> arguments)
   const bool has_tls = std::ranges::find(arguments_, "--cert-file") != arguments_.end();
   const std::vector<int> ports = FreePorts(2 * members);
   for (size_t i = 0; i < members; i++) {
-    members_.push_back({(has_tls ? "https://127.0.0.1:" : "http://127.0.0.1:") +
-                            std::to_string(ports[2 * i]),
-                        "http://127.0.0.1:" + std::to_string(ports[2 * i + 1])});
+    members_.push_back(
+        {(has_tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(ports[2 * i]),
+         "http://127.0.0.1:" + std::to_string(ports[2 * i + 1])});
   }
   for (size_t i = 0; i < members; i++) Start(i);
   for (const Member& member : members_) {
@@ -108,11 +108,23 @@ void EtcdCluster::Start(size_t index) {
     all += (i > 0 ? "," : "") + name(i) + "=" + members_[i].peer;
   }
   Member& member = members_[index];
-  std::vector<std::string> command = {
-      "etcd", "--name", name(index), "--data-dir", directory_ / name(index),
-      "--listen-client-urls", member.client, "--advertise-client-urls", member.client,
-      "--listen-peer-urls", member.peer, "--initial-advertise-peer-urls", member.peer,
-      "--initial-cluster", all, "--logger", "zap"};
+  std::vector<std::string> command = {"etcd",
+                                      "--name",
+                                      name(index),
+                                      "--data-dir",
+                                      directory_ / name(index),
+                                      "--listen-client-urls",
+                                      member.client,
+                                      "--advertise-client-urls",
+                                      member.client,
+                                      "--listen-peer-urls",
+                                      member.peer,
+                                      "--initial-advertise-peer-urls",
+                                      member.peer,
+                                      "--initial-cluster",
+                                      all,
+                                      "--logger",
+                                      "zap"};
   command.insert(command.end(), arguments_.begin(), arguments_.end());
   member.process = Spawn(command, directory_ / "log");
 }

@@ -74,8 +74,9 @@ TEST(EtcdEngine, Options) {
     return status.code();
   };
   EXPECT_EQ(refused({}), Status::Code::kInvalid);
-  for (const char* url : {"", "etcd1:2379", "http://etcd1", "http://u:p@etcd1:1", "ftp://etcd1:21",
-                          "http://etcd1:2379/v3", "http://etcd1:2379\r\nX: y", "https://etcd1:2379"}) {
+  for (const char* url :
+       {"", "etcd1:2379", "http://etcd1", "http://u:p@etcd1:1", "ftp://etcd1:21",
+        "http://etcd1:2379/v3", "http://etcd1:2379\r\nX: y", "https://etcd1:2379"}) {
     EXPECT_EQ(refused({.endpoints = {url}}), Status::Code::kInvalid) << url;
   }
   EXPECT_EQ(refused({.endpoints = {"https://etcd1:2379"}, .tls_directory = "/nowhere"}),
@@ -96,7 +97,8 @@ TEST(EtcdEngine, Applied) {
 // What an error means is in its text, whatever the HTTP code is.
 TEST(EtcdEngine, HttpCodesSayNothing) {
   for (const int code : {200, 400, 412, 429, 500, 503, 504}) {
-    FakeHttp space(Says(R"({"code":8,"message":"etcdserver: mvcc: database space exceeded"})", code));
+    FakeHttp space(
+        Says(R"({"code":8,"message":"etcdserver: mvcc: database space exceeded"})", code));
     Answer answer = EngineAt({space.url()})->Txn(kWrite);
     EXPECT_EQ(answer.outcome, Outcome::kFailed);
     EXPECT_EQ(answer.failure.kind, Kind::kNoSpace);
@@ -110,10 +112,15 @@ TEST(EtcdEngine, UnknownOutcomes) {
   const std::string cut = HttpText(kApplied).substr(0, 150);
   const std::vector<FakeHandler> handlers = {
       Says(R"({"code":14,"message":"etcdserver: request timed out"})", 503),
-      Says("<html>"), Says(""), Says("{}"), Says(R"({"header":{}})"),
+      Says("<html>"),
+      Says(""),
+      Says("{}"),
+      Says(R"({"header":{}})"),
       [&](const FakeRequest&) { return cut; },
       [](const FakeRequest&) { return std::string("SMTP\r\n"); },
-      [](const FakeRequest&) { return "HTTP/1.1 200 OK\r\n\r\n" + std::string(kMaxAnswer + 1, ' '); },
+      [](const FakeRequest&) {
+        return "HTTP/1.1 200 OK\r\n\r\n" + std::string(kMaxAnswer + 1, ' ');
+      },
   };
   for (const FakeHandler& handler : handlers) {
     FakeHttp server(handler);
@@ -186,7 +193,8 @@ class Guard {
   std::string operator()(const FakeRequest& request) {
     if (request.path == "/v3/auth/authenticate") {
       if (request.body.find("secret") == std::string::npos) {
-        return HttpText(R"({"code":3,"message":"etcdserver: authentication failed, invalid user ID or password"})");
+        return HttpText(
+            R"({"code":3,"message":"etcdserver: authentication failed, invalid user ID or password"})");
       }
       left_ = uses_;
       const int token = ++tokens_;
@@ -240,9 +248,7 @@ TEST(EtcdEngine, AWrongPasswordIsNamed) {
 TEST(EtcdEngine, EachEndpointGivesItsOwnToken) {
   Guard first(100), second(100);
   std::atomic<bool> silent = false;
-  FakeHttp one([&](const FakeRequest& request) {
-    return silent ? std::string() : first(request);
-  });
+  FakeHttp one([&](const FakeRequest& request) { return silent ? std::string() : first(request); });
   FakeHttp two(std::ref(second));
   const auto engine =
       EngineFor({.endpoints = {one.url(), two.url()}, .user = "pr", .password = "secret"});
@@ -257,8 +263,9 @@ TEST(EtcdEngine, TokenFileIsReadAgain) {
   const std::string path = ::testing::TempDir() + "scsi-pr-token-" + std::to_string(getpid());
   const auto write = [&](const char* text) { std::ofstream(path) << text; };
   FakeHttp server([&](const FakeRequest& request) {
-    return AuthorizationOf(request) == "new" ? HttpText(kApplied)
-                                             : HttpText(R"({"code":16,"message":"invalid auth token"})");
+    return AuthorizationOf(request) == "new"
+               ? HttpText(kApplied)
+               : HttpText(R"({"code":16,"message":"invalid auth token"})");
   });
   write("old\n");
   const auto engine = EngineFor({.endpoints = {server.url()}, .token_file = path});
@@ -271,8 +278,10 @@ TEST(EtcdEngine, TokenFileIsReadAgain) {
 }
 
 TEST(EtcdEngine, CertificateWithACommonName) {
-  FakeHttp server(Says("CommonName of client sending a request against gateway will be ignored and "
-                       "not used as expected\n", 400));
+  FakeHttp server(
+      Says("CommonName of client sending a request against gateway will be ignored and "
+           "not used as expected\n",
+           400));
   const Answer answer = EngineAt({server.url()})->Txn(kWrite);
   EXPECT_EQ(answer.outcome, Outcome::kFailed);
   EXPECT_EQ(answer.failure.kind, Kind::kAuthentication);
@@ -305,7 +314,8 @@ TEST(EtcdEngine, AWatchIsBegunAgain) {
   FakeHttp server([&](const FakeRequest& request) -> std::string {
     EXPECT_NE(request.head.find("Grpc-Metadata-hasleader: true"), std::string::npos);
     const char* created = "{\"result\":{\"created\":true}}\n";
-    if (++watches == 1) return "HTTP/1.1 200 X\r\n\r\n" + std::string(created) + "{\"result\":{\"events\":[{}]}}\n";
+    if (++watches == 1)
+      return "HTTP/1.1 200 X\r\n\r\n" + std::string(created) + "{\"result\":{\"events\":[{}]}}\n";
     if (watches == 2) return "HTTP/1.1 200 X\r\n\r\n" + std::string(100, '}') + "\n" + created;
     return "HTTP/1.1 200 X\r\n\r\n" + std::string(created) + created;
   });

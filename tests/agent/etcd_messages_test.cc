@@ -101,7 +101,8 @@ std::vector<Hostile> HostileAnswers() {
       {"a header that is none", R"({"header":7,"succeeded":true})"},
       {"a negative revision", R"({"header":{"cluster_id":"1","revision":"-5"},"succeeded":true,
           "responses":[{"response_range":{}}]})"},
-      {"a revision above 64 bits", R"({"header":{"cluster_id":"1","revision":"99999999999999999999"},
+      {"a revision above 64 bits",
+       R"({"header":{"cluster_id":"1","revision":"99999999999999999999"},
           "succeeded":true,"responses":[{"response_range":{}}]})"},
       {"a revision with a fraction", R"({"header":{"cluster_id":"1","revision":1.5},
           "succeeded":true,"responses":[{"response_range":{}}]})"},
@@ -116,7 +117,8 @@ std::vector<Hostile> HostileAnswers() {
       {"another response", AnswerOf(R"("succeeded":true,"responses":[{"response_put":{}}])")},
       {"a response that is none", AnswerOf(R"("succeeded":true,"responses":[3])")},
       {"put and delete changed places", AnswerOf(R"("succeeded":true,"responses":[
-          {"response_delete_range":{}},{"response_put":{}},{"response_range":{}}])"), &kWrite},
+          {"response_delete_range":{}},{"response_put":{}},{"response_range":{}}])"),
+       &kWrite},
       {"another key", OneKey(R"("kvs":[{"key":"Yg==","mod_revision":"8"}],"count":"1")")},
       {"no key", OneKey(R"("kvs":[{"mod_revision":"8"}],"count":"1")")},
       {"no revision of a key", OneKey(R"("kvs":[{"key":"YQ=="}],"count":"1")")},
@@ -132,7 +134,8 @@ std::vector<Hostile> HostileAnswers() {
       {"a value that is none",
        OneKey(R"("kvs":[{"key":"YQ==","mod_revision":"8","value":[1]}],"count":"1")")},
       {"keys out of order", OneKey(R"("kvs":[{"key":"cC9i","mod_revision":"8"},
-          {"key":"cC9h","mod_revision":"8"}],"count":"2")"), &kReadBelow},
+          {"key":"cC9h","mod_revision":"8"}],"count":"2")"),
+       &kReadBelow},
       {"a key elsewhere", OneKey(R"("kvs":[{"key":"cDA=","mod_revision":"8"}],"count":"1")"),
        &kReadBelow},
       {"UTF-8 that is none", AnswerOf("\"succeeded\":true,\"x\":\"\xff\"")},
@@ -184,7 +187,8 @@ constexpr Said kSaid[] = {
      Kind::kNoAnswer, false, false},
     {R"({"code":4,"message":"context deadline exceeded"})", Kind::kNoAnswer, false, false},
     {R"({"code":14,"message":"etcdserver: leader changed"})", Kind::kNoAnswer, false, false},
-    {R"({"code":8,"message":"etcdserver: mvcc: database space exceeded"})", Kind::kNoSpace, true, false},
+    {R"({"code":8,"message":"etcdserver: mvcc: database space exceeded"})", Kind::kNoSpace, true,
+     false},
     {R"({"code":8,"message":"etcdserver: too many requests"})", Kind::kBusy, true, false},
     {R"x({"code":8,"message":"grpc: received message larger than max (3000000 vs. 2097152)"})x",
      Kind::kTooLarge, true, false},
@@ -196,10 +200,12 @@ constexpr Said kSaid[] = {
     {R"({"code":3,"message":"etcdserver: duplicate key given in txn request"})", Kind::kRefused,
      true, false},
     {R"({"code":7,"message":"etcdserver: permission denied"})", Kind::kPermission, true, false},
-    {R"({"code":16,"message":"etcdserver: invalid auth token"})", Kind::kAuthentication, true, true},
+    {R"({"code":16,"message":"etcdserver: invalid auth token"})", Kind::kAuthentication, true,
+     true},
     {R"({"code":9,"message":"etcdserver: authentication is not enabled"})", Kind::kAuthentication,
      true, false},
-    {"CommonName of client sending a request against gateway will be ignored and not used as expected\n",
+    {"CommonName of client sending a request against gateway will be ignored and not used as "
+     "expected\n",
      Kind::kAuthentication, true, false},
     {R"({"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}})",
      Kind::kNoAnswer, false, false},
@@ -238,7 +244,8 @@ TEST(EtcdMessages, Tokens) {
   EXPECT_EQ(DecodeAuthenticate(AnswerOf(R"("token":"abc.9")"), &token).kind, Kind::kNone);
   EXPECT_EQ(token, "abc.9");
   // A token that would become another header.
-  for (const char* bad : {R"("token":"a\r\nHost: b")", R"("token":"")", R"("token":7)", R"("x":1)"}) {
+  for (const char* bad :
+       {R"("token":"a\r\nHost: b")", R"("token":"")", R"("token":7)", R"("x":1)"}) {
     const Failure failure = DecodeAuthenticate(AnswerOf(bad), &token);
     EXPECT_EQ(failure.kind, Kind::kBadAnswer) << bad;
     EXPECT_EQ(token, "abc.9");

@@ -85,9 +85,9 @@ TEST_F(EtcdTest, ManyKeysOneStep) {
   EtcdCluster etcd(1);
   const auto engine = EngineAt(etcd.Endpoints());
   const std::string bytes("\0\n\xff\xfe\"", 5);
-  ASSERT_EQ(engine->Txn({{{"p/a", 0}, {"q", 0}}, {{"p/b", bytes}, {"p/a", ""}, {"q", "x"}}, {}})
-                .outcome,
-            Outcome::kApplied);
+  ASSERT_EQ(
+      engine->Txn({{{"p/a", 0}, {"q", 0}}, {{"p/b", bytes}, {"p/a", ""}, {"q", "x"}}, {}}).outcome,
+      Outcome::kApplied);
   const Answer answer = engine->Read({{"q", false}, {"p/", true}, {"p/nobody", false}});
   ASSERT_EQ(answer.outcome, Outcome::kApplied) << answer.failure.message;
   ASSERT_EQ(answer.found.size(), 3u);
@@ -308,23 +308,23 @@ TEST_F(EtcdTest, Tls) {
   const testing::TemporaryDirectory files, others;
   MakeCertificates(files);
   MakeCertificates(others);
-  EtcdCluster etcd(1, {"--cert-file", files / "server-cert.pem", "--key-file",
-                       files / "server-key.pem", "--trusted-ca-file", files / "ca-cert.pem",
-                       "--client-cert-auth"});
+  EtcdCluster etcd(
+      1, {"--cert-file", files / "server-cert.pem", "--key-file", files / "server-key.pem",
+          "--trusted-ca-file", files / "ca-cert.pem", "--client-cert-auth"});
   const auto endpoints = etcd.Endpoints();
   const auto engine = EngineFor({.endpoints = endpoints, .tls_directory = files.path()});
   EXPECT_TRUE(ReadOn(*engine, "k").answered());
   EXPECT_EQ(engine->Txn(Put("k", 0, "1")).outcome, Outcome::kApplied);
   // Another authority: nothing is sent to whom we cannot know.
-  const Answer stranger = EngineFor({.endpoints = endpoints, .tls_directory = others.path()})
-                              ->Txn(Put("l", 0, "1"));
+  const Answer stranger =
+      EngineFor({.endpoints = endpoints, .tls_directory = others.path()})->Txn(Put("l", 0, "1"));
   EXPECT_EQ(stranger.outcome, Outcome::kFailed);
   EXPECT_EQ(stranger.failure.kind, Kind::kUnreachable) << stranger.failure.message;
 
-  EnableAuthentication(endpoints[0], {files / "ca-cert.pem", files / "client-cert.pem",
-                                      files / "client-key.pem"});
-  EtcdOptions options{.endpoints = endpoints, .tls_directory = files.path(), .user = "pr",
-                      .password = "secret"};
+  EnableAuthentication(
+      endpoints[0], {files / "ca-cert.pem", files / "client-cert.pem", files / "client-key.pem"});
+  EtcdOptions options{
+      .endpoints = endpoints, .tls_directory = files.path(), .user = "pr", .password = "secret"};
   EXPECT_EQ(EngineFor(options)->Txn(Put("p/k", 0, "1")).outcome, Outcome::kApplied);
   options.tls_directory = files / "named";
   const Answer named = EngineFor(options)->Txn(Put("p/k", 0, "1"));

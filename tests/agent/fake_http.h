@@ -27,8 +27,9 @@ struct FakeRequest {
 using FakeHandler = std::function<std::string(const FakeRequest& request)>;
 
 inline std::string HttpText(const std::string& body, int code = 200) {
-  return "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+  return "HTTP/1.1 " + std::to_string(code) +
+         " X\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" +
+         body;
 }
 
 class FakeHttp {

@@ -314,9 +314,7 @@ TEST(Membership, AnotherEtcdWithTheSameContents) {
 
 // ---------------------------------------------------------------- Declaring dead
 
-HostRecord Alive() {
-  return {"m", "b", "i", 1, 8 * kSecond, State::kAlive, "", "n", ""};
-}
+HostRecord Alive() { return {"m", "b", "i", 1, 8 * kSecond, State::kAlive, "", "n", ""}; }
 
 TEST(Declaration, SuspectWaitDead) {
   Declaration declaration;
@@ -326,7 +324,8 @@ TEST(Declaration, SuspectWaitDead) {
   EXPECT_EQ(mark->incarnation, "i");
   const Time wait = 8 * kSecond + 80 * kMillisecond + 500 * kMillisecond;
   EXPECT_FALSE(declaration.Next(101 * kSecond, *mark, 6, "me", "n2"));
-  EXPECT_FALSE(declaration.Next(101 * kSecond + wait, *mark, 6, "me", "n3")) << "not a moment early";
+  EXPECT_FALSE(declaration.Next(101 * kSecond + wait, *mark, 6, "me", "n3"))
+      << "not a moment early";
   const auto dead = declaration.Next(101 * kSecond + wait + 1, *mark, 6, "me", "n4");
   ASSERT_TRUE(dead);
   EXPECT_EQ(dead->state, State::kDead);

@@ -20,8 +20,9 @@ void ExpectKept(const Record& record) {
 TEST(Records, WhatIsWrittenIsRead) {
   Meta meta{3, "life-2", {"life-1"}, 5 * kSecond};
   ExpectKept(meta);
-  HostRecord host{"machine", "boot", "i1", 1, 8 * kSecond, HostRecord::State::kDead, "h2", "n1",
-                  "confirmed by the administrator"};
+  HostRecord host{"machine", "boot",      "i1",
+                  1,         8 * kSecond, HostRecord::State::kDead,
+                  "h2",      "n1",        "confirmed by the administrator"};
   ExpectKept(host);
   host = {"machine", "boot", "i1", 1, 8 * kSecond, HostRecord::State::kAlive, "", "n1", ""};
   ExpectKept(host);
@@ -59,7 +60,12 @@ void ExpectRefused(const std::vector<std::string>& texts) {
 
 TEST(Records, HostileMeta) {
   ExpectRefused<Meta>({
-      "", "{", "[]", "7", std::string(2000, '['), std::string(3 << 20, ' '),
+      "",
+      "{",
+      "[]",
+      "7",
+      std::string(2000, '['),
+      std::string(3 << 20, ' '),
       R"({"protocol":1,"life":"l","earlier-lives":[],"duration-ms":8000})",
       R"({"schema":0,"protocol":1,"life":"l","earlier-lives":[],"duration-ms":8000})",
       R"({"schema":-1,"protocol":1,"life":"l","earlier-lives":[],"duration-ms":8000})",
@@ -78,15 +84,20 @@ TEST(Records, HostileMeta) {
 
 TEST(Records, HostileHost) {
   const auto host = [](const std::string& from, const std::string& to) {
-    std::string text = Encode(HostRecord{"m", "b", "i", 1, 8 * kSecond,
-                                         HostRecord::State::kSuspect, "h2", "n", ""});
+    std::string text = Encode(
+        HostRecord{"m", "b", "i", 1, 8 * kSecond, HostRecord::State::kSuspect, "h2", "n", ""});
     text.replace(text.find(from), from.size(), to);
     return text;
   };
   ExpectRefused<HostRecord>({
-      host("\"suspect\"", "\"zombie\""), host("\"suspect\"", "7"), host("\"m\"", "\"\""),
-      host("\"b\"", "null"), host("\"i\"", "\"" + std::string(65, 'x') + "\""),
-      host("\"h2\"", "\"../meta\""), host("\"n\"", "[\"n\"]"), host("8000", "999"),
+      host("\"suspect\"", "\"zombie\""),
+      host("\"suspect\"", "7"),
+      host("\"m\"", "\"\""),
+      host("\"b\"", "null"),
+      host("\"i\"", "\"" + std::string(65, 'x') + "\""),
+      host("\"h2\"", "\"../meta\""),
+      host("\"n\"", "[\"n\"]"),
+      host("8000", "999"),
       host("8000", "60001"),
   });
 }

@@ -26,8 +26,7 @@ class SimulatedHost::Daemon : public Membership::Outside {
   explicit Daemon(SimulatedHost& host)
       : host_(host),
         simulation_(host.simulation_),
-        membership_({host.name_, "machine-" + host.name_, host.boot_id_, 1,
-                     simulation_.duration_},
+        membership_({host.name_, "machine-" + host.name_, host.boot_id_, 1, simulation_.duration_},
                     simulation_.keys_, host.memory_, *this, [this] { return NewWord(); }),
         unit_(*this) {
     Wake();
@@ -72,8 +71,7 @@ class SimulatedHost::Daemon : public Membership::Outside {
   // The logical unit.
   struct Unit : public Participant::Outside {
     explicit Unit(Daemon& its_daemon)
-        : daemon(its_daemon),
-          machine(daemon.host_.name_, kLu, daemon.simulation_.keys_, *this) {}
+        : daemon(its_daemon), machine(daemon.host_.name_, kLu, daemon.simulation_.keys_, *this) {}
 
     void Send(uint64_t request, const Transaction& transaction) override {
       daemon.Ask(transaction, [this, request](const Answer& answer) {
@@ -95,8 +93,8 @@ class SimulatedHost::Daemon : public Membership::Outside {
     }
     void Drain(const std::vector<std::string>& nexuses) override {
       daemon.host_.Drain(daemon.Among(nexuses), daemon.Latest(&daemon.drain_victims_, [this] {
-                           machine.Drained(daemon.host_.Now());
-                         }));
+        machine.Drained(daemon.host_.Now());
+      }));
     }
     void Fenced(const std::string& id) override {
       daemon.Soon([&daemon = daemon, id] {
@@ -116,9 +114,9 @@ class SimulatedHost::Daemon : public Membership::Outside {
   // The command that is being carried out.
   struct Running : public Change::Outside {
     Running(Daemon& daemon, Change::Options options)
-        : daemon(daemon),
-          machine(std::move(options), daemon.simulation_.keys_, *this,
-                  [&daemon] { return daemon.NewWord(); }) {}
+        : daemon(daemon), machine(std::move(options), daemon.simulation_.keys_, *this, [&daemon] {
+            return daemon.NewWord();
+          }) {}
 
     void Send(uint64_t request, const Transaction& transaction) override {
       daemon.Ask(transaction, [this, request](const Answer& answer) {
@@ -140,9 +138,7 @@ class SimulatedHost::Daemon : public Membership::Outside {
       changes = decision.changes;
       daemon.Soon([this, decision] { machine.Decided(daemon.host_.Now(), decision); });
     }
-    void Fence(const ChangeRecord& change) override {
-      daemon.unit_.machine.Fence(change);
-    }
+    void Fence(const ChangeRecord& change) override { daemon.unit_.machine.Fence(change); }
     void Ended(Change::Result result, const Failure&) override {
       if (changes || result != Change::Result::kGood) {
         daemon.simulation_.CheckEnded(machine.id(), result, aborts);
@@ -171,9 +167,7 @@ class SimulatedHost::Daemon : public Membership::Outside {
     return simulation_.random_.Delay(50 * kMicrosecond, 5'000'000'000,
                                      simulation_.is_calm_ ? 1000000 : 30);
   }
-  void Soon(std::function<void()> act) {
-    host_.DaemonStep(Slowly(), std::move(act));
-  }
+  void Soon(std::function<void()> act) { host_.DaemonStep(Slowly(), std::move(act)); }
   void Ask(const Transaction& transaction, Simulation::Done done) {
     simulation_.Request(host_.index_, transaction,
                         [&host = host_, daemons = host_.daemons_, done](const Answer& answer) {

@@ -26,7 +26,7 @@ class SimulatedHost {
 
   void Freeze(Instant until) { frozen_until_ = until; }
   void FreezeDaemon(Instant until) { daemon_frozen_until_ = until; }
-  void StopDaemon();   // killed
+  void StopDaemon();  // killed
   void StartDaemon();
   void PowerOff();
   void PowerOn();
@@ -54,11 +54,11 @@ class SimulatedHost {
   Simulation& simulation_;
   const size_t index_;
   const std::string name_;
-  const double rate_;      // of its clock
+  const double rate_;  // of its clock
   const Time offset_;
   bool up_ = true;
   uint64_t boots_ = 0;
-  uint64_t daemons_ = 0;   // a step of an earlier one is not made
+  uint64_t daemons_ = 0;  // a step of an earlier one is not made
   std::string boot_id_;
   Instant frozen_until_ = 0;
   Instant daemon_frozen_until_ = 0;

@@ -39,8 +39,8 @@ Instant Random::Delay(Instant usual, Instant longest, uint64_t one_in) {
   return 1 + static_cast<Instant>(Below(static_cast<uint64_t>(most)));
 }
 
-Simulation::Simulation(Options options) : options_(options), random_(options.seed),
-      duration_((2 + random_.Below(4)) * kSecond) {
+Simulation::Simulation(Options options)
+    : options_(options), random_(options.seed), duration_((2 + random_.Below(4)) * kSecond) {
   cut_until_.resize(options.hosts);
   deaf_until_.resize(options.hosts);
   is_out_.resize(options.nexuses);
@@ -145,8 +145,7 @@ void Simulation::Request(size_t host, const Transaction& transaction, Done done)
   });
   const uint64_t chance = is_calm_ ? 1000000 : 40;
   if (!random_.OneIn(chance)) {
-    After(random_.Delay(2 * kMs, kLatest, chance),
-          [=, this] { Deliver(host, transaction, once); });
+    After(random_.Delay(2 * kMs, kLatest, chance), [=, this] { Deliver(host, transaction, once); });
   }
   if (random_.OneIn(chance)) {  // twice
     After(random_.Delay(2 * kMs, kLatest, 2), [=, this] { Deliver(host, transaction, once); });

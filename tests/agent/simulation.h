@@ -53,7 +53,7 @@ struct SimulatedCommand {
   size_t nexus = 0;
   Instant counted = 0;
   std::string incarnation;  // under which it was counted
-  bool stale = false;  // a PREEMPT AND ABORT has ended that has to have waited for it
+  bool stale = false;       // a PREEMPT AND ABORT has ended that has to have waited for it
 };
 
 class SimulatedHost;
@@ -71,7 +71,8 @@ class Simulation {
   explicit Simulation(Options options);
   ~Simulation();
 
-  // How many steps it has made in which somebody did something. What did not hold is in violation(), empty if all did.
+  // How many steps it has made in which somebody did something. What did not hold is in
+  // violation(), empty if all did.
   uint64_t Run();
   const std::string& violation() const { return violation_; }
   const std::deque<std::string>& trace() const { return trace_; }
@@ -135,8 +136,8 @@ class Simulation {
   std::priority_queue<Event> events_;
   std::vector<std::unique_ptr<SimulatedHost>> hosts_;
   std::vector<SimulatedNexus> nexuses_;
-  std::vector<Instant> cut_until_;      // of each host: no request arrives
-  std::vector<Instant> deaf_until_;     // no answer arrives
+  std::vector<Instant> cut_until_;   // of each host: no request arrives
+  std::vector<Instant> deaf_until_;  // no answer arrives
   Instant engine_down_until_ = 0;
   bool is_calm_ = false;
 

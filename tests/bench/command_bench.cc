@@ -58,7 +58,8 @@ void ByAttached(const std::string& uri) {
   for (const int count : {2, 33, 501}) {
     while (static_cast<int>(slots.size()) + 1 < count) {
       const Nexus nexus = Number(2 + static_cast<int>(slots.size()));
-      const Status status = store->Attach(nexus, "benchmark", Store::AttachMode::kNew, nullptr, &slots.emplace_back());
+      const Status status = store->Attach(nexus, "benchmark", Store::AttachMode::kNew, nullptr,
+                                          &slots.emplace_back());
       if (!status.ok()) Die(status.message());
     }
     const auto times = Times([&](int) { initiator.ReadKeys(); });

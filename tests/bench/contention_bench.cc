@@ -52,13 +52,13 @@ int main(int argc, char** argv) {
   const Directory directory(argc > 1 ? argv[1] : "/dev/shm");
   std::vector<Peer> peers;
   for (int i = 0; i < kProcesses; i++) {
-    peers.emplace_back([&, i, initiator = std::optional<Initiator>(), loop = Loop()](
-                           char order, int to) mutable {
-      if (!initiator) initiator.emplace(directory.uri(), 1 + i);
-      if (order != 'r') return;
-      loop.Run(*initiator);
-      loop.Send(to);
-    });
+    peers.emplace_back(
+        [&, i, initiator = std::optional<Initiator>(), loop = Loop()](char order, int to) mutable {
+          if (!initiator) initiator.emplace(directory.uri(), 1 + i);
+          if (order != 'r') return;
+          loop.Run(*initiator);
+          loop.Send(to);
+        });
   }
   for (Peer& peer : peers) peer.Do('a');  // attaches
   std::vector<double> slow, fair, rate;

@@ -32,7 +32,9 @@ class Bench {
  public:
   explicit Bench(const Directory& directory) : store_(OpenStore(directory.uri())) {
     for (int i : {0, 1}) {
-      if (!store_->Attach(Number(i), "fence-bench", Store::AttachMode::kNew, nullptr, &slots_[i]).ok()) Die("no slot");
+      if (!store_->Attach(Number(i), "fence-bench", Store::AttachMode::kNew, nullptr, &slots_[i])
+               .ok())
+        Die("no slot");
     }
     Send(0, OutAction::kRegisterAndIgnoreExistingKey, 0, 1);
     probe_ = open((directory.path() + "/probe").c_str(), O_RDWR | O_CREAT | O_APPEND, 0600);

@@ -76,7 +76,9 @@ void DiskRecorder::After(const FileCall& call) {
       names_[NameOf(call.path)] = Inode(call.fd);
       return Add({.kind = Kind::kCreate, .name = NameOf(call.path), .file = FileOf(call.fd)});
     case FileCall::Kind::kWrite:
-      return Add({.kind = Kind::kWrite, .file = FileOf(call.fd), .offset = offset,
+      return Add({.kind = Kind::kWrite,
+                  .file = FileOf(call.fd),
+                  .offset = offset,
                   .data = std::string(call.data, call.size)});
     case FileCall::Kind::kSync:
       if (call.path == directory_) return Add({.kind = Kind::kSyncNames});
@@ -95,8 +97,7 @@ void DiskRecorder::After(const FileCall& call) {
       Forget(NameOf(call.path));
       return Add({.kind = Kind::kUnlink, .name = NameOf(call.path)});
     case FileCall::Kind::kRead:
-    case FileCall::Kind::kLock:
-      return;
+    case FileCall::Kind::kLock: return;
   }
 }
 
@@ -129,11 +130,8 @@ void SimulatedDisk::Name(const DiskEvent& event) {
 
 void SimulatedDisk::Play(const DiskEvent& event) {
   switch (event.kind) {
-    case Kind::kMark:
-      return;
-    case Kind::kWrite:
-      files_[event.file].pending.push_back(event);
-      return;
+    case Kind::kMark: return;
+    case Kind::kWrite: files_[event.file].pending.push_back(event); return;
     case Kind::kSync: {
       File& file = files_[event.file];
       std::mt19937 unused;
@@ -148,8 +146,7 @@ void SimulatedDisk::Play(const DiskEvent& event) {
     case Kind::kCreate:
     case Kind::kLink:
     case Kind::kRename:
-    case Kind::kUnlink:
-      return Name(event);
+    case Kind::kUnlink: return Name(event);
   }
 }
 

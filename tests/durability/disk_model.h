@@ -28,8 +28,8 @@ struct DiskEvent {
   Kind kind = Kind::kMark;
   std::string name = {};      // in the directory; or what the mark says
   std::string new_name = {};  // of kLink and kRename
-  uint64_t file = 0;     // of kCreate, kWrite, kSync: which one
-  size_t offset = 0;     // of kWrite
+  uint64_t file = 0;          // of kCreate, kWrite, kSync: which one
+  size_t offset = 0;          // of kWrite
   std::string data = {};      // of kWrite
 };
 

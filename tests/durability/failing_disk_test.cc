@@ -58,8 +58,8 @@ class FailingDiskTest : public ProcessTest {
     const Status status = store_->Read(&snapshot);
     EXPECT_TRUE(status.ok()) << status.message();
     return EncodeDocument(snapshot->state) + " A " + std::to_string(a_->admission().access()) +
-           " B " + std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") +
-           " " + c_->Ask("admits") + ", " + c_->Ask("attention");
+           " B " + std::to_string(b_->admission().access()) + "\nfor C: " + c_->Ask("state") + " " +
+           c_->Ask("admits") + ", " + c_->Ask("attention");
   }
   State Read() {
     std::shared_ptr<const Record> snapshot;

@@ -25,7 +25,8 @@ class FailingStartTest : public ::testing::Test {
     std::shared_ptr<Store> store;
     if (Status s = Store::Open("file:" + path, Store::OpenMode::kCreate, &store); !s.ok()) return s;
     GateSlot* slot = nullptr;
-    if (Status s = store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot); !s.ok()) return s;
+    if (Status s = store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot); !s.ok())
+      return s;
     std::shared_ptr<const Record> snapshot;
     const Status status = store->Read(&snapshot);
     *state = snapshot->state;
@@ -88,11 +89,11 @@ void ReservedByA(const std::string& path) {
   ASSERT_TRUE(store->Attach(A(), "a", Store::AttachMode::kNew, nullptr, &slot).ok());
   for (const Command& command : {Register(0, kKeyA).Aptpl(), Reserve(kKeyA, kWE)}) {
     Outcome outcome;
-    ASSERT_TRUE(store
-                    ->Update(
-                        [&](const State& state) { return Apply(state, kDurable, A(), command); },
-                        {}, &outcome)
-                    .ok());
+    ASSERT_TRUE(
+        store
+            ->Update([&](const State& state) { return Apply(state, kDurable, A(), command); }, {},
+                     &outcome)
+            .ok());
   }
   store->Detach(slot);
 }

@@ -40,9 +40,9 @@ struct Cause {
   std::function<void(Scene&)> begin;
   std::function<void(Scene&)> end;
   enum class Effect {
-    kFails,         // while it lasts
-    kOnlyAtStart,   // a process that has the store open already works on
-    kMadeAnew,      // it lasts until a change is refused, which makes the file anew
+    kFails,        // while it lasts
+    kOnlyAtStart,  // a process that has the store open already works on
+    kMadeAnew,     // it lasts until a change is refused, which makes the file anew
     kHarmless,
   } effect = Effect::kFails;
 };

@@ -15,7 +15,7 @@ namespace scsi_pr::testing {
 
 struct Fault {
   const char* name;
-  int error;     // an errno, or FileWatcher::kShortWrite
+  int error;      // an errno, or FileWatcher::kShortWrite
   bool for_good;  // all calls from then on fail
   bool sync_only = false;
 };

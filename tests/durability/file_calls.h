@@ -28,13 +28,13 @@ struct FileCall {
   };
 
   Kind kind = Kind::kOpen;
-  std::string path;       // what the file was called when it was opened
-  std::string new_path;   // of kLink and kRename
-  int flags = 0;          // of kOpen
-  off_t offset = 0;       // of kRead and kWrite
+  std::string path;            // what the file was called when it was opened
+  std::string new_path;        // of kLink and kRename
+  int flags = 0;               // of kOpen
+  off_t offset = 0;            // of kRead and kWrite
   const char* data = nullptr;  // of kWrite
-  size_t size = 0;        // of kRead and kWrite
-  int fd = -1;            // of what goes by descriptors; of kOpen in After() only
+  size_t size = 0;             // of kRead and kWrite
+  int fd = -1;                 // of what goes by descriptors; of kOpen in After() only
 };
 
 class FileWatcher {

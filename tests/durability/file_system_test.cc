@@ -109,7 +109,8 @@ class Mounted {
   // The kernel may still be at work on what was closed or removed: XFS removes later.
   bool MakeReadOnly() {
     for (int attempt = 0; attempt < 100; attempt++) {
-      if (mount(nullptr, place_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0) return true;
+      if (mount(nullptr, place_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0)
+        return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     return false;
@@ -195,7 +196,8 @@ class Watched {
     while (!ended_) {
       const auto start = Clock::now();
       user.Everyday();
-      const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+      const auto pause =
+          std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
       longest_ = std::max(longest_, pause);
       std::this_thread::sleep_for(5ms);
     }

@@ -28,7 +28,8 @@ class RecordedStore {
   }
   void Attach(const Nexus& nexus) {
     slots_.emplace_back();
-    ASSERT_TRUE(store_->Attach(nexus, "test", Store::AttachMode::kNew, nullptr, &slots_.back()).ok());
+    ASSERT_TRUE(
+        store_->Attach(nexus, "test", Store::AttachMode::kNew, nullptr, &slots_.back()).ok());
     Ended();
   }
   void Send(const Nexus& nexus, const PersistentReserveOut& command) {
@@ -53,10 +54,11 @@ class RecordedStore {
   }
   void Refuse(const Nexus& nexus, const PersistentReserveOut& command) {
     Outcome outcome;
-    EXPECT_FALSE(store_
-                     ->Update([&](const State& state) { return Apply(state, kAborts, nexus, command); },
-                              {}, &outcome)
-                     .ok());
+    EXPECT_FALSE(
+        store_
+            ->Update([&](const State& state) { return Apply(state, kAborts, nexus, command); }, {},
+                     &outcome)
+            .ok());
     made_anew_ = events().size();
   }
   // Whether the store's file had been removed, and not been made anew yet, after that event.
@@ -144,7 +146,8 @@ void ExpectAfterPowerLoss(const SimulatedDisk& disk, const Expectation& expectat
   const State found = snapshot->state;
   EXPECT_TRUE(expectation.Allows(found)) << ::testing::PrintToString(found);
   GateSlot* slot = nullptr;
-  ASSERT_TRUE(store->Attach(C(), "after the power loss", Store::AttachMode::kNew, nullptr, &slot).ok());
+  ASSERT_TRUE(
+      store->Attach(C(), "after the power loss", Store::AttachMode::kNew, nullptr, &slot).ok());
   ASSERT_TRUE(store->Read(&snapshot).ok());
   EXPECT_EQ(snapshot->state, AfterPowerOn(found));
   EXPECT_EQ(slot->admission().access(), AllowedAccess(snapshot->state, C()));

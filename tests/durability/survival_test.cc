@@ -89,9 +89,7 @@ void Establish(Subject& subject, Before before, bool aptpl) {
   Command command = Register(0, kKeyA);
   command.aptpl = aptpl;
   switch (before) {
-    case Before::kPersistent:
-      subject.Send(command);
-      return subject.Send(Reserve(kKeyA, kWE));
+    case Before::kPersistent: subject.Send(command); return subject.Send(Reserve(kKeyA, kWE));
     case Before::kReserve:
       EXPECT_EQ(Execute(*subject.server, {0x16, 0, 0, 0, 0, 0}).status, ScsiStatus::kGood);
       return;
@@ -100,11 +98,11 @@ void Establish(Subject& subject, Before before, bool aptpl) {
       subject.Send(command);
       Outcome outcome;
       for (const Command& of_b : {Register(0, kKeyB), Clear(kKeyB)}) {
-        EXPECT_TRUE(subject.store
-                        ->Update(
-                            [&](const State& state) { return Apply(state, kVolatile, B(), of_b); },
-                            {}, &outcome)
-                        .ok());
+        EXPECT_TRUE(
+            subject.store
+                ->Update([&](const State& state) { return Apply(state, kVolatile, B(), of_b); }, {},
+                         &outcome)
+                .ok());
       }
   }
 }

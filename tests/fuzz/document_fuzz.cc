@@ -60,13 +60,22 @@ std::string Forge(json state) {
 
 // A small state from a few bytes, without a look at what is valid.
 json MakeState(fuzz::Reader& reader) {
-  static constexpr const char* kPorts[] = {
-      "naa.5000000000000001", "naa.5000000000000002", "iqn.a", "IQN.A", "iqn.a,i,0x00023d000001",
-      "iqn.\xEF\xB7\x90", "srp.00000000000000000000000000000001", "21:00:00:e0:8b:05:05:04"};
-  static constexpr const char* kTypes[] = {
-      "write-exclusive", "exclusive-access", "write-exclusive-registrants-only",
-      "exclusive-access-registrants-only", "write-exclusive-all-registrants",
-      "exclusive-access-all-registrants", "read-shared", ""};
+  static constexpr const char* kPorts[] = {"naa.5000000000000001",
+                                           "naa.5000000000000002",
+                                           "iqn.a",
+                                           "IQN.A",
+                                           "iqn.a,i,0x00023d000001",
+                                           "iqn.\xEF\xB7\x90",
+                                           "srp.00000000000000000000000000000001",
+                                           "21:00:00:e0:8b:05:05:04"};
+  static constexpr const char* kTypes[] = {"write-exclusive",
+                                           "exclusive-access",
+                                           "write-exclusive-registrants-only",
+                                           "exclusive-access-registrants-only",
+                                           "write-exclusive-all-registrants",
+                                           "exclusive-access-all-registrants",
+                                           "read-shared",
+                                           ""};
   const auto nexus = [&] {
     const uint8_t byte = reader.Byte();
     return json{{"initiator", kPorts[byte % 8]}, {"target-port", byte / 8 % 4}};
@@ -89,10 +98,26 @@ json MakeState(fuzz::Reader& reader) {
 }
 
 json MakeValue(fuzz::Reader& reader) {
-  static const json kValues[] = {
-      nullptr, true, 0, -1, 1.5, 65535, 65536, 4294967295, 4294967296, UINT64_MAX, 1e300, "",
-      "0x0000000000000000", "0x0000000000000001", "0x000000000000000g", json::array(),
-      json::object(), "iscsi:", "iqn.a,i,0x", "0xFFFFFFFFFFFFFFFF"};
+  static const json kValues[] = {nullptr,
+                                 true,
+                                 0,
+                                 -1,
+                                 1.5,
+                                 65535,
+                                 65536,
+                                 4294967295,
+                                 4294967296,
+                                 UINT64_MAX,
+                                 1e300,
+                                 "",
+                                 "0x0000000000000000",
+                                 "0x0000000000000001",
+                                 "0x000000000000000g",
+                                 json::array(),
+                                 json::object(),
+                                 "iscsi:",
+                                 "iqn.a,i,0x",
+                                 "0xFFFFFFFFFFFFFFFF"};
   const uint8_t byte = reader.Byte();
   if (byte % 32 < std::size(kValues)) return kValues[byte % 32];
   return json(fuzz::Text(reader.Bytes(byte / 32 * 8)));
@@ -132,19 +157,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::Reader reader({data, size});
   const uint8_t form = reader.Byte();
   switch (form) {
-    case 'd':
-      Decode(fuzz::Text(reader.Bytes(size)));
-      break;
+    case 'd': Decode(fuzz::Text(reader.Bytes(size))); break;
     case 's': {
       const json state = json::parse(fuzz::Text(reader.Bytes(size)), nullptr, false);
       if (!state.is_discarded()) Decode(Forge(state));
       break;
     }
-    case 'm':
-      DecodeChanged(reader);
-      break;
-    default:
-      break;
+    case 'm': DecodeChanged(reader); break;
+    default: break;
   }
   return 0;
 }

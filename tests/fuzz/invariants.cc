@@ -44,10 +44,10 @@ void CheckFullStatus(const State& state, ByteSpan data) {
     const auto id = TransportId::Decode(rest.subspan(kFullStatusHeader, length), &consumed);
     Require(id == registration.nexus.initiator && consumed == length,
             "READ FULL STATUS: the TransportID");
-    const bool holds = all_ports ? state.reservation &&
-                                       (!state.reservation->holder ||
-                                        registration.nexus.Covers(*state.reservation->holder))
-                                 : state.IsHolder(registration.nexus);
+    const bool holds =
+        all_ports ? state.reservation && (!state.reservation->holder ||
+                                          registration.nexus.Covers(*state.reservation->holder))
+                  : state.IsHolder(registration.nexus);
     Require((rest[12] & 0x01) == (holds ? 1 : 0), "READ FULL STATUS: R_HOLDER");
     rest = rest.subspan(kFullStatusHeader + length);
   }

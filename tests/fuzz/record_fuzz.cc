@@ -75,23 +75,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t form = reader.Byte();
   const std::string rest = fuzz::Text(reader.Bytes(size));
   switch (form) {
-    case 'p':
-      DecodePlace(rest);
-      break;
-    case 's':
-      DecodePlace(testing::Sealed(rest));
-      break;
-    case 'b':
-      DecodeBody(rest);
-      break;
-    case 'f':
-      JudgeFile(rest);
-      break;
-    case 'm':
-      DecodeMemory(rest);
-      break;
-    default:
-      break;
+    case 'p': DecodePlace(rest); break;
+    case 's': DecodePlace(testing::Sealed(rest)); break;
+    case 'b': DecodeBody(rest); break;
+    case 'f': JudgeFile(rest); break;
+    case 'm': DecodeMemory(rest); break;
+    default: break;
   }
   return 0;
 }

@@ -105,20 +105,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t form = reader.Byte();
   const scsi_pr::ByteSpan input = reader.Bytes(size);
   switch (form) {
-    case 'b':
-      scsi_pr::FuzzBytes(input);
-      break;
-    case 't':
-      scsi_pr::FuzzText(input);
-      break;
-    case 'l':
-      scsi_pr::FuzzList(input);
-      break;
-    case 'p':
-      scsi_pr::FuzzOutside(input);
-      break;
-    default:
-      break;
+    case 'b': scsi_pr::FuzzBytes(input); break;
+    case 't': scsi_pr::FuzzText(input); break;
+    case 'l': scsi_pr::FuzzList(input); break;
+    case 'p': scsi_pr::FuzzOutside(input); break;
+    default: break;
   }
   return 0;
 }

@@ -107,8 +107,7 @@ TEST(Checker, StaleRead) {
 // Once seen it stays seen, also by others.
 TEST(Checker, NewThenOld) {
   const auto line = [] { return Line(State()).Did(A(), 0, 9, Register(0, kKeyA)); };
-  EXPECT_EQ(line().Saw(B(), 1, 2, 0, {}).Saw(C(), 3, 4, 1, {kKeyA}).verdict(),
-            Kind::kLinearizable);
+  EXPECT_EQ(line().Saw(B(), 1, 2, 0, {}).Saw(C(), 3, 4, 1, {kKeyA}).verdict(), Kind::kLinearizable);
   EXPECT_EQ(line().Saw(B(), 1, 2, 1, {kKeyA}).Saw(C(), 3, 4, 0, {}).verdict(), Kind::kViolation);
 }
 
@@ -150,8 +149,8 @@ TEST(Checker, Unknown) {
   EXPECT_EQ(line().verdict(), Kind::kLinearizable);
   EXPECT_EQ(line().Saw(B(), 5, 6, 1, {kKeyA}).verdict(), Kind::kLinearizable);
   EXPECT_EQ(line().Saw(B(), 5, 6, 0, {}).verdict(), Kind::kLinearizable) << "never";
-  EXPECT_EQ(line().Saw(B(), 5, 6, 0, {}).Saw(C(), 7, 8, 1, {kKeyA}).verdict(),
-            Kind::kLinearizable) << "late";
+  EXPECT_EQ(line().Saw(B(), 5, 6, 0, {}).Saw(C(), 7, 8, 1, {kKeyA}).verdict(), Kind::kLinearizable)
+      << "late";
 }
 
 TEST(Checker, UnknownThatHasTakenEffect) {
@@ -166,7 +165,8 @@ TEST(Checker, UnknownThatHasTakenEffect) {
 
 TEST(Checker, UnknownThatHasNotTakenEffect) {
   EXPECT_EQ(Line(State()).Saw(B(), 0, 1, 1, {kKeyA}).Began(A(), 2, Register(0, kKeyA)).verdict(),
-            Kind::kViolation) << "not before it was sent";
+            Kind::kViolation)
+      << "not before it was sent";
   // Only a reservation of A's would explain B's conflict, and A has no registration.
   EXPECT_EQ(Line(Given().Registered(B(), kKeyB))
                 .Began(A(), 0, Reserve(kKeyA, kWE))
@@ -287,7 +287,8 @@ TEST(Checker, SmallestViolation) {
   EXPECT_EQ(smallest.operations[2].end, 4);
   const std::string text = Explain(smallest, Check(smallest));
   EXPECT_NE(text.find("naa.5000000000000003@1 READ KEYS -> GOOD: PRgeneration 0, keys\n"),
-            std::string::npos) << text;
+            std::string::npos)
+      << text;
 }
 
 // Every order that the times allow, without a memory.
@@ -344,8 +345,8 @@ TEST(Checker, AgreesWithEveryOrder) {
   int count[2] = {0, 0};
   for (int i = 0; i < 3000; i++) {
     const History history = RandomHistory(random);
-    const bool expected = ExplainedByAnyOrder(
-        history, history.before[0], std::vector<bool>(history.operations.size(), false));
+    const bool expected = ExplainedByAnyOrder(history, history.before[0],
+                                              std::vector<bool>(history.operations.size(), false));
     count[expected ? 1 : 0]++;
     const Verdict verdict = Check(history);
     ASSERT_EQ(verdict.kind == Kind::kLinearizable, expected) << Explain(history, verdict);

@@ -104,14 +104,10 @@ std::string DataText(const Operation& operation, const ByteVector& data) {
   if (!in || data.size() < 8) return Hex(data);
   const std::string generation = "PRgeneration " + std::to_string(LoadBE<uint32_t>(data, 0));
   switch (static_cast<InAction>(operation.cdb[1])) {
-    case InAction::kReadKeys:
-      return generation + KeysText(data);
-    case InAction::kReadReservation:
-      return generation + ReservationText(data);
-    case InAction::kReadFullStatus:
-      return generation + FullStatusText(data);
-    case InAction::kReportCapabilities:
-      break;
+    case InAction::kReadKeys: return generation + KeysText(data);
+    case InAction::kReadReservation: return generation + ReservationText(data);
+    case InAction::kReadFullStatus: return generation + FullStatusText(data);
+    case InAction::kReportCapabilities: break;
   }
   return Hex(data);
 }
@@ -123,12 +119,9 @@ std::string DescribeResponse(const Operation& operation, const Response& respons
     case ScsiStatus::kGood:
       if (response.data.empty()) return "GOOD";
       return "GOOD: " + DataText(operation, response.data);
-    case ScsiStatus::kReservationConflict:
-      return "RESERVATION CONFLICT";
-    case ScsiStatus::kBusy:
-      return "BUSY";
-    case ScsiStatus::kCheckCondition:
-      break;
+    case ScsiStatus::kReservationConflict: return "RESERVATION CONFLICT";
+    case ScsiStatus::kBusy: return "BUSY";
+    case ScsiStatus::kCheckCondition: break;
   }
   return "CHECK CONDITION " + Hex({response.sense.key, response.sense.asc, response.sense.ascq});
 }

@@ -24,8 +24,8 @@ class Wrapper : public Store {
   explicit Wrapper(std::shared_ptr<Store> store) : Store(store->uri()), store_(std::move(store)) {}
 
   Capabilities capabilities() const override { return store_->capabilities(); }
-  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                NexusListener* listener, GateSlot** slot) override {
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode, NexusListener* listener,
+                GateSlot** slot) override {
     return store_->Attach(nexus, owner, mode, listener, slot);
   }
   void Detach(GateSlot* slot) override { store_->Detach(slot); }
@@ -136,13 +136,13 @@ class PowerOn : public Wrapper {
  public:
   using Wrapper::Wrapper;
 
-  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                NexusListener* listener, GateSlot** slot) override {
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode, NexusListener* listener,
+                GateSlot** slot) override {
     Status status = store_->Attach(nexus, owner, mode, listener, slot);
     if (!status.ok()) return status;
     Outcome ignored;
-    return store_->Update([](const State& state) { return Become(AfterPowerOn(state)); },
-                          {}, &ignored);
+    return store_->Update([](const State& state) { return Become(AfterPowerOn(state)); }, {},
+                          &ignored);
   }
 };
 

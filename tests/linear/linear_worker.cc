@@ -120,7 +120,8 @@ class Device {
     // In turn, for while one is carried out at once no other nexus of this process sends.
     Response response;
     at_once_ = !at_once_;
-    if (at_once_ && server_->TryExecute(command.cdb, command.data_out, &response)) return end(response);
+    if (at_once_ && server_->TryExecute(command.cdb, command.data_out, &response))
+      return end(response);
     server_->Execute(command.cdb, command.data_out, end);
   }
 
@@ -167,8 +168,8 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<Device>> devices;
   for (uint16_t port = 1; port <= std::stoi(argv[5]); port++) {
     const uint64_t seed = std::stoull(argv[7]) + port;
-    devices.push_back(std::make_unique<Device>(store, WorkloadNexus(initiator, port), life, seed,
-                                               initiators));
+    devices.push_back(
+        std::make_unique<Device>(store, WorkloadNexus(initiator, port), life, seed, initiators));
   }
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);

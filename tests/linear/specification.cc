@@ -112,17 +112,13 @@ std::string LogicalUnit::Fingerprint() const {
 Effect Carry(const State& state, const Capabilities& capabilities, const Nexus& nexus,
              const ByteVector& cdb, const ByteVector& data_out) {
   switch (cdb.empty() ? 0 : cdb[0]) {
-    case opcode::kPersistentReserveIn:
-      return CarryIn(state, capabilities, cdb);
-    case opcode::kPersistentReserveOut:
-      return CarryOut(state, capabilities, nexus, cdb, data_out);
+    case opcode::kPersistentReserveIn: return CarryIn(state, capabilities, cdb);
+    case opcode::kPersistentReserveOut: return CarryOut(state, capabilities, nexus, cdb, data_out);
     case opcode::kReserve6:
     case opcode::kReserve10:
     case opcode::kRelease6:
-    case opcode::kRelease10:
-      return CarryLegacy(state, nexus, cdb);
-    default:
-      return Refused(state, sense::kInvalidCommandOperationCode);
+    case opcode::kRelease10: return CarryLegacy(state, nexus, cdb);
+    default: return Refused(state, sense::kInvalidCommandOperationCode);
   }
 }
 

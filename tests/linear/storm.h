@@ -24,7 +24,7 @@ struct StormOptions {
   std::string worker;  // the program linear-worker
   std::string uri;     // of a new store
   std::string fault = "none";
-  int processes = 4;  // at most 9; every second one has two nexuses
+  int processes = 4;    // at most 9; every second one has two nexuses
   int operations = 40;  // of a round, about
   uint64_t seed = 1;
   // At most so many times one that holds the others up is stopped for longer

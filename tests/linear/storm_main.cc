@@ -48,9 +48,9 @@ std::string Environment(const char* name, const char* otherwise) {
 
 bool Parse(int argc, char** argv, Options* options) {
   constexpr option kOptions[] = {
-      {"seconds", 1, nullptr, 's'}, {"seed", 1, nullptr, 'r'},   {"processes", 1, nullptr, 'p'},
-      {"operations", 1, nullptr, 'o'}, {"bound", 1, nullptr, 'b'}, {"keep", 1, nullptr, 'k'},
-      {"fault", 1, nullptr, 'f'},   {"replay", 1, nullptr, 'y'}, {nullptr, 0, nullptr, 0}};
+      {"seconds", 1, nullptr, 's'},    {"seed", 1, nullptr, 'r'},   {"processes", 1, nullptr, 'p'},
+      {"operations", 1, nullptr, 'o'}, {"bound", 1, nullptr, 'b'},  {"keep", 1, nullptr, 'k'},
+      {"fault", 1, nullptr, 'f'},      {"replay", 1, nullptr, 'y'}, {nullptr, 0, nullptr, 0}};
   options->seconds = std::stod(Environment("LINEAR_SECONDS", "10"));
   options->storm.seed = std::stoull(Environment("LINEAR_SEED", "1"));
   for (int c; (c = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -158,8 +158,8 @@ void Print(const StormFigures& figures, const Tally& tally) {
             << " power losses, " << figures.unknown << " unknown outcomes, " << figures.failed
             << " not carried out\n"
             << tally.rounds << " histories checked, " << tally.visited
-            << " states visited (at most " << tally.most_visited << " in one), "
-            << tally.undecided << " undecided, " << tally.violations << " violations\n";
+            << " states visited (at most " << tally.most_visited << " in one), " << tally.undecided
+            << " undecided, " << tally.violations << " violations\n";
 }
 
 int Main(Options options) {

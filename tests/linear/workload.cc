@@ -55,9 +55,7 @@ PersistentReserveOut LikelyRegister(Workload& workload, OutAction action) {
   return out;
 }
 
-Command Register(Workload& workload) {
-  return Out(LikelyRegister(workload, OutAction::kRegister));
-}
+Command Register(Workload& workload) { return Out(LikelyRegister(workload, OutAction::kRegister)); }
 Command RegisterAndIgnore(Workload& workload) {
   return Out(LikelyRegister(workload, OutAction::kRegisterAndIgnoreExistingKey));
 }
@@ -98,10 +96,10 @@ struct Row {
 };
 
 constexpr Row kMix[] = {
-    {12, ReadKeys},        {12, ReadReservation},  {8, ReadFullStatus}, {3, ReportCapabilities},
-    {16, Register},        {8, RegisterAndIgnore}, {12, Reserve},       {8, Release},
-    {2, Clear},            {10, Preempt},          {3, PreemptAndAbort},
-    {4, RegisterAndMove},  {2, Legacy},
+    {12, ReadKeys}, {12, ReadReservation},  {8, ReadFullStatus},  {3, ReportCapabilities},
+    {16, Register}, {8, RegisterAndIgnore}, {12, Reserve},        {8, Release},
+    {2, Clear},     {10, Preempt},          {3, PreemptAndAbort}, {4, RegisterAndMove},
+    {2, Legacy},
 };
 
 constexpr uint32_t kShares =
@@ -112,8 +110,8 @@ constexpr uint32_t kShares =
 uint64_t KeyAfter(const Command& command, uint64_t before) {
   if (command.cdb[0] != opcode::kPersistentReserveOut) return before;
   const auto action = static_cast<OutAction>(command.cdb[1]);
-  const bool sets = action == OutAction::kRegister ||
-                    action == OutAction::kRegisterAndIgnoreExistingKey;
+  const bool sets =
+      action == OutAction::kRegister || action == OutAction::kRegisterAndIgnoreExistingKey;
   return sets ? LoadBE<uint64_t>(command.data_out, 8) : before;
 }
 

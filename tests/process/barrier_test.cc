@@ -162,8 +162,9 @@ TEST_F(BarrierTest, TwoFencers) {
         << one << ", " << two;
     EXPECT_EQ(b().Ask("admits"), "no");
     EXPECT_EQ(b().Ask(Register(2, true)), kGood);
-    EXPECT_EQ((one == kGood ? a() : c()).Ask("out 4 " + std::string(one == kGood ? "1" : "3") +
-                                             (one == kGood ? " 1" : " 3") + " 5 0"),
+    EXPECT_EQ((one == kGood ? a() : c())
+                  .Ask("out 4 " + std::string(one == kGood ? "1" : "3") +
+                       (one == kGood ? " 1" : " 3") + " 5 0"),
               kGood);
   }
 }
@@ -190,11 +191,11 @@ TEST_F(BarrierTest, FencerDiesAtEveryStep) {
     int hit;
     bool committed;
   } kPoints[] = {
-      {"fencing", 1, false},   {"shut", 1, false},       {"notified", 1, false},
-      {"drained", 1, false},   {"disowned", 1, false},   {"writing", 1, false},
-      {"persisted", 1, false}, {"enforced", 1, true},    {"committed", 1, true},
-      {"publishing", 1, true},
-      {"publishing", 2, true}, {"publishing", 3, true},  {"published", 1, true},
+      {"fencing", 1, false},   {"shut", 1, false},      {"notified", 1, false},
+      {"drained", 1, false},   {"disowned", 1, false},  {"writing", 1, false},
+      {"persisted", 1, false}, {"enforced", 1, true},   {"committed", 1, true},
+      {"publishing", 1, true}, {"publishing", 2, true}, {"publishing", 3, true},
+      {"published", 1, true},
   };
   for (const auto& point : kPoints) {
     SCOPED_TRACE(point.name + std::to_string(point.hit));

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <thread>
 
-#include "fixture.h"
 #include "care/inspection.h"
+#include "fixture.h"
 
 namespace scsi_pr {
 namespace {

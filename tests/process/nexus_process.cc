@@ -113,12 +113,9 @@ std::string Arrive(Process& process, std::istream& arguments) {
 
 std::string TakeOver(Process& process) {
   switch (process.server->TakeOver()) {
-    case Ownership::kTaken:
-      return "taken";
-    case Ownership::kTakenMaybeFenced:
-      return "maybe fenced";
-    case Ownership::kNotTaken:
-      break;
+    case Ownership::kTaken: return "taken";
+    case Ownership::kTakenMaybeFenced: return "maybe fenced";
+    case Ownership::kNotTaken: break;
   }
   return "not taken";
 }

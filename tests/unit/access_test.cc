@@ -17,11 +17,11 @@ using namespace testing;
 struct Row {
   const char* command;
   uint8_t code;
-  int action = -1;       // CDB byte 1 bits 4-0; for 7Fh bytes 8 and 9
+  int action = -1;  // CDB byte 1 bits 4-0; for 7Fh bytes 8 and 9
   uint8_t byte4 = 0;
   const char* columns = nullptr;  // A or C for columns 1 ... 5
-  char legacy = 'C';  // under a legacy reservation of another nexus (SPC-2 table 10)
-  char lost = 'C';    // while reservation information is lost (SPC-4 5.13.5.2)
+  char legacy = 'C';              // under a legacy reservation of another nexus (SPC-2 table 10)
+  char lost = 'C';                // while reservation information is lost (SPC-4 5.13.5.2)
 };
 
 constexpr const char* kAlways = "AAAAA";
@@ -264,8 +264,7 @@ TEST(Access, StartStopUnitBits) {
   for (unsigned byte4 = 0; byte4 < 256; byte4++) {
     const ByteVector cdb = {0x1B, 0, 0, 0, static_cast<uint8_t>(byte4), 0};
     const bool only_starts = (byte4 & 0x01) != 0 && byte4 >> 4 == 0;
-    EXPECT_EQ(Classify(cdb), only_starts ? AccessClass::kStartUnit : AccessClass::kWrite)
-        << byte4;
+    EXPECT_EQ(Classify(cdb), only_starts ? AccessClass::kStartUnit : AccessClass::kWrite) << byte4;
   }
 }
 

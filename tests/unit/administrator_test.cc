@@ -39,8 +39,8 @@ TEST(AdministratorPreempt, ReleasesTheHoldersReservation) {
     EXPECT_EQ(outcome.preempted, std::vector{A()});
     EXPECT_EQ(ToldTo(outcome, A()), std::vector{kPreempted});
     // As for RELEASE: who had access by being registered learns of it (5.6.8.2).
-    const std::vector<Sense> told = RegistrantsOnly(type) ? std::vector{kReleased}
-                                                          : std::vector<Sense>{};
+    const std::vector<Sense> told =
+        RegistrantsOnly(type) ? std::vector{kReleased} : std::vector<Sense>{};
     EXPECT_EQ(ToldTo(outcome, B()), told);
     EXPECT_EQ(ToldTo(outcome, C()), told);
     EXPECT_EQ(outcome.unit_attentions.size(), 1 + 2 * told.size());
@@ -86,8 +86,8 @@ TEST(AdministratorPreempt, KeyZero) {
 }
 
 TEST(AdministratorPreempt, EveryNexusWithTheKey) {
-  const State state = Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Registered(
-      AtAll(C()), kKeyA);
+  const State state =
+      Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Registered(AtAll(C()), kKeyA);
   const Outcome outcome = PreemptKey(state, kKeyA);
   EXPECT_EQ(outcome.state, State(Given().Generation(1)));
   EXPECT_EQ(outcome.preempted, (std::vector{A(), B(), AtAll(C())}));
@@ -112,8 +112,7 @@ TEST(AdministratorPreempt, AnyKeyMayBeAVictims) {
 TEST(AdministratorPreempt, HisNameMayBeTaken) {
   const Nexus taken = MakeNexus("iqn.2008-11.org.linux-kvm:scsi-pr.administrator.0");
   const State state = Given().Registered(taken, kKeyB).Registered(A(), kKeyA);
-  EXPECT_EQ(PreemptKey(state, kKeyA).state,
-            State(Given().Registered(taken, kKeyB).Generation(1)));
+  EXPECT_EQ(PreemptKey(state, kKeyA).state, State(Given().Registered(taken, kKeyB).Generation(1)));
   EXPECT_EQ(PreemptKey(state, kKeyB).state, State(Given().Registered(A(), kKeyA).Generation(1)));
 }
 
@@ -140,7 +139,8 @@ TEST(AdministratorPreempt, KeepsAptplAndCountsOnce) {
 // As PERSISTENT RESERVE OUT is.
 TEST(AdministratorPreempt, RefusedUnderALegacyReservationAndWhileLost) {
   const State legacy = Given().LegacyHolder(A());
-  ExpectUnchanged(PreemptKey(legacy, kKeyA), legacy, ScsiStatus::kReservationConflict, sense::kNone);
+  ExpectUnchanged(PreemptKey(legacy, kKeyA), legacy, ScsiStatus::kReservationConflict,
+                  sense::kNone);
   const State lost = Given().Registered(A(), kKeyA).Lost();
   ExpectUnchanged(PreemptKey(lost, kKeyA), lost, ScsiStatus::kCheckCondition,
                   sense::kPersistentReservationInformationLost);
@@ -234,15 +234,15 @@ TEST(AdministratorLoad, WhoLosesAccessIsWaitedFor) {
 }
 
 TEST(AdministratorLoad, AnotherKeyTakesTheRegistrationAway) {
-  const Outcome outcome =
-      LoadOver(Given().Registered(A(), kKeyA), Given().Registered(A(), kKeyB));
+  const Outcome outcome = LoadOver(Given().Registered(A(), kKeyA), Given().Registered(A(), kKeyB));
   EXPECT_EQ(ToldTo(outcome, A()), std::vector{kPreempted});
   EXPECT_TRUE(outcome.preempted.empty()) << "its access is as it was";
 }
 
 // The holder is one nexus of those that a registration for all ports stands for.
 TEST(AdministratorLoad, AHolderThroughOneOfAllPorts) {
-  const State state = Given().Registered(AtAll(A()), kKeyA).Registered(B(), kKeyB).Reserved(kWE, A());
+  const State state =
+      Given().Registered(AtAll(A()), kKeyA).Registered(B(), kKeyB).Reserved(kWE, A());
   const Outcome kept = LoadOver(
       state, Given().Registered(AtAll(A()), kKeyA).Registered(B(), kKeyB).Reserved(kWE, B()));
   ASSERT_FALSE(ToldTo(kept, A()).empty());
@@ -275,8 +275,7 @@ TEST(LosersOfLoad, AreAttachedAndHadSomething) {
   EXPECT_EQ(LosersOfLoad(state, state, all), std::vector<Nexus>());
   const State released = Given().Registered(A(), kKeyA).Registered(B(), kKeyB);
   EXPECT_EQ(LosersOfLoad(state, released, all), std::vector{A()});
-  const State other_key =
-      Given().Registered(A(), kKeyA).Registered(B(), kKeyC).Reserved(kWE, A());
+  const State other_key = Given().Registered(A(), kKeyA).Registered(B(), kKeyC).Reserved(kWE, A());
   EXPECT_EQ(LosersOfLoad(state, other_key, all), std::vector{B()});
   EXPECT_EQ(LosersOfLoad(Given().LegacyHolder(A()), State(), all), std::vector{A()});
 }

@@ -211,7 +211,8 @@ TEST(Admission, TenuresDiffer) {
     ASSERT_TRUE(admission.EndTenure());
     tenures.push_back(admission.BeginTenure(&ended_drain));
     for (size_t j = 0; j < tenures.size(); j++) {
-      EXPECT_EQ(admission.Enter(AccessClass::kRead, tenures[j]).has_value(), j == tenures.size() - 1);
+      EXPECT_EQ(admission.Enter(AccessClass::kRead, tenures[j]).has_value(),
+                j == tenures.size() - 1);
     }
     EXPECT_EQ(admission.tenure(), tenures.back());
     admission.Leave(admission.epoch());

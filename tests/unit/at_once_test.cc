@@ -22,8 +22,18 @@ constexpr auto kGood = ScsiStatus::kGood;
 
 // The server's thread has nothing to do: then what needs no store is done at once.
 void AwaitIdle(DeviceServer& server) {
-  const ByteVector report = {opcode::kMaintenanceIn, service_action::kReportSupportedOperationCodes,
-                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  const ByteVector report = {opcode::kMaintenanceIn,
+                             service_action::kReportSupportedOperationCodes,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0,
+                             0};
   Response response;
   while (!server.TryExecute(report, {}, &response)) std::this_thread::yield();
 }

@@ -55,8 +55,8 @@ std::string Forged(Change change) {
 }
 
 TEST(Document, Exactly) {
-  const State state = Given().Registered(MakeNexus("iqn.a", 2), 0xDEADBEEF).Reserved(
-      kWE, MakeNexus("iqn.a", 2));
+  const State state =
+      Given().Registered(MakeNexus("iqn.a", 2), 0xDEADBEEF).Reserved(kWE, MakeNexus("iqn.a", 2));
   const std::string body =
       R"({"aptpl":false,"pr-generation":0,"registrations":[{"initiator":"iqn.a",)"
       R"("key":"0x00000000deadbeef","target-port":2}],"reservation":{"holder":)"
@@ -152,8 +152,8 @@ TEST(Document, AnotherFormat) {
 TEST(Document, NewerSchema) {
   EXPECT_EQ(Decode(R"({"format":"scsi-pr","schema":3})"), Code::kUnsupported);
   json document = json::parse(EncodeDocument(Example()));
-  for (const int64_t schema : {int64_t{3}, int64_t{1000}, int64_t{1} << 31, (int64_t{1} << 32) + 1,
-                               INT64_MAX}) {
+  for (const int64_t schema :
+       {int64_t{3}, int64_t{1000}, int64_t{1} << 31, (int64_t{1} << 32) + 1, INT64_MAX}) {
     document["schema"] = schema;
     EXPECT_EQ(Decode(document.dump()), Code::kUnsupported) << schema;
   }
@@ -273,8 +273,7 @@ constexpr Change kChanges[] = {
      [](json& s) { s["registrations"][1]["initiator"] = "iqn.\xEF\xB7\x90"; }},
     {"initiator with a control character",
      [](json& s) { s["registrations"][1]["initiator"] = "iqn.\xC2\x85"; }},
-    {"initiator of parallel SCSI",
-     [](json& s) { s["registrations"][1]["initiator"] = "spi.7,1"; }},
+    {"initiator of parallel SCSI", [](json& s) { s["registrations"][1]["initiator"] = "spi.7,1"; }},
     {"no target port", [](json& s) { s["registrations"][0].erase("target-port"); }},
     {"target port -1", [](json& s) { s["registrations"][0]["target-port"] = -1; }},
     {"holder at all target ports", [](json& s) { s["reservation"]["holder"]["target-port"] = 0; }},

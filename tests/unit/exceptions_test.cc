@@ -23,8 +23,8 @@ class ThrowingStore : public Store {
       : Store("memory:"), store_(std::move(store)) {}
 
   Capabilities capabilities() const override { return store_->capabilities(); }
-  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                NexusListener* listener, GateSlot** slot) override {
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode, NexusListener* listener,
+                GateSlot** slot) override {
     return Throw(), store_->Attach(nexus, owner, mode, listener, slot);
   }
   void Detach(GateSlot* slot) override { store_->Detach(slot); }
@@ -124,10 +124,10 @@ TEST_F(ExceptionsTest, TransitionThatThrows) {
   std::promise<void> done;
   a_->Administer([&](Store& store, const Store::Waiting&) {
     Outcome outcome;
-    EXPECT_THROW(static_cast<void>(store.Update(
-                     [](const State&) -> Outcome { throw std::runtime_error("by a test"); },
-                     {}, &outcome)),
-                 std::runtime_error);
+    EXPECT_THROW(
+        static_cast<void>(store.Update(
+            [](const State&) -> Outcome { throw std::runtime_error("by a test"); }, {}, &outcome)),
+        std::runtime_error);
     done.set_value();
     throw 1;  // of no type that says anything
   });

@@ -41,9 +41,8 @@ TEST_P(FenceTest, WaitsForWhatIsOnItsWay) {
   EXPECT_EQ(Send(B(), Reserve(kKeyB, kWERO)), ScsiStatus::kGood);
   const State before = Read();
   const auto write = b().slot->Enter(AccessClass::kWrite);
-  auto fencing = std::async(std::launch::async, [&] {
-    return Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO));
-  });
+  auto fencing = std::async(std::launch::async,
+                            [&] { return Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)); });
   EXPECT_TRUE(Eventually([&] { return !Writes(b()); })) << "shut";
   EXPECT_EQ(fencing.wait_for(50ms), std::future_status::timeout);
   EXPECT_EQ(Read(), before) << "reading goes on, and shows the victim";
@@ -134,9 +133,8 @@ TEST_P(FenceTest, Self) {
   RegisterAll();
   EXPECT_EQ(Send(A(), Reserve(kKeyA, kWERO)), ScsiStatus::kGood);
   const auto write = a().slot->Enter(AccessClass::kWrite);
-  auto fencing = std::async(std::launch::async, [&] {
-    return Send(A(), PreemptAndAbort(kKeyA, kKeyA, kEARO));
-  });
+  auto fencing = std::async(std::launch::async,
+                            [&] { return Send(A(), PreemptAndAbort(kKeyA, kKeyA, kEARO)); });
   EXPECT_TRUE(Eventually([&] { return a().slot->IsAwaited(*write); }));
   const auto later = a().slot->Enter(AccessClass::kWrite);
   EXPECT_TRUE(later);

@@ -44,8 +44,8 @@ class FileStoreFixture : public ::testing::Test {
   static Status Send(Store& store, const Nexus& nexus, const PersistentReserveOut& command) {
     Outcome outcome;
     return store.Update(
-        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
-        {}, &outcome);
+        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); }, {},
+        &outcome);
   }
   static State Read(Store& store) {
     std::shared_ptr<const Record> record;

@@ -109,8 +109,8 @@ TEST_F(FileStoreTest, LinkedPathIsTheSameStore) {
   const auto store = Open();
   fs::create_symlink(path_, directory_ / "link.pr");
   fs::create_directory_symlink(directory_.path(), directory_ / "dir");
-  for (const std::string& name : {directory_ / "link.pr", directory_ / "dir/lu.pr",
-                                  directory_ / "./lu.pr"}) {
+  for (const std::string& name :
+       {directory_ / "link.pr", directory_ / "dir/lu.pr", directory_ / "./lu.pr"}) {
     std::shared_ptr<Store> other;
     ASSERT_TRUE(Open(name, &other).ok()) << name;
     EXPECT_EQ(other, store) << name;
@@ -179,7 +179,8 @@ TEST_F(FileStoreTest, EachCommitLeavesItsPredecessor) {
   const DiskPart& older = parts.part[1 - Newest()];
   ASSERT_TRUE(newest.sound() && older.sound());
   EXPECT_EQ(newest.content.previous, older.version);
-  EXPECT_EQ(older.content.record.state, State(Given().Registered(A(), kKeyA).Aptpl().Generation(1)));
+  EXPECT_EQ(older.content.record.state,
+            State(Given().Registered(A(), kKeyA).Aptpl().Generation(1)));
 }
 
 TEST_F(FileStoreTest, IdentityIsForLife) {

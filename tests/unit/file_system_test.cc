@@ -101,8 +101,7 @@ TEST_P(DiskFileSystemTest, IsAllowed) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(, DiskFileSystemTest,
-                         ::testing::Values("ext2", "ext4", "xfs", "btrfs"),
+INSTANTIATE_TEST_SUITE_P(, DiskFileSystemTest, ::testing::Values("ext2", "ext4", "xfs", "btrfs"),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST(FileSystemTest, OverlayMustShowTheFileThatIsOpen) {
@@ -113,8 +112,9 @@ TEST(FileSystemTest, OverlayMustShowTheFileThatIsOpen) {
     for (const char* name : {"lower", "upper", "work", "mounted"}) {
       if (mkdir((directory / name).c_str(), 0700) != 0) return false;
     }
-    const std::string options = "lowerdir=" + (directory / "lower") + ",upperdir=" +
-                                (directory / "upper") + ",workdir=" + (directory / "work");
+    const std::string options = "lowerdir=" + (directory / "lower") +
+                                ",upperdir=" + (directory / "upper") +
+                                ",workdir=" + (directory / "work");
     if (mount("overlay", mounted.c_str(), "overlay", 0, options.c_str()) != 0) return false;
     const std::string store = mounted + "/store";
     WriteFile(store, "x");

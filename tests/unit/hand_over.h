@@ -43,8 +43,6 @@ inline bool Writes(DeviceServer& server) {
   return epoch.has_value();
 }
 
-inline nlohmann::json StateOf(DeviceServer& server) {
-  return server.Inspect().at("state");
-}
+inline nlohmann::json StateOf(DeviceServer& server) { return server.Inspect().at("state"); }
 
 }  // namespace scsi_pr::testing

@@ -130,12 +130,15 @@ TEST(Legacy, Exceptions) {
 // service action", the holder's own too.
 TEST(Legacy, PersistentReserveOutConflicts) {
   const State state = Given().LegacyHolder(A());
-  const Command kCommands[] = {
-      Register(0, kKeyA),     RegisterIgnore(kKeyA),
-      Reserve(0, kWE),        Release(0, kWE),
-      Clear(0),               Preempt(0, kKeyA, kWE),
-      Move(0, kKeyB, C()),    PreemptAndAbort(0, kKeyA, kWE),
-      ReplaceLost(kKeyA, kWE)};
+  const Command kCommands[] = {Register(0, kKeyA),
+                               RegisterIgnore(kKeyA),
+                               Reserve(0, kWE),
+                               Release(0, kWE),
+                               Clear(0),
+                               Preempt(0, kKeyA, kWE),
+                               Move(0, kKeyB, C()),
+                               PreemptAndAbort(0, kKeyA, kWE),
+                               ReplaceLost(kKeyA, kWE)};
   for (const Command& command : kCommands) {
     for (const Nexus& sender : {A(), B()}) {
       SCOPED_TRACE(static_cast<int>(command.action));

@@ -301,19 +301,13 @@ Answer LogicalUnit::Do(Nexus sender, const Command& command) {
   if (command.action == 0x05 && !aborts) return End(Status::kInvalidFieldInCdb);
   if (!KeyIsRight(*this, sender, command)) return End(Status::kConflict);
   switch (command.action) {
-    case 0x01:
-      return Reserve(*this, sender, command);
-    case 0x02:
-      return Release(*this, sender, command);
-    case 0x03:
-      return Clear(*this, sender);
+    case 0x01: return Reserve(*this, sender, command);
+    case 0x02: return Release(*this, sender, command);
+    case 0x03: return Clear(*this, sender);
     case 0x04:
-    case 0x05:
-      return Preempt(*this, sender, command);
-    case 0x07:
-      return RegisterAndMove(*this, sender, command);
-    default:
-      return Register(*this, sender, command);
+    case 0x05: return Preempt(*this, sender, command);
+    case 0x07: return RegisterAndMove(*this, sender, command);
+    default: return Register(*this, sender, command);
   }
 }
 

@@ -77,8 +77,8 @@ struct LogicalUnit {
   uint32_t generation = 0;
   bool aptpl = false;
   std::map<Nexus, uint64_t> keys;
-  int type = 0;  // of the reservation; 0: there is none
-  Nexus holder;  // meaningless for an all registrants type
+  int type = 0;                      // of the reservation; 0: there is none
+  Nexus holder;                      // meaningless for an all registrants type
   std::optional<Nexus> spc2_holder;  // of a RESERVE of SPC-2
   bool lost = false;                 // PERSISTENT RESERVATION INFORMATION LOST
 

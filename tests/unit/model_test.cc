@@ -94,10 +94,15 @@ std::string Text(const std::set<model::Nexus>& nexuses) {
 }
 
 std::string Text(const Step& step) {
-  constexpr const char* kNames[] = {
-      "REGISTER", "RESERVE",           "RELEASE",             "CLEAR",
-      "PREEMPT",  "PREEMPT AND ABORT", "REGISTER AND IGNORE", "REGISTER AND MOVE",
-      "REPLACE LOST"};
+  constexpr const char* kNames[] = {"REGISTER",
+                                    "RESERVE",
+                                    "RELEASE",
+                                    "CLEAR",
+                                    "PREEMPT",
+                                    "PREEMPT AND ABORT",
+                                    "REGISTER AND IGNORE",
+                                    "REGISTER AND MOVE",
+                                    "REPLACE LOST"};
   constexpr const char* kOthers[] = {"power cycle",        "RESERVE",    "RELEASE",
                                      "logical unit reset", "nexus loss", "loses information"};
   if (step.command.action >= kPowerCycle) {
@@ -107,8 +112,8 @@ std::string Text(const Step& step) {
   std::ostringstream out;
   out << Text(step.sender) << ' ' << kNames[c.action] << " key " << c.key << " action key "
       << c.action_key << " type " << c.type << (c.scope != 0 ? " scope!" : "")
-      << (c.all_tg_pt ? " ALL_TG_PT" : "") << (c.aptpl ? " APTPL" : "")
-      << (c.unreg ? " UNREG" : "") << (c.spec_i_pt ? " SPEC_I_PT" : "");
+      << (c.all_tg_pt ? " ALL_TG_PT" : "") << (c.aptpl ? " APTPL" : "") << (c.unreg ? " UNREG" : "")
+      << (c.spec_i_pt ? " SPEC_I_PT" : "");
   for (int initiator : c.list) out << ' ' << static_cast<char>('A' + initiator);
   if (c.action == 7) out << " at port " << c.destination_port;
   return out.str();
@@ -117,8 +122,8 @@ std::string Text(const Step& step) {
 // What one side says after a command, as text: compared, and shown when it differs.
 
 const char* Text(model::Status status) {
-  constexpr const char* kNames[] = {"GOOD", "RESERVATION CONFLICT", "24/00", "26/00",
-                                    "26/04", "44/01"};
+  constexpr const char* kNames[] = {"GOOD", "RESERVATION CONFLICT", "24/00", "26/00", "26/04",
+                                    "44/01"};
   return kNames[static_cast<int>(status)];
 }
 
@@ -253,45 +258,29 @@ class Pair {
  private:
   Outcome DoOnCore(const Nexus& sender, const model::Command& command) {
     switch (command.action) {
-      case kPowerCycle:
-        return Unchanged(AfterPowerOn(state_), ScsiStatus::kGood);
-      case kReserve6:
-        return ApplyLegacy(state_, sender, LegacyAction::kReserve);
-      case kRelease6:
-        return ApplyLegacy(state_, sender, LegacyAction::kRelease);
-      case kLogicalUnitReset:
-        return ApplyReset(state_, sender, Reset::kLogicalUnit);
-      case kNexusLoss:
-        return ApplyReset(state_, sender, Reset::kNexusLoss);
+      case kPowerCycle: return Unchanged(AfterPowerOn(state_), ScsiStatus::kGood);
+      case kReserve6: return ApplyLegacy(state_, sender, LegacyAction::kReserve);
+      case kRelease6: return ApplyLegacy(state_, sender, LegacyAction::kRelease);
+      case kLogicalUnitReset: return ApplyReset(state_, sender, Reset::kLogicalUnit);
+      case kNexusLoss: return ApplyReset(state_, sender, Reset::kNexusLoss);
       case kLoseInformation: {
         State lost = state_;
         lost.legacy_holder.reset();
         lost.information_lost = true;
         return Unchanged(lost, ScsiStatus::kGood);
       }
-      default:
-        return Apply(state_, capabilities_, sender, CoreCommand(command));
+      default: return Apply(state_, capabilities_, sender, CoreCommand(command));
     }
   }
   model::Answer DoOnModel(model::Nexus sender, const model::Command& command) {
     switch (command.action) {
-      case kPowerCycle:
-        model_.PowerCycle();
-        return {};
-      case kReserve6:
-        return model_.Reserve6(sender);
-      case kRelease6:
-        return model_.Release6(sender);
-      case kLogicalUnitReset:
-        return model_.LogicalUnitReset(sender);
-      case kNexusLoss:
-        model_.NexusLoss(sender);
-        return {};
-      case kLoseInformation:
-        model_.LoseInformation();
-        return {};
-      default:
-        return model_.Do(sender, command);
+      case kPowerCycle: model_.PowerCycle(); return {};
+      case kReserve6: return model_.Reserve6(sender);
+      case kRelease6: return model_.Release6(sender);
+      case kLogicalUnitReset: return model_.LogicalUnitReset(sender);
+      case kNexusLoss: model_.NexusLoss(sender); return {};
+      case kLoseInformation: model_.LoseInformation(); return {};
+      default: return model_.Do(sender, command);
     }
   }
   static std::string Difference(const char* what, const std::string& core,
@@ -338,8 +327,8 @@ History Shrink(History history, const std::function<bool(const History&)>& diffe
 }
 
 std::string Report(Setting setting, const History& history) {
-  const History shrunk = Shrink(
-      history, [&](const History& h) { return !FirstDifference(setting, h).empty(); });
+  const History shrunk =
+      Shrink(history, [&](const History& h) { return !FirstDifference(setting, h).empty(); });
   std::string text = setting.persists ? "with PTPL_C" : "without PTPL_C";
   text += setting.aborts ? ", with PREEMPT AND ABORT\n" : ", without PREEMPT AND ABORT\n";
   for (const Step& step : shrunk) text += Text(step) + "\n";
@@ -451,8 +440,8 @@ TEST(Model, RandomHistories) {
       {5, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
       {6, {S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
       {7, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList}},
-      {8, {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList,
-           S::kInvalidRelease}},
+      {8,
+       {S::kConflict, S::kInvalidFieldInCdb, S::kInvalidFieldInParameterList, S::kInvalidRelease}},
       {kReserve6, {S::kConflict, S::kInformationLost}},
       {kRelease6, {S::kConflict, S::kInformationLost}},
       {kLogicalUnitReset, {}},

@@ -164,9 +164,8 @@ TEST(Move, ToTheSendersInitiatorPort) {
   Clause("5.6.rm: c", "table regerr: invalid nexus",
          "table regreg: REGISTER AND MOVE / yes / non-zero / yes or no");
   for (Type type : kSingleHolder) {
-    for (const Command& command :
-         {Move(kKeyA, kNew, A()), Move(kKeyA, kKeyA, A()), SeedMove(kKeyA, kNew, A()),
-          Move(kKeyA, kNew, A()).Unreg()}) {
+    for (const Command& command : {Move(kKeyA, kNew, A()), Move(kKeyA, kKeyA, A()),
+                                   SeedMove(kKeyA, kNew, A()), Move(kKeyA, kNew, A()).Unreg()}) {
       ExpectCheck(ReservedByA(type), A(), command, sense::kInvalidFieldInParameterList);
     }
   }

@@ -63,8 +63,8 @@ TEST(ParseOut, Byte20) {
   for (unsigned byte = 0; byte < 256; byte++) {
     ByteVector data((byte & 8) != 0 ? 28 : 24);  // with SPEC_I_PT an empty list
     data[20] = static_cast<uint8_t>(byte);
-    const auto parsed = ParsePersistentReserveOut(
-        OutCdb(Register(0, 1), static_cast<uint32_t>(data.size())), data);
+    const auto parsed =
+        ParsePersistentReserveOut(OutCdb(Register(0, 1), static_cast<uint32_t>(data.size())), data);
     const auto* out = std::get_if<PersistentReserveOut>(&parsed);
     ASSERT_NE(out, nullptr) << byte;
     EXPECT_EQ(out->spec_i_pt, (byte & 8) != 0);
@@ -182,8 +182,7 @@ TEST(ParseOutList, TransportIds) {
   for (OutAction action : kTakeAList) {
     for (const auto& list : lists) {
       const ByteVector ids = Concatenated(list);
-      const auto parsed =
-          ParseList(action, ListData(0x08, static_cast<uint32_t>(ids.size()), ids));
+      const auto parsed = ParseList(action, ListData(0x08, static_cast<uint32_t>(ids.size()), ids));
       EXPECT_EQ(IdsOf(parsed), list);
     }
   }
@@ -228,7 +227,9 @@ TEST(ParseOutList, TruncatedTransportId) {
     EXPECT_EQ(ErrorOf(parsed),
               whole ? std::nullopt : std::optional(sense::kInvalidFieldInParameterList))
         << announced;
-    if (announced == 24) { EXPECT_EQ(IdsOf(parsed), std::vector{kSas}) << "the rest is ignored"; }
+    if (announced == 24) {
+      EXPECT_EQ(IdsOf(parsed), std::vector{kSas}) << "the rest is ignored";
+    }
   }
 }
 
@@ -371,8 +372,7 @@ TEST(ParseMove, ShorterThanAnnounced) {
                   sense::kParameterListLengthError)
             << size;
       }
-      EXPECT_EQ(ErrorOf(ParseMove(layout.make(length + 1, ids))),
-                sense::kParameterListLengthError);
+      EXPECT_EQ(ErrorOf(ParseMove(layout.make(length + 1, ids))), sense::kParameterListLengthError);
     }
     EXPECT_EQ(ErrorOf(ParseMove(layout.make(0x07000000, kSas.Encode()))),
               sense::kParameterListLengthError);
@@ -449,7 +449,9 @@ TEST(ParseOut, ControlByte) {
     cdb[9] = static_cast<uint8_t>(control);
     const bool refused = (control & 0x05) != 0;
     EXPECT_EQ(OutError(cdb, ByteVector(24)).has_value(), refused) << control;
-    if (refused) { EXPECT_EQ(OutError(cdb, ByteVector(24)), sense::kInvalidFieldInCdb); }
+    if (refused) {
+      EXPECT_EQ(OutError(cdb, ByteVector(24)), sense::kInvalidFieldInCdb);
+    }
   }
 }
 
@@ -481,8 +483,8 @@ TEST(ParseIn, ServiceActions) {
 TEST(ParseIn, AllocationLength) {
   Clause("6.11.1");
   for (unsigned length : {0u, 1u, 7u, 8u, 255u, 256u, 8192u, 65535u}) {
-    const auto parsed = ParsePersistentReserveIn(
-        InCdb(InAction::kReadFullStatus, static_cast<uint16_t>(length)));
+    const auto parsed =
+        ParsePersistentReserveIn(InCdb(InAction::kReadFullStatus, static_cast<uint16_t>(length)));
     const auto* in = std::get_if<PersistentReserveIn>(&parsed);
     ASSERT_NE(in, nullptr) << length;
     EXPECT_EQ(in->allocation_length, length);
@@ -495,8 +497,7 @@ TEST(ParseIn, ControlByte) {
     ByteVector cdb = InCdb(InAction::kReadKeys, 8);
     cdb[9] = static_cast<uint8_t>(control);
     const bool refused = (control & 0x05) != 0;
-    EXPECT_EQ(InError(cdb),
-              refused ? std::optional(sense::kInvalidFieldInCdb) : std::nullopt)
+    EXPECT_EQ(InError(cdb), refused ? std::optional(sense::kInvalidFieldInCdb) : std::nullopt)
         << control;
   }
 }

@@ -14,17 +14,14 @@ constexpr Sense kReleased = sense::kReservationsReleased;
 
 // Table 36, all other types / holder's key: another type or the same.
 TEST(Preempt, TheReservation) {
-  Clause("table 36: all other types / holder's key", "5.6.8.4.3: a", "5.6.8.4.3: b",
-         "5.6.8.4.3: c", "5.6.8.4.3: e", "5.6.8.1.1: b");
+  Clause("table 36: all other types / holder's key", "5.6.8.4.3: a", "5.6.8.4.3: b", "5.6.8.4.3: c",
+         "5.6.8.4.3: e", "5.6.8.1.1: b");
   for (Type held : {kWE, kEA, kWERO, kEARO}) {
     for (Type wanted : kAllTypes) {
       SCOPED_TRACE(std::string(TypeName(held)) + " by " + std::string(TypeName(wanted)));
       const Outcome outcome = Good(ReservedByA(held), B(), Preempt(kKeyB, kKeyA, wanted));
-      const State expected = Given()
-                                 .Registered(B(), kKeyB)
-                                 .Registered(C(), kKeyC)
-                                 .Reserved(wanted, B())
-                                 .Generation(1);
+      const State expected =
+          Given().Registered(B(), kKeyB).Registered(C(), kKeyC).Reserved(wanted, B()).Generation(1);
       EXPECT_EQ(outcome.state, expected);
       // SPC-3 r23 5.6.10.4.3 e) and f): whoever keeps a registration learns of
       // another type.
@@ -41,10 +38,8 @@ TEST(Preempt, AllRegistrantsWithKeyZero) {
   for (Type held : {kWEAR, kEAAR}) {
     for (Type wanted : kAllTypes) {
       const Outcome outcome = Good(ReservedByA(held), B(), Preempt(kKeyB, 0, wanted));
-      EXPECT_EQ(outcome.state, State(Given()
-                                         .Registered(B(), kKeyB)
-                                         .Reserved(wanted, B())
-                                         .Generation(1)));
+      EXPECT_EQ(outcome.state,
+                State(Given().Registered(B(), kKeyB).Reserved(wanted, B()).Generation(1)));
       EXPECT_EQ(outcome.unit_attentions, (Attentions{{A(), kPreempted}, {C(), kPreempted}}));
     }
   }
@@ -81,8 +76,8 @@ TEST(Preempt, RegistrationsOnly) {
          "5.6.8.4.4: d", "5.6.8.1.1: registrations");
   for (Type held : {kWE, kEA, kWERO, kEARO}) {
     for (uint8_t code = 0; code < 16; code++) {
-      const Outcome outcome = Good(ReservedByA(held), B(),
-                                   Preempt(kKeyB, kKeyC, held).TypeCode(code).Scope(code));
+      const Outcome outcome =
+          Good(ReservedByA(held), B(), Preempt(kKeyB, kKeyC, held).TypeCode(code).Scope(code));
       EXPECT_EQ(outcome.state, State(Given()
                                          .Registered(A(), kKeyA)
                                          .Registered(B(), kKeyB)
@@ -130,8 +125,7 @@ TEST(Preempt, OwnKeyAsHolder) {
 // The key is the holder's, and the sender's as well: b) spares the sender.
 TEST(Preempt, TheHoldersKeyThatIsAlsoTheSenders) {
   Clause("5.6.8.4.3: b");
-  const State before =
-      Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Reserved(kWERO, A());
+  const State before = Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Reserved(kWERO, A());
   const Outcome outcome = Good(before, B(), Preempt(kKeyA, kKeyA, kWERO));
   EXPECT_EQ(outcome.state,
             State(Given().Registered(B(), kKeyA).Reserved(kWERO, B()).Generation(1)));
@@ -155,8 +149,7 @@ TEST(Preempt, OwnKeyAsAnotherThanTheHolder) {
 // 5.6.7: an all registrants reservation goes with its last registrant.
 TEST(Preempt, EveryRegistrantGoes) {
   Clause("5.6.7: last registrant");
-  const State before =
-      Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Reserved(kWEAR, A());
+  const State before = Given().Registered(A(), kKeyA).Registered(B(), kKeyA).Reserved(kWEAR, A());
   const Outcome outcome = Good(before, A(), Preempt(kKeyA, kKeyA, kWEAR));
   EXPECT_EQ(outcome.state, State(Given().Generation(1)));
   EXPECT_EQ(outcome.unit_attentions, (Attentions{{B(), kPreempted}}));
@@ -192,8 +185,7 @@ TEST(Clear, Everything) {
   Clause("5.6.8.6: a", "5.6.8.6: b", "5.6.8.6: c", "5.6.8.6: e", "5.6.8.1.1: d");
   for (Type type : kAllTypes) {
     for (uint8_t code = 0; code < 16; code++) {
-      const Outcome outcome =
-          Good(ReservedByA(type), B(), Clear(kKeyB).TypeCode(code).Scope(code));
+      const Outcome outcome = Good(ReservedByA(type), B(), Clear(kKeyB).TypeCode(code).Scope(code));
       EXPECT_EQ(outcome.state, State(Given().Generation(1)));
       EXPECT_EQ(outcome.unit_attentions, (Attentions{{A(), sense::kReservationsPreempted},
                                                      {C(), sense::kReservationsPreempted}}));

@@ -97,7 +97,10 @@ std::vector<Row> WithKeyZero() {
 // The row of table prespec: SPEC_I_PT / ALL_TG_PT / key zero and all registrants?
 std::string CellOf(const Row& row, bool all_keys) {
   return std::string("table prespec: ") + (row.spec_i_pt ? "1" : "0") + " / " +
-         (!row.spec_i_pt ? "any" : row.all_tg_pt ? "1" : "0") + " / " + (all_keys ? "yes" : "no");
+         (!row.spec_i_pt  ? "any"
+          : row.all_tg_pt ? "1"
+                          : "0") +
+         " / " + (all_keys ? "yes" : "no");
 }
 
 Command CommandOf(const Row& row, Type wanted, OutAction action = OutAction::kPreempt) {
@@ -187,9 +190,8 @@ TEST(Prespec, SingleHolder) {
   struct Holder {
     Nexus nexus, registration;
   };
-  const Holder holders[] = {{A1(), A1()}, {B1(), B1()},         {B2(), B2()},
-                            {C1(), C1()}, {C2(), C2()},         {At(D(), 1), DAll()},
-                            {At(D(), 2), DAll()}};
+  const Holder holders[] = {{A1(), A1()}, {B1(), B1()},         {B2(), B2()},        {C1(), C1()},
+                            {C2(), C2()}, {At(D(), 1), DAll()}, {At(D(), 2), DAll()}};
   for (Type held : {kWE, kEA, kWERO, kEARO}) {
     for (const Holder& holder : holders) {
       for (Type wanted : kAllTypes) {
@@ -260,8 +262,7 @@ TEST(Prespec, TheCommandsTargetPort) {
 // A sender that is registered for all target ports keeps its one registration
 // where it preempts the reservation, and loses it as a whole where it does not.
 TEST(Prespec, SenderForAllTargetPorts) {
-  const State held =
-      Given().Registered(AtAll(A()), kX).Registered(B(), kX).Reserved(kWERO, B());
+  const State held = Given().Registered(AtAll(A()), kX).Registered(B(), kX).Reserved(kWERO, B());
   const State after = Good(held, At(A(), 3), Preempt(kX, kX, kWERO)).state;
   EXPECT_EQ(after,
             State(Given().Registered(AtAll(A()), kX).Reserved(kWERO, At(A(), 3)).Generation(1)));

@@ -83,7 +83,8 @@ TEST(RecordFormat, LinesOfText) {
 }
 
 TEST(RecordFormat, FirstSectorTellsVersionAndIdentity) {
-  const auto stamp = DecodeStamp(EncodeDiskRecord(MakeRecord(kVersion, {})).substr(0, kSectorBytes));
+  const auto stamp =
+      DecodeStamp(EncodeDiskRecord(MakeRecord(kVersion, {})).substr(0, kSectorBytes));
   ASSERT_TRUE(stamp);
   EXPECT_EQ(stamp->version, kVersion);
   EXPECT_EQ(stamp->identity, kIdentity);

@@ -83,8 +83,7 @@ inline constexpr RegisterRow kRegregSeveral[] = {
     {"REGISTER AND IGNORE EXISTING KEY / yes or no / zero / no", kIgn, kWrong, 0, Result::kCheck},
     {"REGISTER AND IGNORE EXISTING KEY / yes or no / non-zero / no", kIgn, kKeyA, kNew,
      Result::kCheck},
-    {"REGISTER AND IGNORE EXISTING KEY / yes or no / non-zero / no", kIgn, 0, kNew,
-     Result::kCheck},
+    {"REGISTER AND IGNORE EXISTING KEY / yes or no / non-zero / no", kIgn, 0, kNew, Result::kCheck},
     {"REGISTER AND MOVE / no / any / yes or no", kMove, kWrong, kNew, Result::kConflict},
 };
 

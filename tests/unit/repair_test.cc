@@ -158,7 +158,10 @@ TEST_F(RepairTest, RecordsThatDoNotFollowOneAnother) {
 
 TEST_F(RepairTest, NothingLeft) {
   const std::map<std::string, std::function<void()>> cases = {
-      {"both records", [&] { for (const unsigned place : {0, 1}) DamageSector(place, 0); }},
+      {"both records",
+       [&] {
+         for (const unsigned place : {0, 1}) DamageSector(place, 0);
+       }},
       {"empty", [&] { WriteFile(path_, ""); }},
       {"a part of a sector", [&] { Cut(100); }},
   };

@@ -65,11 +65,18 @@ TEST(ReadReservation, Bytes) {
          "5.6.7: key b", "6.11.2.3");
   for (Type type : kAllTypes) {
     ByteVector expected = {
-        0x11, 0x22, 0x33, 0x44, 0x00, 0x00, 0x00, 0x10,  //
-        0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,  // reservation key
-        0x00, 0x00, 0x00, 0x00,                          // obsolete
-        0x00, static_cast<uint8_t>(type),                // scope 0h
-        0x00, 0x00,                                      // obsolete
+        0x11, 0x22,
+        0x33, 0x44,
+        0x00, 0x00,
+        0x00, 0x10,  //
+        0x01, 0x02,
+        0x03, 0x04,
+        0x05, 0x06,
+        0x07, 0x08,  // reservation key
+        0x00, 0x00,
+        0x00, 0x00,                        // obsolete
+        0x00, static_cast<uint8_t>(type),  // scope 0h
+        0x00, 0x00,                        // obsolete
     };
     // 5.6.7 a): of an all registrants type the key is zero.
     if (AllRegistrants(type)) std::fill(expected.begin() + 8, expected.begin() + 16, 0);
@@ -86,9 +93,9 @@ TEST(ReadReservation, Nothing) {
   EXPECT_EQ(ReadReservation(state), expected);
 }
 
-// Table 103. Byte 2: RLR_C (SPC-4 table 207), PRE_SIP_C, PRE_ATP_C (which the seed's table both calls
-// PRE_ATP_C), CRH, SIP_C, ATP_C; PTPL_C as the store can. Byte 3: TMV, ALLOW
-// COMMANDS (SPC-4), PTPL_A. Bytes 4 and 5: all six types.
+// Table 103. Byte 2: RLR_C (SPC-4 table 207), PRE_SIP_C, PRE_ATP_C (which the seed's table both
+// calls PRE_ATP_C), CRH, SIP_C, ATP_C; PTPL_C as the store can. Byte 3: TMV, ALLOW COMMANDS
+// (SPC-4), PTPL_A. Bytes 4 and 5: all six types.
 TEST(ReportCapabilities, EveryBit) {
   Clause("6.11.2.4", "table 103: LENGTH", "table 103: PRE_SIP_C", "table 103: PRE_ATP_C",
          "table 103: CRH", "table 103: SIP_C", "table 103: ATP_C", "table 103: PTPL_C",

@@ -241,11 +241,12 @@ TEST_F(ServerTest, RefusedCommandsFindOutThatTheHolderIsGone) {
   GateSlot* slot = nullptr;
   ASSERT_TRUE(store->Attach(A(), "test", Store::AttachMode::kNew, nullptr, &slot).ok());
   Outcome outcome;
-  ASSERT_TRUE(store
-                  ->Update([](const State& state) {
-                    return ApplyLegacy(state, A(), LegacyAction::kReserve);
-                  }, {}, &outcome)
-                  .ok());
+  ASSERT_TRUE(
+      store
+          ->Update(
+              [](const State& state) { return ApplyLegacy(state, A(), LegacyAction::kReserve); },
+              {}, &outcome)
+          .ok());
   const auto look = [&] {
     for (int i = 0; i < 3; i++) b->Refused();
     Settle(*b);
@@ -312,8 +313,7 @@ TEST_F(ServerTest, FailingStore) {
   const Response out = Execute(*server, OutCdb(Clear(kKeyA)), OutData(Clear(kKeyA)));
   EXPECT_EQ(out.status, ScsiStatus::kCheckCondition);
   EXPECT_EQ(out.sense, sense::kInternalTargetFailure);
-  EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).sense,
-            sense::kInternalTargetFailure);
+  EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).sense, sense::kInternalTargetFailure);
   other.Heal();
   EXPECT_EQ(Execute(*server, InCdb(InAction::kReadKeys, 100)).data.size(), 16u);
 }
@@ -354,9 +354,9 @@ TEST_F(ServerTest, Statistics) {
   b->Refused();
   const nlohmann::json of_a = a->Inspect().at("statistics");
   EXPECT_EQ(of_a.at("conflicts"), 1);
-  EXPECT_EQ(OutCounts(of_a), (nlohmann::json{
-                                 {{"action", "register"}, {"count", 4}, {"failed", 2}},
-                                 {{"action", "preempt-and-abort"}, {"count", 1}, {"failed", 0}}}));
+  EXPECT_EQ(OutCounts(of_a),
+            (nlohmann::json{{{"action", "register"}, {"count", 4}, {"failed", 2}},
+                            {{"action", "preempt-and-abort"}, {"count", 1}, {"failed", 0}}}));
   EXPECT_EQ(of_a.at("fencings"), 1);
   EXPECT_EQ(of_a.at("fencings-failed"), 0);
   EXPECT_EQ(b->Inspect().at("statistics").at("conflicts"), 2);

@@ -30,7 +30,8 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
 
   GateSlot* Attach(const Nexus& nexus) {
     GateSlot* slot = nullptr;
-    const Status status = store_->Attach(nexus, "device of the test", Store::AttachMode::kNew, nullptr, &slot);
+    const Status status =
+        store_->Attach(nexus, "device of the test", Store::AttachMode::kNew, nullptr, &slot);
     EXPECT_TRUE(status.ok()) << status.message();
     return slot;
   }
@@ -128,7 +129,8 @@ TEST_P(StoreTest, UnitAttentionsReachTheirNexusOnce) {
 TEST_P(StoreTest, OneNexusOnce) {
   GateSlot* slot = Attach(A());
   GateSlot* other = nullptr;
-  const Status status = store_->Attach(A(), "another device", Store::AttachMode::kNew, nullptr, &other);
+  const Status status =
+      store_->Attach(A(), "another device", Store::AttachMode::kNew, nullptr, &other);
   EXPECT_EQ(status.code(), Code::kInUse);
   EXPECT_NE(status.message().find("process " + std::to_string(getpid())), std::string::npos);
   EXPECT_NE(status.message().find("device of the test"), std::string::npos);
@@ -181,7 +183,8 @@ TEST_P(StoreTest, MediumOfWhoTakesALeftSlot) {
     GateSlot* a = nullptr;
     GateSlot* elsewhere = nullptr;
     ASSERT_TRUE(store_->Attach(A(), owner, Store::AttachMode::kNew, nullptr, &a).ok());
-    EXPECT_EQ(other->Attach(C(), owner, Store::AttachMode::kNew, nullptr, &elsewhere).code(), Code::kInUse);
+    EXPECT_EQ(other->Attach(C(), owner, Store::AttachMode::kNew, nullptr, &elsewhere).code(),
+              Code::kInUse);
     if (elsewhere != nullptr) other->Detach(elsewhere);
     store_->Detach(a);
   }
@@ -261,11 +264,11 @@ TEST_P(StoreTest, LogicalUnitResetTellsTheHolder) {
   GateSlot* b = Attach(B());
   Send(A(), LegacyAction::kReserve);
   Outcome outcome;
-  ASSERT_TRUE(store_
-                  ->Update([](const State& state) {
-                    return ApplyReset(state, B(), Reset::kLogicalUnit);
-                  }, {}, &outcome)
-                  .ok());
+  ASSERT_TRUE(
+      store_
+          ->Update([](const State& state) { return ApplyReset(state, B(), Reset::kLogicalUnit); },
+                   {}, &outcome)
+          .ok());
   EXPECT_TRUE(b->admission().Admits(AccessClass::kWrite));
   EXPECT_EQ(a->unit_attentions().Take(), sense::kBusDeviceResetFunctionOccurred);
   Read();
@@ -292,7 +295,8 @@ TEST_P(StoreTest, NoMoreThanAllSlots) {
   std::vector<GateSlot*> slots;
   for (size_t i = 0; i < Gate::kSlots; i++) slots.push_back(Attach(NumberedNexus(i + 1)));
   GateSlot* slot = nullptr;
-  EXPECT_EQ(store_->Attach(A(), "one too many", Store::AttachMode::kNew, nullptr, &slot).code(), Code::kInUse);
+  EXPECT_EQ(store_->Attach(A(), "one too many", Store::AttachMode::kNew, nullptr, &slot).code(),
+            Code::kInUse);
   store_->Detach(slots.back());
   slots.back() = Attach(A());
   for (GateSlot* each : slots) store_->Detach(each);

@@ -42,22 +42,22 @@ const std::variant<ByteVector, Sense> kReportCapabilities =
     ByteVector{0, 0x03, 0, 10, 0x5E, 0x02, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0};
 
 TEST(SupportedCommands, All) {
-  const std::variant<ByteVector, Sense> expected = ByteVector{
-      0,    0, 0, 24,               // COMMAND DATA LENGTH
-      0x12, 0, 0, 0, 0, 0, 0, 6,    //
-      0x5E, 0, 0, 0, 0, 1, 0, 10,   // SERVACTV
-      0x5E, 0, 0, 2, 0, 1, 0, 10};
+  const std::variant<ByteVector, Sense> expected =
+      ByteVector{0,    0, 0, 24,               // COMMAND DATA LENGTH
+                 0x12, 0, 0, 0,  0, 0, 0, 6,   //
+                 0x5E, 0, 0, 0,  0, 1, 0, 10,  // SERVACTV
+                 0x5E, 0, 0, 2,  0, 1, 0, 10};
   EXPECT_EQ(Ask(Cdb(0)), expected);
   EXPECT_EQ(Ask(Cdb(0, 0x5E, 2)), expected) << "the requested command is ignored";
   EXPECT_EQ(Ask(Cdb(0x78)), expected) << "reserved bits are ignored";
 }
 
 TEST(SupportedCommands, AllWithTimeouts) {
-  const std::variant<ByteVector, Sense> expected = ByteVector{
-      0,    0,  0, 60,                                                       // length
-      0x12, 0,  0, 0,  0, 2, 0, 6,  0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,     // CTDP
-      0x5E, 0,  0, 0,  0, 3, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,     // and SERVACTV
-      0x5E, 0,  0, 2,  0, 3, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  const std::variant<ByteVector, Sense> expected =
+      ByteVector{0,    0, 0, 60,                                                    // length
+                 0x12, 0, 0, 0,  0, 2, 0, 6,  0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  // CTDP
+                 0x5E, 0, 0, 0,  0, 3, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  // and SERVACTV
+                 0x5E, 0, 0, 2,  0, 3, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   EXPECT_EQ(Ask(Cdb(kRctd)), expected);
 }
 
@@ -126,27 +126,26 @@ ByteVector ReportOf(ByteVector descriptors) {
   return report;
 }
 
-const SupportedCommand kOurs[] = {{{0x16}, 6, false},
-                                  {{0x5E, 0x01}, 10, true},
-                                  {{0xA3, 0x0C}, 12, true}};
-const ByteVector kOursReported = ReportOf({0x16, 0, 0, 0, 0, 0, 0, 6,       //
-                                           0x5E, 0, 0, 1, 0, 1, 0, 10,     //
+const SupportedCommand kOurs[] = {
+    {{0x16}, 6, false}, {{0x5E, 0x01}, 10, true}, {{0xA3, 0x0C}, 12, true}};
+const ByteVector kOursReported = ReportOf({0x16, 0, 0, 0,    0, 0, 0, 6,   //
+                                           0x5E, 0, 0, 1,    0, 1, 0, 10,  //
                                            0xA3, 0, 0, 0x0C, 0, 1, 0, 12});
 
 TEST(MergedReport, OursTakeThePlaceOfTheOthers) {
-  const ByteVector other = ReportOf({0x00, 0, 0, 0, 0, 0, 0, 6,              //
-                                     0x5E, 0, 0, 0, 0, 1, 0, 10,            // READ KEYS
-                                     0x5E, 0, 0, 1, 0, 1, 0, 10,            //
-                                     0xA3, 0, 0, 0x05, 0, 1, 0, 12,         //
-                                     0xA3, 0, 0, 0x0C, 0, 1, 0, 12,         //
-                                     0x16, 0, 0, 0, 0, 0, 0, 6,             // in no order
-                                     0x28, 0, 0, 0, 0, 0, 0, 10});
+  const ByteVector other = ReportOf({0x00, 0, 0, 0,    0, 0, 0, 6,   //
+                                     0x5E, 0, 0, 0,    0, 1, 0, 10,  // READ KEYS
+                                     0x5E, 0, 0, 1,    0, 1, 0, 10,  //
+                                     0xA3, 0, 0, 0x05, 0, 1, 0, 12,  //
+                                     0xA3, 0, 0, 0x0C, 0, 1, 0, 12,  //
+                                     0x16, 0, 0, 0,    0, 0, 0, 6,   // in no order
+                                     0x28, 0, 0, 0,    0, 0, 0, 10});
   EXPECT_EQ(MergeReports(other, false, kOurs),
-            ReportOf({0x00, 0, 0, 0, 0, 0, 0, 6,       //
-                      0x16, 0, 0, 0, 0, 0, 0, 6,       //
-                      0x28, 0, 0, 0, 0, 0, 0, 10,      //
-                      0x5E, 0, 0, 1, 0, 1, 0, 10,      // one service action: the other's is gone
-                      0xA3, 0, 0, 0x05, 0, 1, 0, 12,   // another one of MAINTENANCE IN: stays
+            ReportOf({0x00, 0, 0, 0,    0, 0, 0, 6,   //
+                      0x16, 0, 0, 0,    0, 0, 0, 6,   //
+                      0x28, 0, 0, 0,    0, 0, 0, 10,  //
+                      0x5E, 0, 0, 1,    0, 1, 0, 10,  // one service action: the other's is gone
+                      0xA3, 0, 0, 0x05, 0, 1, 0, 12,  // another one of MAINTENANCE IN: stays
                       0xA3, 0, 0, 0x0C, 0, 1, 0, 12}));
 }
 
@@ -159,7 +158,8 @@ TEST(MergedReport, TimeoutsOfTheOther) {
 }
 
 TEST(MergedReport, WhateverTheOtherReturns) {
-  const ByteVector truth = ReportOf({0x28, 0, 0, 0, 0, 2, 0, 10, 0, 10, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3});
+  const ByteVector truth =
+      ReportOf({0x28, 0, 0, 0, 0, 2, 0, 10, 0, 10, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3});
   for (size_t length = 0; length < truth.size(); length++) {
     EXPECT_EQ(MergeReports(ByteSpan(truth).first(length), false, kOurs), kOursReported) << length;
   }
@@ -213,9 +213,9 @@ TEST_F(SupportedByServer, All) {
     reported.emplace_back(response.data[i], response.data[i + 3]);
   }
   const std::vector<std::pair<int, int>> expected = {
-      {0x00, 0}, {0x16, 0}, {0x17, 0}, {0x56, 0}, {0x57, 0},             // SPC-2
-      {0x5E, 0}, {0x5E, 1}, {0x5E, 2}, {0x5E, 3},                        // table 97
-      {0x5F, 0}, {0x5F, 1}, {0x5F, 2}, {0x5F, 3}, {0x5F, 4}, {0x5F, 5},  // table 106
+      {0x00, 0}, {0x16, 0}, {0x17, 0}, {0x56, 0}, {0x57, 0},               // SPC-2
+      {0x5E, 0}, {0x5E, 1}, {0x5E, 2}, {0x5E, 3},                          // table 97
+      {0x5F, 0}, {0x5F, 1}, {0x5F, 2}, {0x5F, 3}, {0x5F, 4},   {0x5F, 5},  // table 106
       {0x5F, 6}, {0x5F, 7}, {0x5F, 8}, {0xA0, 0}, {0xA3, 0x0C}};
   EXPECT_EQ(reported, expected);
 }

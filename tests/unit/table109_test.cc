@@ -156,7 +156,9 @@ TEST(Table109, Parameters) {
     EXPECT_EQ(plain.status, ScsiStatus::kGood);
     const Outcome outcome = Send(example.state, Changed(example.command, row.parameter));
     EXPECT_EQ(Same(outcome, plain), row.rule == kIgnored);
-    if (row.rule == kLuScope) { EXPECT_EQ(outcome.status, ScsiStatus::kCheckCondition); }
+    if (row.rule == kLuScope) {
+      EXPECT_EQ(outcome.status, ScsiStatus::kCheckCondition);
+    }
   }
 }
 

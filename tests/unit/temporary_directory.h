@@ -96,8 +96,7 @@ inline void WriteFile(const std::string& path, const std::string& contents) {
 // left alone: a mount that is not there must not cost the machine its disk.
 inline void FillFileSystem(const std::string& path) {
   constexpr std::uintmax_t kSmall = 16u << 20;
-  const auto size =
-      std::filesystem::space(std::filesystem::path(path).parent_path()).capacity;
+  const auto size = std::filesystem::space(std::filesystem::path(path).parent_path()).capacity;
   ASSERT_LE(size, kSmall) << "the file system of " << path << " is not a small one";
   std::ofstream file(path, std::ios::binary);
   const std::string block(4096, 'x');

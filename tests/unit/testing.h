@@ -29,7 +29,7 @@ inline void PrintTo(ScsiStatus status, std::ostream* out) {
   *out << "status " << std::hex << static_cast<int>(status) << "h" << std::dec;
 }
 inline void PrintTo(Status::Code code, std::ostream* out) {
-  constexpr const char* kNames[] = {"ok",     "invalid", "corrupt", "unsupported",
+  constexpr const char* kNames[] = {"ok",     "invalid", "corrupt",  "unsupported",
                                     "in use", "busy",    "I/O error"};
   *out << kNames[static_cast<int>(code)];
 }
@@ -168,8 +168,11 @@ class Given {
 
 // A, B and C are registered; A has made the reservation.
 inline State ReservedByA(Type type) {
-  return Given().Registered(A(), kKeyA).Registered(B(), kKeyB).Registered(C(), kKeyC).Reserved(
-      type, A());
+  return Given()
+      .Registered(A(), kKeyA)
+      .Registered(B(), kKeyB)
+      .Registered(C(), kKeyC)
+      .Reserved(type, A());
 }
 
 // PERSISTENT RESERVE OUT with modifiers.
@@ -274,8 +277,8 @@ inline void ExpectConflict(const State& state, const Nexus& nexus,
   ExpectUnchanged(Perform(state, nexus, command), state, ScsiStatus::kReservationConflict,
                   sense::kNone);
 }
-inline void ExpectCheck(const State& state, const Nexus& nexus,
-                        const PersistentReserveOut& command, Sense sense) {
+inline void ExpectCheck(const State& state, const Nexus& nexus, const PersistentReserveOut& command,
+                        Sense sense) {
   ExpectUnchanged(Perform(state, nexus, command), state, ScsiStatus::kCheckCondition, sense);
 }
 

@@ -35,9 +35,21 @@ bool IsClean(const std::string& text) {
 }
 
 const char* const kNotUtf8[] = {
-    "\x80",          "\xBF",         "\xC3",             "\xC0\xAF",     "\xC0\x80",
-    "\xE2\x82",      "\xE0\x80\x80", "\xED\xA0\x80",     "\xED\xBF\xBF", "\xF0\x9F\x98",
-    "\xF0\x80\x80\x80", "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "\xFE", "\xFF",
+    "\x80",
+    "\xBF",
+    "\xC3",
+    "\xC0\xAF",
+    "\xC0\x80",
+    "\xE2\x82",
+    "\xE0\x80\x80",
+    "\xED\xA0\x80",
+    "\xED\xBF\xBF",
+    "\xF0\x9F\x98",
+    "\xF0\x80\x80\x80",
+    "\xF4\x90\x80\x80",
+    "\xF8\x88\x80\x80\x80",
+    "\xFE",
+    "\xFF",
 };
 
 TEST(Printable, LeavesWhatCanBePrinted) {
@@ -57,9 +69,9 @@ TEST(Printable, ReplacesWhatIsNotUtf8) {
 }
 
 TEST(Printable, ReplacesWhatCannotBePrinted) {
-  for (const char32_t c : {0x00, 0x01, 0x0A, 0x0D, 0x1B, 0x1F, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0x2028,
-                           0x2029, 0x200E, 0x202E, 0x2066, 0xFEFF, 0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF,
-                           0x1FFFE, 0x10FFFF}) {
+  for (const char32_t c : {0x00,   0x01,   0x0A,   0x0D,   0x1B,   0x1F,    0x7F,    0x80,
+                           0x85,   0x9B,   0x9F,   0x2028, 0x2029, 0x200E,  0x202E,  0x2066,
+                           0xFEFF, 0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x10FFFF}) {
     const std::string bad = c == 0 ? std::string(1, '\0') : Utf8(c);
     EXPECT_EQ(Printable("a" + bad + "b"), "a" + std::string(kReplaced) + "b")
         << std::hex << static_cast<uint32_t>(c);

@@ -40,15 +40,13 @@ TEST(ThirdParty, TableRegspec) {
     for (OutAction action : {kReg, kIgn}) {
       Clause(std::string("table regspec: ") + row.row);
       SCOPED_TRACE(row.row);
-      const Command command =
-          With(Out(action, 0, kNew), row.spec_i_pt, row.all_tg_pt, {A(), C()});
+      const Command command = With(Out(action, 0, kNew), row.spec_i_pt, row.all_tg_pt, {A(), C()});
       const Outcome outcome = Good(State{}, At(D(), 2), command);
       EXPECT_EQ(KeyOf(outcome.state, At(D(), 2)), kNew) << "the sender, with a list, too";
       EXPECT_EQ(KeyOf(outcome.state, At(D(), 1)), row.other_ports ? kNew : 0);
       for (const Nexus& nexus : {A(), C()}) {
         EXPECT_EQ(KeyOf(outcome.state, At(nexus, 2)), row.listed ? kNew : 0);
-        EXPECT_EQ(KeyOf(outcome.state, At(nexus, 65535)),
-                  row.listed && row.other_ports ? kNew : 0);
+        EXPECT_EQ(KeyOf(outcome.state, At(nexus, 65535)), row.listed && row.other_ports ? kNew : 0);
       }
       EXPECT_EQ(KeyOf(outcome.state, At(B(), 2)), 0u);
       EXPECT_EQ(outcome.state.registrations.size(), row.listed ? 3u : 1u);
@@ -96,9 +94,9 @@ TEST(ThirdParty, TableRegreg) {
     SCOPED_TRACE(row.row);
     const Command plain = Out(row.action, row.key, row.action_key);
     const Command several[] = {
-        With(plain, true, false, {D()}),    With(plain, true, true, {D()}),
-        With(plain, true, false, {B()}),    With(plain, true, false, {A(), D()}),
-        With(plain, true, false, {A()}),    With(plain, true, false, {}),
+        With(plain, true, false, {D()}), With(plain, true, true, {D()}),
+        With(plain, true, false, {B()}), With(plain, true, false, {A(), D()}),
+        With(plain, true, false, {A()}), With(plain, true, false, {}),
         With(plain, false, true, {}),
     };
     for (const Command& command : several) {
@@ -306,8 +304,7 @@ TEST(AllTargetPorts, KeepsTheHolder) {
       EXPECT_EQ(after,
                 State(Given().Registered(AtAll(A()), kNew).Reserved(type, A()).Generation(1)));
     }
-    const State listed =
-        Good(state, D(), RegisterIgnore(kNew).AllTgPt().List({A()})).state;
+    const State listed = Good(state, D(), RegisterIgnore(kNew).AllTgPt().List({A()})).state;
     EXPECT_EQ(KeyOf(listed, At(A(), 9)), kNew);
     EXPECT_EQ(listed.reservation, state.reservation);
     EXPECT_EQ(FindViolation(listed), std::nullopt);
@@ -320,10 +317,8 @@ TEST(AllTargetPorts, InAList) {
   ExpectCheck(state, At(D(), 5), Register(0, kNew).List({A()}),
               sense::kInvalidFieldInParameterList);
   const State after = Good(state, At(D(), 5), RegisterIgnore(kNew).List({A()})).state;
-  EXPECT_EQ(after, State(Given()
-                             .Registered(AtAll(A()), kNew)
-                             .Registered(At(D(), 5), kNew)
-                             .Generation(2)));
+  EXPECT_EQ(after,
+            State(Given().Registered(AtAll(A()), kNew).Registered(At(D(), 5), kNew).Generation(2)));
 }
 
 // 5.6.7: the holder is the nexus that reserved, not the initiator port.

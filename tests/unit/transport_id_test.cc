@@ -56,9 +56,10 @@ std::vector<Example> Examples() {
       {"21:00:00:e0:8b:05:05:04", P::kFcp,
        Padded({0x00, 0, 0, 0, 0, 0, 0, 0, 0x21, 0, 0, 0xE0, 0x8B, 0x05, 0x05, 0x04}, 24)},
       // 7.5.4.5: initiator port identifier in bytes 8 to 23.
-      {"srp.00112233445566778899aabbccddeeff", P::kSrp,
-       {0x04, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
-        0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF}},
+      {"srp.00112233445566778899aabbccddeeff",
+       P::kSrp,
+       {0x04, 0,    0,    0,    0,    0,    0,    0,    0x00, 0x11, 0x22, 0x33,
+        0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF}},
       // 7.5.4.6, format 00b: at least 20 bytes after the header.
       {"iqn.2010-11.a:b", P::kIscsi, Iscsi(0, "iqn.2010-11.a:b", 20)},
       // Format 01b: name, ",i,0x", ISID; 33 bytes and a null make 36.
@@ -192,11 +193,11 @@ TEST(TransportId, IscsiPaddingIsNoPartOfTheName) {
 TEST(TransportId, IscsiIsidDigits) {
   Clause("7.5.4.6: ISID");
   EXPECT_TRUE(Decodes(Iscsi(1, "iqn.a,i,0x00023d000001", 24)));
-  for (const char* name : {
-           "iqn.a", "iqn.a,", "iqn.a,i", "iqn.a,i,0x", "iqn.a,i,0x00023d00000",
-           "iqn.a,i,0x00023d0000011", "iqn.a,i,0x00023d00000g", "iqn.a,t,0x00023d000001",
-           "iqn.a,i,00023d000001", "iqn.a,i,0x-0023d000001", ",i,0x00023d000001",
-           "iqn.a,b,i,0x00023d000001", "iqn.a,i,0x00023d000001,i,0x00023d000001"}) {
+  for (const char* name :
+       {"iqn.a", "iqn.a,", "iqn.a,i", "iqn.a,i,0x", "iqn.a,i,0x00023d00000",
+        "iqn.a,i,0x00023d0000011", "iqn.a,i,0x00023d00000g", "iqn.a,t,0x00023d000001",
+        "iqn.a,i,00023d000001", "iqn.a,i,0x-0023d000001", ",i,0x00023d000001",
+        "iqn.a,b,i,0x00023d000001", "iqn.a,i,0x00023d000001,i,0x00023d000001"}) {
     EXPECT_FALSE(Decodes(Iscsi(1, name, 60))) << name;
   }
   EXPECT_FALSE(Decodes(Iscsi(0, "iqn.a,i,0x00023d000001", 24))) << "an ISID in format 00b";
@@ -241,17 +242,20 @@ TEST(TransportId, IscsiForbiddenCharacters) {
 TEST(TransportId, IscsiProhibitedCharacters) {
   Clause("7.5.4.6: name");
   constexpr char32_t kProhibited[] = {
-      0x80, 0x85, 0x9F,                                   // C.2.2: controls
-      0x06DD, 0x070F, 0x180E, 0x2028, 0x2029, 0x2061, 0x2063, 0x206A, 0x206F, 0x1D173, 0x1D17A,
-      0xA0, 0x1680, 0x2000, 0x200A, 0x202F, 0x205F, 0x3000,  // C.1.2: spaces
-      0xE000, 0xF8FF, 0xF0000, 0xFFFFD, 0x100000, 0x10FFFD,  // C.3: private use
-      0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x5FFFF, 0x10FFFE, 0x10FFFF,  // C.4: noncharacters
-      0xFFF9, 0xFFFD, 0x2FF0, 0x2FFB,                     // C.6, C.7
-      0x0340, 0x0341, 0x200E, 0x200F, 0x202A, 0x202E,     // C.8: change of display
-      0xE0001, 0xE0020, 0xE007F,                          // C.9: tags
-      0xAD, 0x034F, 0x1806, 0x180B, 0x200B, 0x200D, 0x2060, 0xFE00, 0xFE0F, 0xFEFF,  // B.1
-      0x2066, 0x2069, 0x061C,                             // of the kind of C.8, since Unicode 6.3
-      0x3002,                                             // RFC 3722 6.2
+      0x80,     0x85,     0x9F,  // C.2.2: controls
+      0x06DD,   0x070F,   0x180E,  0x2028,  0x2029,   0x2061,
+      0x2063,   0x206A,   0x206F,  0x1D173, 0x1D17A,  0xA0,
+      0x1680,   0x2000,   0x200A,  0x202F,  0x205F,   0x3000,    // C.1.2: spaces
+      0xE000,   0xF8FF,   0xF0000, 0xFFFFD, 0x100000, 0x10FFFD,  // C.3: private use
+      0xFDD0,   0xFDEF,   0xFFFE,  0xFFFF,  0x1FFFE,  0x5FFFF,
+      0x10FFFE, 0x10FFFF,                                      // C.4: noncharacters
+      0xFFF9,   0xFFFD,   0x2FF0,  0x2FFB,                     // C.6, C.7
+      0x0340,   0x0341,   0x200E,  0x200F,  0x202A,   0x202E,  // C.8: change of display
+      0xE0001,  0xE0020,  0xE007F,                             // C.9: tags
+      0xAD,     0x034F,   0x1806,  0x180B,  0x200B,   0x200D,
+      0x2060,   0xFE00,   0xFE0F,  0xFEFF,  // B.1
+      0x2066,   0x2069,   0x061C,           // of the kind of C.8, since Unicode 6.3
+      0x3002,                               // RFC 3722 6.2
   };
   for (const char32_t c : kProhibited) {
     const std::string name = "iqn.a" + Utf8(c);
@@ -289,13 +293,30 @@ TEST(TransportId, CanonicalText) {
 }
 
 TEST(TransportId, RefusesText) {
-  for (const char* text :
-       {"", " ", "iscsi:", "naa.", "naa.5000c50015ea71a", "naa.5000c50015ea71acd",
-        "naa.5000c50015ea71ag", "naa.0x00c50015ea71ac", "naa. 000c50015ea71ac", "srp.",
-        "srp.00112233445566778899aabbccddeef", "srp.00112233445566778899aabbccddeefg", "spi.7,1",
-        "21-00-00-e0-8b-05-05-04", "2:100:00:e0:8b:05:05:04",
-        "21:00:00:e0:8b:05:05", "21:00:00:e0:8b:05:05:04:00", "2100::00e08b050504", "21:00:00:e0:8b:05:05:0g",
-        "0x", "0x21", "hello", "5000", "iqn.a,i,0x1"}) {
+  for (const char* text : {"",
+                           " ",
+                           "iscsi:",
+                           "naa.",
+                           "naa.5000c50015ea71a",
+                           "naa.5000c50015ea71acd",
+                           "naa.5000c50015ea71ag",
+                           "naa.0x00c50015ea71ac",
+                           "naa. 000c50015ea71ac",
+                           "srp.",
+                           "srp.00112233445566778899aabbccddeef",
+                           "srp.00112233445566778899aabbccddeefg",
+                           "spi.7,1",
+                           "21-00-00-e0-8b-05-05-04",
+                           "2:100:00:e0:8b:05:05:04",
+                           "21:00:00:e0:8b:05:05",
+                           "21:00:00:e0:8b:05:05:04:00",
+                           "2100::00e08b050504",
+                           "21:00:00:e0:8b:05:05:0g",
+                           "0x",
+                           "0x21",
+                           "hello",
+                           "5000",
+                           "iqn.a,i,0x1"}) {
     EXPECT_FALSE(Parses(text)) << text;
   }
 }

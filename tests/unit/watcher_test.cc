@@ -46,8 +46,8 @@ class Counter : public NexusListener {
 class SharedGate {
  public:
   SharedGate() {
-    void* memory = mmap(nullptr, sizeof(Gate), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, sizeof(Gate), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) abort();
     gate_ = new (memory) Gate;
   }
@@ -173,8 +173,8 @@ TEST(WatcherTest, ScribblingNeighbour) {
   const auto windows = (Clock::now() - start) / Pace::kWindow + 2;
   EXPECT_GT(rounds, 100u);
   for (const Counter& listener : listeners) {
-    EXPECT_LE(listener.calls, windows * Pace::kLooks * (Watcher::kMostPreemptions + 2) +
-                                  Watcher::kMostUntold);
+    EXPECT_LE(listener.calls,
+              windows * Pace::kLooks * (Watcher::kMostPreemptions + 2) + Watcher::kMostUntold);
     EXPECT_LE(listener.aborts, windows * Pace::kLooks);
   }
   EXPECT_LE(repairs, (Clock::now() - start) / Watcher::kDeathWatch + 1);

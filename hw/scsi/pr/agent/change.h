@@ -40,11 +40,11 @@ class Change {
   struct Options {
     std::string host;
     std::string lu;
-    std::string id;          // a nonce
-    Time deadline = 0;       // then it is given up,
-    Time settle = 5 * kSecond;  // and so much later nobody knows
+    std::string id;                // a nonce
+    Time deadline = 0;             // then it is given up,
+    Time settle = 5 * kSecond;     // and so much later nobody knows
     Time patience = 30 * kSecond;  // of the others
-    Time silent = kSecond;   // a host without an acknowledgement so long is suspected
+    Time silent = kSecond;         // a host without an acknowledgement so long is suspected
   };
 
   // What the command makes of what there is.

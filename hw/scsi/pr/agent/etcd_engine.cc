@@ -140,7 +140,9 @@ EtcdEngine::Reply EtcdEngine::Send(const Endpoint& endpoint, const char* path,
   Reply reply;
   if (!answer.whole) {
     reply.error = EtcdError{{answer.sent ? Kind::kNoAnswer : Kind::kUnreachable, answer.error, ""},
-                            !answer.sent, false, true};
+                            !answer.sent,
+                            false,
+                            true};
   } else {
     reply.error = DecodeError(answer.body);
   }
@@ -186,8 +188,8 @@ EtcdEngine::Reply EtcdEngine::Call(const char* path, const std::string& body) {
 Answer EtcdEngine::Txn(const Transaction& transaction) {
   Answer answer;
   const Reply reply = Call("/v3/kv/txn", EncodeTransaction(transaction));
-  answer.failure = reply.error ? reply.error->failure
-                               : DecodeTransaction(reply.body, transaction, &answer);
+  answer.failure =
+      reply.error ? reply.error->failure : DecodeTransaction(reply.body, transaction, &answer);
   if (answer.failure.kind == Kind::kNone) return answer;
   const bool is_final = transaction.writes.empty() || (reply.error && reply.error->is_final);
   answer.outcome = is_final ? Outcome::kFailed : Outcome::kUnknown;
@@ -265,7 +267,7 @@ class EtcdEngine::Watch : public Engine::Hints {
   Mutex mutex_;
   Condition changed_;
   bool over_ GUARDED_BY(mutex_) = false;
-  bool first_ = true;  // of the thread, as is
+  bool first_ = true;    // of the thread, as is
   std::string refused_;  // the token with which the last watch did not begin
   std::thread thread_;
 };

@@ -157,8 +157,8 @@ Answer DecodeTransactionOrThrow(std::string_view text, const Transaction& transa
     if (i < writes) {
       responses[i].at(transaction.writes[i].value ? "response_put" : "response_delete_range");
     } else {
-      DecodeRange(responses[i].at("response_range"), transaction.reads[i - writes],
-                  answer.revision, &answer.found);
+      DecodeRange(responses[i].at("response_range"), transaction.reads[i - writes], answer.revision,
+                  &answer.found);
     }
   }
   return answer;
@@ -260,8 +260,12 @@ EtcdError KnownErrorOf(uint64_t code, std::string_view message) {
 // The gateway refuses a certificate with a CommonName once authentication is on.
 constexpr std::string_view kCommonName = "CommonName of client sending a request against gateway";
 constexpr KnownError kCertificateHasName{
-    0,     "",    Kind::kAuthentication,
-    true,  false, false,
+    0,
+    "",
+    Kind::kAuthentication,
+    true,
+    false,
+    false,
     "Give scsi-prd a client certificate without a CN; user and password, or a token, say who it "
     "is."};
 

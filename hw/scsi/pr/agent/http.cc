@@ -165,7 +165,8 @@ void Http::Follow(const HttpRequest& request, Milliseconds connect,
   for (int running = 1; running > 0 && !following_->interrupted;) {
     constexpr int kMilliseconds = 1000;
     if (curl_multi_perform(multi, &running) != CURLM_OK) break;
-    if (running > 0 && curl_multi_poll(multi, nullptr, 0, kMilliseconds, nullptr) != CURLM_OK) break;
+    if (running > 0 && curl_multi_poll(multi, nullptr, 0, kMilliseconds, nullptr) != CURLM_OK)
+      break;
   }
   curl_multi_remove_handle(multi, handle);
 }

@@ -63,7 +63,8 @@ void Membership::Found(Time now, Time sent, const Answer& answer) {
   const KeyValue* meta_found = answer.Find(keys_.Meta());
   if (meta_found == nullptr && memory_.life.empty()) return MakeMeta(now);
   Meta meta;
-  Status status = meta_found == nullptr ? Restored("it is empty") : Decode(meta_found->value, &meta);
+  Status status =
+      meta_found == nullptr ? Restored("it is empty") : Decode(meta_found->value, &meta);
   if (status.ok()) status = CheckStore(answer, meta, least_revision);
   if (!status.ok()) return Refuse(status);
 
@@ -121,10 +122,11 @@ void Membership::FoundRecord(Time now, Time sent, const HostRecord& record, int6
   using State = HostRecord::State;
   const bool is_dead = record.state == State::kDead;
   if (record.machine_id != options_.machine_id && !is_dead) {
-    return Refuse(Status::Error(Status::Code::kInUse,
-                                "another machine has the name " + options_.host + " in this cluster",
-                                "Give each host a name of its own, or, if the other one is gone "
-                                "for ever: scsi-pr forget-host " + options_.host + "."));
+    return Refuse(Status::Error(
+        Status::Code::kInUse, "another machine has the name " + options_.host + " in this cluster",
+        "Give each host a name of its own, or, if the other one is gone "
+        "for ever: scsi-pr forget-host " +
+            options_.host + "."));
   }
   const bool is_ours = record.boot_id == options_.boot_id && !is_dead;
   if (phase_ == Phase::kJoining) {

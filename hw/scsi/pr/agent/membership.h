@@ -45,7 +45,7 @@ class Membership {
   struct Memory {
     std::string life;  // empty: nothing is known
     uint64_t cluster = 0;
-    int64_t revision = 0;  // that the store has had at least
+    int64_t revision = 0;   // that the store has had at least
     bool restored = false;  // the store of this life was put back; only a new life helps
 
     friend bool operator==(const Memory&, const Memory&) = default;

@@ -20,10 +20,10 @@ Participant::Participant(std::string host, std::string lu, Keys keys, Outside& o
 void Participant::Send(std::vector<Compare> compares, std::vector<Write> writes) {
   wanted_ = false;
   pending_ = Pending{++requests_, epoch_};
-  outside_.Send(requests_, {std::move(compares),
-                            std::move(writes),
-                            {{keys_.State(lu_), false}, {keys_.Change(lu_), false},
-                             {AckKey(), false}}});
+  outside_.Send(requests_,
+                {std::move(compares),
+                 std::move(writes),
+                 {{keys_.State(lu_), false}, {keys_.Change(lu_), false}, {AckKey(), false}}});
 }
 
 Time Participant::NextTick() const {

@@ -37,7 +37,8 @@ json Parse(std::string_view text) {
 
 std::string Word(const json& object, const char* member, size_t most = 64) {
   const std::string& text = object.at(member).get_ref<const std::string&>();
-  if (!IsWord(text, most)) throw std::invalid_argument(std::string("\"") + member + "\" is no word");
+  if (!IsWord(text, most))
+    throw std::invalid_argument(std::string("\"") + member + "\" is no word");
   return text;
 }
 
@@ -92,8 +93,8 @@ Status DecodeWith(std::string_view text, const char* what, Record* record,
 
 bool IsWord(std::string_view text, size_t most) {
   return !text.empty() && text.size() <= most && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '-' || c == '_' || c == ',' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ',' || c == ':';
   });
 }
 

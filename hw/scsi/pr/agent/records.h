@@ -63,7 +63,7 @@ struct Meta {
 struct HostRecord {
   enum class State { kAlive, kSuspect, kDead };
 
-  std::string machine_id;   // two machines of one name must not take turns
+  std::string machine_id;  // two machines of one name must not take turns
   std::string boot_id;
   std::string incarnation;  // new whenever the host joins; dead once, dead for ever
   int protocol = 1;

@@ -62,11 +62,12 @@ void FindInRecords(const Evidence& e, Findings& findings) {
 void CompareWithMemory(const Evidence& e, Findings& findings) {
   const Gate& gate = e.memory->gate();
   if (gate.store_device.load() != e.info.st_dev || gate.store_inode.load() != e.info.st_ino) {
-    findings.Add(Kind::kReplaced,
-                 e.path + " is not the file of the VMs that use the store: it was replaced or copied",
-                 "The state in force stays; no other VM can start.",
-                 "Put the original file back; or remove this one: the next change that must survive "
-                 "makes the file anew.");
+    findings.Add(
+        Kind::kReplaced,
+        e.path + " is not the file of the VMs that use the store: it was replaced or copied",
+        "The state in force stays; no other VM can start.",
+        "Put the original file back; or remove this one: the next change that must survive "
+        "makes the file anew.");
     return;
   }
   if (!e.in_force.ok()) {
@@ -78,18 +79,20 @@ void CompareWithMemory(const Evidence& e, Findings& findings) {
   const RecordPlace& durable = e.durable;
   const DiskPart& part = e.parts.part[durable.index];
   if (!part.sound() || part.version != durable.version) {
-    findings.Add(Kind::kCommitsMissing,
-                 "version " + std::to_string(durable.version) + " was on the disk, and is not any more",
-                 "The file was overwritten with an old copy, cut, or damaged. The state in force is "
-                 "in memory, and stays.",
-                 kHeals);
+    findings.Add(
+        Kind::kCommitsMissing,
+        "version " + std::to_string(durable.version) + " was on the disk, and is not any more",
+        "The file was overwritten with an old copy, cut, or damaged. The state in force is "
+        "in memory, and stays.",
+        kHeals);
   }
 }
 
 // What the user that owns the store could not use.
 void FindOwner(const Evidence& e, Findings& findings) {
   struct stat info = {};
-  if (e.memory == nullptr || e.info.st_uid == 0 || stat(e.memory->path().c_str(), &info) != 0) return;
+  if (e.memory == nullptr || e.info.st_uid == 0 || stat(e.memory->path().c_str(), &info) != 0)
+    return;
   const bool others = (info.st_mode & 0006) == 0006;
   const bool group = info.st_gid == e.info.st_gid && (info.st_mode & 0060) == 0060;
   if (info.st_uid == e.info.st_uid || others || group) return;
@@ -109,16 +112,18 @@ std::vector<Finding> Explain(const Evidence& e) {
     FindInRecords(e, findings);
   }
   if (e.state.information_lost) {
-    findings.Add(Kind::kInformationLost, "reservation information was lost and has not been replaced",
+    findings.Add(Kind::kInformationLost,
+                 "reservation information was lost and has not been replaced",
                  "Nearly every command ends in PERSISTENT RESERVATION INFORMATION LOST.",
                  "Let an initiator send REPLACE LOST RESERVATION; or scsi-pr load what was saved, "
                  "or scsi-pr clear.");
   }
   if (e.used && !InUse(e)) {
-    findings.Add(Kind::kMemoryElsewhere,
-                 "processes use the store whose runtime directory is not to be seen from here",
-                 "What is in force, and who is attached, cannot be told; this is what the disk has.",
-                 "Name their runtime directory with --runtime-dir, as this program sees it.");
+    findings.Add(
+        Kind::kMemoryElsewhere,
+        "processes use the store whose runtime directory is not to be seen from here",
+        "What is in force, and who is attached, cannot be told; this is what the disk has.",
+        "Name their runtime directory with --runtime-dir, as this program sees it.");
   }
   FindOwner(e, findings);
   return list;

@@ -44,15 +44,15 @@ std::string_view FindingName(Finding::Kind kind);
 
 // Everything that the findings are drawn from.
 struct Evidence {
-  std::string path;       // canonical
+  std::string path;  // canonical
   struct stat info = {};
   DiskParts parts = {};
-  Verdict verdict = {};   // of the parts
-  bool used = false;      // some process has the store open
+  Verdict verdict = {};                // of the parts
+  bool used = false;                   // some process has the store open
   const MemoryView* memory = nullptr;  // in use, or left; null: none was found
-  RecordPlace durable = {};  // what it said when the records were read
-  Status in_force = {};   // of reading the record in force, if the memory is in use
-  State state = {};       // in force, or what the disk has
+  RecordPlace durable = {};            // what it said when the records were read
+  Status in_force = {};                // of reading the record in force, if the memory is in use
+  State state = {};                    // in force, or what the disk has
 };
 
 std::vector<Finding> Explain(const Evidence& evidence);

@@ -20,7 +20,8 @@ std::string IdentityByName(const RecordFile& file, const Subject& subject) {
   for (const auto& directory :
        RuntimeDirectory::Candidates(subject.runtime_directory, file.info().st_uid)) {
     Fact::Store used;
-    if (Fact::IsStated(*directory, Fact::Kind::kName, StoreNameKey(file.path()), &used)) return used.id;
+    if (Fact::IsStated(*directory, Fact::Kind::kName, StoreNameKey(file.path()), &used))
+      return used.id;
   }
   return "";
 }
@@ -148,8 +149,8 @@ Status Inspection::GetState(State* found) const {
   *found = state;
   const auto& holder = found->legacy_holder;
   const bool gone = holder && std::ranges::none_of(attached, [&](const Attachment& attachment) {
-    return attachment.nexus == *holder;
-  });
+                      return attachment.nexus == *holder;
+                    });
   // Whoever uses the store next releases it.
   if (gone) *found = ApplyReset(*found, Nexus(*holder), Reset::kNexusLoss).state;
   return Status();

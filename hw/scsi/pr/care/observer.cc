@@ -15,8 +15,7 @@ Observer::Mark Observer::Take() const {
                  info.st_mtim.tv_nsec};
   }
   // Another memory may have come meanwhile.
-  const auto memory =
-      MemoryView::Find(last_.identity, subject_.runtime_directory, info.st_uid);
+  const auto memory = MemoryView::Find(last_.identity, subject_.runtime_directory, info.st_uid);
   if (!memory || !memory->in_use()) return mark;
   mark.in_use = true;
   mark.published = memory->gate().published.load();

@@ -21,10 +21,11 @@ Status InUse(const Inspection& found) {
     names += (names.empty() ? "" : ", ") + std::to_string(attachment.process_id) + " (" +
              attachment.owner + ")";
   }
-  return Status::Error(Status::Code::kInUse,
-                       found.path + " is in use" + (names.empty() ? "" : " by process " + names),
-                       "What is in force is in memory, and is written anew with the next change that "
-                       "must survive a power loss. Or stop the VMs that use it, then repair it.");
+  return Status::Error(
+      Status::Code::kInUse,
+      found.path + " is in use" + (names.empty() ? "" : " by process " + names),
+      "What is in force is in memory, and is written anew with the next change that "
+      "must survive a power loss. Or stop the VMs that use it, then repair it.");
 }
 
 // PATH.damaged-N that is free, or that a repair which did not get far has made.

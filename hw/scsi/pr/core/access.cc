@@ -43,8 +43,8 @@ consteval std::array<uint8_t, 256> MakeTable() {
       {opcode::kPersistentReserveIn, opcode::kPersistentReserveOut, opcode::kReserve6,
        opcode::kReserve10, opcode::kRelease6, opcode::kRelease10});
   put_value(kByServiceAction,
-            {opcode::kStartStopUnit, opcode::kPreventAllowMediumRemoval,
-             opcode::kServiceActionIn16, opcode::kMaintenanceIn, opcode::kVariableLength});
+            {opcode::kStartStopUnit, opcode::kPreventAllowMediumRemoval, opcode::kServiceActionIn16,
+             opcode::kMaintenanceIn, opcode::kVariableLength});
   return table;
 }
 
@@ -52,29 +52,22 @@ constexpr std::array<uint8_t, 256> kTable = MakeTable();
 
 AccessClass ClassifyMaintenanceIn(uint8_t action) {
   switch (action) {
-    case service_action::kReportTargetPortGroups:
-      return AccessClass::kStartUnit;
+    case service_action::kReportTargetPortGroups: return AccessClass::kStartUnit;
     case service_action::kReportIdentifyingInformation:
     case service_action::kReportPriority:
     case service_action::kReportTimestamp:
-    case service_action::kReportAliases:
-      return AccessClass::kTestUnitReady;
+    case service_action::kReportAliases: return AccessClass::kTestUnitReady;
     case service_action::kReportSupportedOperationCodes:
-    case service_action::kReportSupportedTaskManagementFunctions:
-      return AccessClass::kRead;
-    default:
-      return AccessClass::kWrite;
+    case service_action::kReportSupportedTaskManagementFunctions: return AccessClass::kRead;
+    default: return AccessClass::kWrite;
   }
 }
 
 AccessClass ClassifyServiceActionIn16(uint8_t action) {
   switch (action) {
-    case service_action::kReadCapacity16:
-      return AccessClass::kTestUnitReady;
-    case service_action::kGetLbaStatus:
-      return AccessClass::kRead;
-    default:
-      return AccessClass::kWrite;
+    case service_action::kReadCapacity16: return AccessClass::kTestUnitReady;
+    case service_action::kGetLbaStatus: return AccessClass::kRead;
+    default: return AccessClass::kWrite;
   }
 }
 
@@ -82,10 +75,8 @@ AccessClass ClassifyVariableLength(ByteSpan cdb) {
   if (cdb.size() < 10) return AccessClass::kWrite;
   switch (LoadBE<uint16_t>(cdb, 8)) {
     case service_action::kRead32:
-    case service_action::kVerify32:
-      return AccessClass::kRead;
-    default:
-      return AccessClass::kWrite;
+    case service_action::kVerify32: return AccessClass::kRead;
+    default: return AccessClass::kWrite;
   }
 }
 
@@ -94,10 +85,8 @@ AccessClass ClassifyByServiceAction(ByteSpan cdb) {
   if (cdb[0] == opcode::kVariableLength) return ClassifyVariableLength(cdb);
   if (cdb.size() < 6) return conflicts;
   switch (cdb[0]) {
-    case opcode::kMaintenanceIn:
-      return ClassifyMaintenanceIn(cdb[1] & 0x1F);
-    case opcode::kServiceActionIn16:
-      return ClassifyServiceActionIn16(cdb[1] & 0x1F);
+    case opcode::kMaintenanceIn: return ClassifyMaintenanceIn(cdb[1] & 0x1F);
+    case opcode::kServiceActionIn16: return ClassifyServiceActionIn16(cdb[1] & 0x1F);
     case opcode::kStartStopUnit: {
       // START=1 and POWER CONDITION=0 only starts what is stopped.
       const bool only_starts = (cdb[4] & 0xF1) == 0x01;
@@ -105,8 +94,7 @@ AccessClass ClassifyByServiceAction(ByteSpan cdb) {
     }
     case opcode::kPreventAllowMediumRemoval:
       return (cdb[4] & 0x03) == 0 ? AccessClass::kAllowMediumRemoval : conflicts;
-    default:
-      return conflicts;
+    default: return conflicts;
   }
 }
 
@@ -126,8 +114,8 @@ AccessMask AllowedAccess(const State& state, const Nexus& nexus) {
   constexpr AccessMask kUnderWriteExclusive =
       kUnderExclusiveAccess | Bit(AccessClass::kRead) | Bit(AccessClass::kReadBuffer);
   constexpr AccessMask kWhileLost = kAlways | Bit(AccessClass::kStartUnit) |
-                                    Bit(AccessClass::kReadBuffer) |
-                                    Bit(AccessClass::kWriteBuffer) | kInformationLost;
+                                    Bit(AccessClass::kReadBuffer) | Bit(AccessClass::kWriteBuffer) |
+                                    kInformationLost;
 
   if (state.information_lost) return kWhileLost;
   if (state.legacy_holder) return state.legacy_holder == nexus ? kFullAccess : kUnderLegacy;

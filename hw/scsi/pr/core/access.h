@@ -36,7 +36,9 @@ inline constexpr unsigned kAccessClasses = static_cast<unsigned>(AccessClass::kR
 // One bit for each AccessClass.
 using AccessMask = uint32_t;
 
-constexpr AccessMask Bit(AccessClass access) { return AccessMask{1} << static_cast<unsigned>(access); }
+constexpr AccessMask Bit(AccessClass access) {
+  return AccessMask{1} << static_cast<unsigned>(access);
+}
 
 inline constexpr AccessMask kFullAccess = (AccessMask{1} << kAccessClasses) - 1;
 // No class, but why others are refused: not in RESERVATION CONFLICT status.

@@ -26,15 +26,14 @@ uint8_t ScopeAndType(const Reservation& reservation) {
 // Table 105 of SPC-3 r23.
 void AppendFullStatus(ByteVector& data, const State& state, const Registration& registration) {
   const bool all_ports = registration.nexus.target_port == Nexus::kAllTargetPorts;
-  const bool holder =
-      state.reservation && (!state.reservation->holder ||
-                            registration.nexus.Covers(*state.reservation->holder));
+  const bool holder = state.reservation && (!state.reservation->holder ||
+                                            registration.nexus.Covers(*state.reservation->holder));
   const ByteVector transport_id = registration.nexus.initiator.Encode();
   AppendBE(data, registration.key);
-  AppendBE(data, uint32_t{0});                           // reserved
+  AppendBE(data, uint32_t{0});  // reserved
   data.push_back(static_cast<uint8_t>((all_ports ? 0x02 : 0) | (holder ? 0x01 : 0)));
   data.push_back(holder ? ScopeAndType(*state.reservation) : 0);
-  AppendBE(data, uint32_t{0});                           // reserved
+  AppendBE(data, uint32_t{0});  // reserved
   AppendBE(data, registration.nexus.target_port);
   AppendBE(data, static_cast<uint32_t>(transport_id.size()));
   data.insert(data.end(), transport_id.begin(), transport_id.end());
@@ -98,14 +97,10 @@ ByteVector ReadFullStatus(const State& state) {
 
 ByteVector Report(InAction action, const State& state, const Capabilities& capabilities) {
   switch (action) {
-    case InAction::kReadKeys:
-      return ReadKeys(state);
-    case InAction::kReadReservation:
-      return ReadReservation(state);
-    case InAction::kReportCapabilities:
-      return ReportCapabilities(state, capabilities);
-    case InAction::kReadFullStatus:
-      break;
+    case InAction::kReadKeys: return ReadKeys(state);
+    case InAction::kReadReservation: return ReadReservation(state);
+    case InAction::kReportCapabilities: return ReportCapabilities(state, capabilities);
+    case InAction::kReadFullStatus: break;
   }
   return ReadFullStatus(state);
 }

@@ -58,8 +58,8 @@ struct State {
   // A logical unit holds at most this many registrations.
   static constexpr size_t kMaxRegistrations = 4096;
 
-  uint32_t generation = 0;  // PRgeneration (6.11.3); wraps to 0
-  bool aptpl = false;       // the last valid APTPL bit (5.6.3)
+  uint32_t generation = 0;                  // PRgeneration (6.11.3); wraps to 0
+  bool aptpl = false;                       // the last valid APTPL bit (5.6.3)
   std::vector<Registration> registrations;  // oldest first; at most one covers a nexus
   std::optional<Reservation> reservation;
   // Who holds a legacy reservation, one made by RESERVE of SPC-2. It excludes

@@ -69,9 +69,8 @@ struct Transition {
 
 // Removes the registration of `whom` (5.6.8.3).
 void Unregister(Transition& t, const Nexus& whom) {
-  std::erase_if(t.after().registrations, [&](const Registration& registration) {
-    return registration.nexus.Covers(whom);
-  });
+  std::erase_if(t.after().registrations,
+                [&](const Registration& registration) { return registration.nexus.Covers(whom); });
   t.ReleaseIfUnheld();
   const bool released = t.before.reservation && !t.after().reservation;
   if (released && RegistrantsHaveAccess(t.before.reservation->type)) {
@@ -282,8 +281,8 @@ void ReplaceLostReservation(Transition& t) {
 
 // RESERVATION KEY (6.12.3) before anything else of the command is looked at.
 enum class KeyRule : uint8_t {
-  kMatch,           // the nexus is registered, with this key
-  kMatchOrNew,      // likewise, or it is not registered and the key is 0
+  kMatch,       // the nexus is registered, with this key
+  kMatchOrNew,  // likewise, or it is not registered and the key is 0
   kIgnored,
 };
 
@@ -316,13 +315,11 @@ const Row* FindRow(OutAction action) {
 
 bool KeyHolds(KeyRule rule, const Registration* registration, uint64_t key) {
   switch (rule) {
-    case KeyRule::kIgnored:
-      return true;
+    case KeyRule::kIgnored: return true;
     case KeyRule::kMatchOrNew:
       if (registration == nullptr) return key == 0;
       [[fallthrough]];
-    case KeyRule::kMatch:
-      return registration != nullptr && registration->key == key;
+    case KeyRule::kMatch: return registration != nullptr && registration->key == key;
   }
   return false;
 }

@@ -153,8 +153,8 @@ class Admission {
   }
   // The same access and epoch, that tenure, and no commands.
   static constexpr uint64_t WithTenure(uint64_t word, Tenure tenure) {
-    return (word & (kAccessMask | kEpochMask << kEpochShift)) |
-           (tenure & kTenureMask) << kTenureShift;
+    return (word & (kAccessMask | kEpochMask << kEpochShift)) | (tenure & kTenureMask)
+                                                                    << kTenureShift;
   }
   Tenure WholeTenure(uint64_t word) const;
   void BackOut(uint64_t entered);

@@ -8,8 +8,8 @@
 
 namespace scsi_pr {
 
-Fence::Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted,
-             const State& before, const State& after)
+Fence::Fence(Gate& gate, uint64_t version, const std::vector<Nexus>& preempted, const State& before,
+             const State& after)
     : gate_(gate), version_(version), before_(before), after_(after), preempted_(preempted) {}
 
 bool Fence::Shut() {

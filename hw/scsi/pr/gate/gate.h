@@ -87,8 +87,8 @@ class alignas(512) GateSlot {
   bool EndTenure() { return admission_.EndTenure(); }
 
   // For the publisher.
-  void Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
-              AccessMask access, uint64_t version) REQUIRES(kMembersLock);
+  void Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner, AccessMask access,
+              uint64_t version) REQUIRES(kMembersLock);
   void Detach();
   void SetAccess(AccessMask access) REQUIRES(kMembersLock) { admission_.SetAccess(access); }
   // See Admission::BeginDrain(); asks the owner to abort what it can.

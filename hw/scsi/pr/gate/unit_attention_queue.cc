@@ -79,7 +79,9 @@ bool UnitAttentionQueue::Raise(uint64_t version, const std::vector<Sense>& condi
   return true;
 }
 
-bool UnitAttentionQueue::HasRaised(uint64_t version) const { return !IsLater(version, word_.load()); }
+bool UnitAttentionQueue::HasRaised(uint64_t version) const {
+  return !IsLater(version, word_.load());
+}
 
 std::optional<Sense> UnitAttentionQueue::Take() {
   uint64_t word = word_.load(std::memory_order_acquire);

@@ -26,9 +26,10 @@ Status NotPreempted(const Store& store, uint64_t key, const Outcome& outcome) {
                    "To release that reservation, clear.");
   }
   if (key == 0) {
-    return Invalid("key 0 stands for all registrants of a reservation of an all registrants type; " +
-                       store.uri() + " has no such reservation",
-                   "Name the key of the I_T nexus to preempt.");
+    return Invalid(
+        "key 0 stands for all registrants of a reservation of an all registrants type; " +
+            store.uri() + " has no such reservation",
+        "Name the key of the I_T nexus to preempt.");
   }
   return Invalid("no I_T nexus is registered with key " + KeyToText(key) + " on " + store.uri(),
                  "Look at the registrations; who preempted it may have been faster.");
@@ -52,11 +53,12 @@ Status CheckLosers(const Store& store, const State& state, const State& loaded,
     if (std::ranges::find(losers, attachment.nexus) == losers.end()) continue;
     names += (names.empty() ? "" : "; ") + Name(attachment);
   }
-  return Status::Error(Status::Code::kInUse,
-                       "loading this state into " + store.uri() +
-                           " would take a registration or a reservation away from " + names,
-                       "End that virtual machine first, or force it: its commands are aborted as by "
-                       "PREEMPT AND ABORT then.");
+  return Status::Error(
+      Status::Code::kInUse,
+      "loading this state into " + store.uri() +
+          " would take a registration or a reservation away from " + names,
+      "End that virtual machine first, or force it: its commands are aborted as by "
+      "PREEMPT AND ABORT then.");
 }
 
 Status CheckLoadable(const Store& store, const State& loaded) {

@@ -43,7 +43,8 @@ Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   std::string what;
   const auto initiator = scsi_pr::TransportId::FromText(config.initiator, &what);
   if (!initiator) {
-    return Status::Error(Status::Code::kInvalid, "\"" + std::string(config.initiator) + "\" " + what);
+    return Status::Error(Status::Code::kInvalid,
+                         "\"" + std::string(config.initiator) + "\" " + what);
   }
   if (config.target_port == 0) {
     return Status::Error(Status::Code::kInvalid, "relative target port 0 does not exist",
@@ -140,8 +141,9 @@ bool scsi_pr_set_medium(ScsiPrDevice* device, const char* medium, const char* na
                         ScsiPrError* error) {
   const auto set = [&] {
     const Status status = CheckMedium(OrEmpty(medium));
-    return status.ok() ? device->server->SetMedium(OrEmpty(medium), scsi_pr::Printable(OrEmpty(name)))
-                       : status;
+    return status.ok()
+               ? device->server->SetMedium(OrEmpty(medium), scsi_pr::Printable(OrEmpty(name)))
+               : status;
   };
   return Succeeds(device->Guarded(set), error);
 }
@@ -202,7 +204,8 @@ bool scsi_pr_execute_now(ScsiPrDevice* device, const uint8_t* cdb, size_t cdb_le
                          const uint8_t* data, size_t data_length, ScsiPrCallback* callback,
                          void* opaque) {
   scsi_pr::Response response;
-  if (!device->server->TryExecute(ByteSpan(cdb, cdb_length), DataOut(data, data_length), &response)) {
+  if (!device->server->TryExecute(ByteSpan(cdb, cdb_length), DataOut(data, data_length),
+                                  &response)) {
     return false;
   }
   Tell(response, callback, opaque);
@@ -217,8 +220,8 @@ bool scsi_pr_reports(const uint8_t* cdb, size_t cdb_length) {
 
 uint8_t* scsi_pr_merge_reports(const uint8_t* data, size_t data_length, bool timeouts,
                                size_t* merged_length) {
-  const ByteVector merged = scsi_pr::MergeReports(ByteSpan(data, data_length), timeouts,
-                                                  scsi_pr::ReservationCommands());
+  const ByteVector merged =
+      scsi_pr::MergeReports(ByteSpan(data, data_length), timeouts, scsi_pr::ReservationCommands());
   auto* copy = static_cast<uint8_t*>(malloc(merged.size()));
   std::ranges::copy(merged, copy);
   *merged_length = merged.size();
@@ -242,7 +245,8 @@ void scsi_pr_reset(ScsiPrDevice* device, ScsiPrReset reset) {
 void scsi_pr_text_free(char* text) { free(text); }
 
 char* scsi_pr_identify(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text(*device, [&](std::string* text) { return device->server->Identify(text); }, error);
+  return Text(
+      *device, [&](std::string* text) { return device->server->Identify(text); }, error);
 }
 
 bool scsi_pr_recognize(ScsiPrDevice* device, const char* identity, ScsiPrError* error) {
@@ -250,7 +254,8 @@ bool scsi_pr_recognize(ScsiPrDevice* device, const char* identity, ScsiPrError* 
 }
 
 char* scsi_pr_hand_over(ScsiPrDevice* device, ScsiPrError* error) {
-  return Text(*device, [&](std::string* text) { return device->server->HandOver(text); }, error);
+  return Text(
+      *device, [&](std::string* text) { return device->server->HandOver(text); }, error);
 }
 
 bool scsi_pr_arrive(ScsiPrDevice* device, const char* text, ScsiPrError* error) {
@@ -261,12 +266,9 @@ ScsiPrOwnership scsi_pr_take_over(ScsiPrDevice* device) {
   auto ownership = scsi_pr::Ownership::kNotTaken;
   Ignore(device->Guarded([&] { return ownership = device->server->TakeOver(), Status(); }));
   switch (ownership) {
-    case scsi_pr::Ownership::kTaken:
-      return SCSI_PR_TAKEN;
-    case scsi_pr::Ownership::kTakenMaybeFenced:
-      return SCSI_PR_TAKEN_ABORT;
-    case scsi_pr::Ownership::kNotTaken:
-      break;
+    case scsi_pr::Ownership::kTaken: return SCSI_PR_TAKEN;
+    case scsi_pr::Ownership::kTakenMaybeFenced: return SCSI_PR_TAKEN_ABORT;
+    case scsi_pr::Ownership::kNotTaken: break;
   }
   return SCSI_PR_NOT_TAKEN;
 }

@@ -42,9 +42,8 @@ std::vector<SupportedCommand> AllCommands(std::vector<SupportedCommand> commands
 
 }  // namespace
 
-Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus,
-                          const Attacher& owner, Options options,
-                          std::unique_ptr<DeviceServer>* server) {
+Status DeviceServer::Open(std::shared_ptr<Store> store, const Nexus& nexus, const Attacher& owner,
+                          Options options, std::unique_ptr<DeviceServer>* server) {
   const auto mode = options.incoming ? Store::AttachMode::kIncoming : Store::AttachMode::kNew;
   std::unique_ptr<DeviceServer> opened(new DeviceServer(store, nexus, std::move(options)));
   GateSlot* slot = nullptr;
@@ -115,8 +114,7 @@ void DeviceServer::Run() {
 
 // What was thrown: nobody has told the administrator yet.
 void DeviceServer::TellUnexpected(const Status& status) {
-  static_cast<void>(
-      Guarded(store_->uri(), [&] { return StoreFailed(status), Status(); }).ok());
+  static_cast<void>(Guarded(store_->uri(), [&] { return StoreFailed(status), Status(); }).ok());
 }
 
 bool DeviceServer::BeginNow() {
@@ -211,19 +209,14 @@ void DeviceServer::Count(ByteSpan cdb, ScsiStatus status) {
 DeviceServer::MaybeResponse DeviceServer::Process(ByteSpan cdb, ByteSpan data_out, When when) {
   if (!IsOwner()) return Response{ScsiStatus::kBusy};
   switch (cdb.empty() ? 0 : cdb[0]) {
-    case opcode::kPersistentReserveIn:
-      return ProcessIn(cdb, when);
-    case opcode::kPersistentReserveOut:
-      return ProcessOut(cdb, data_out, when);
+    case opcode::kPersistentReserveIn: return ProcessIn(cdb, when);
+    case opcode::kPersistentReserveOut: return ProcessOut(cdb, data_out, when);
     case opcode::kReserve6:
     case opcode::kReserve10:
     case opcode::kRelease6:
-    case opcode::kRelease10:
-      return ProcessLegacy(cdb, when);
-    case opcode::kMaintenanceIn:
-      return ProcessMaintenanceIn(cdb);
-    default:
-      return CheckCondition(sense::kInvalidCommandOperationCode);
+    case opcode::kRelease10: return ProcessLegacy(cdb, when);
+    case opcode::kMaintenanceIn: return ProcessMaintenanceIn(cdb);
+    default: return CheckCondition(sense::kInvalidCommandOperationCode);
   }
 }
 

@@ -14,11 +14,11 @@ namespace scsi_pr {
 namespace {
 
 Status AnotherStore(const StoreIdentity& theirs, const StoreIdentity& ours) {
-  return Status::Error(Status::Code::kInvalid,
-                       "the source's store is " + theirs.uri + ", which is not " + ours.uri +
-                           " of this host",
-                       "A file: store serves the VMs of one host. Give source and destination the "
-                       "same one; migration to another host needs a store that both can see.");
+  return Status::Error(
+      Status::Code::kInvalid,
+      "the source's store is " + theirs.uri + ", which is not " + ours.uri + " of this host",
+      "A file: store serves the VMs of one host. Give source and destination the "
+      "same one; migration to another host needs a store that both can see.");
 }
 
 }  // namespace
@@ -81,14 +81,13 @@ Status DeviceServer::Arrive(const std::string& text) {
   if (!status.ok()) return status;
   if (!handed.store.IsSame(ours)) return AnotherStore(handed.store, ours);
   if (handed.nexus != nexus_) {
-    return Status::Error(Status::Code::kInvalid,
-                         "what the source has handed over is of I_T nexus " +
-                             handed.nexus.initiator.ToText() + ", target port " +
-                             std::to_string(handed.nexus.target_port) + ", this device is " +
-                             nexus_.initiator.ToText() + ", target port " +
-                             std::to_string(nexus_.target_port),
-                         "Give source and destination the same -uuid, pr-initiator and "
-                         "pr-target-port, and the device the same place.");
+    return Status::Error(
+        Status::Code::kInvalid,
+        "what the source has handed over is of I_T nexus " + handed.nexus.initiator.ToText() +
+            ", target port " + std::to_string(handed.nexus.target_port) + ", this device is " +
+            nexus_.initiator.ToText() + ", target port " + std::to_string(nexus_.target_port),
+        "Give source and destination the same -uuid, pr-initiator and "
+        "pr-target-port, and the device the same place.");
   }
   return Wait([&] {
     ownership_mutex_.AssertHeld();

@@ -43,8 +43,8 @@ constexpr SupportedCommand kReport = {
     true};
 
 constexpr auto kCommands = [] {
-  std::array<SupportedCommand, std::size(kLegacyCommands) + std::size(kInActions) +
-                                   std::size(kOutActions) + 1>
+  std::array<SupportedCommand,
+             std::size(kLegacyCommands) + std::size(kInActions) + std::size(kOutActions) + 1>
       commands;
   auto next = std::ranges::copy(kLegacyCommands, commands.begin()).out;
   next = std::ranges::transform(kInActions, next, In).out;

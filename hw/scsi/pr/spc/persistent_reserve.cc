@@ -46,7 +46,8 @@ const TypeRow& RowOf(Type type) {
 
 // Table 108 at `offset`: a length in four bytes, then that many bytes of
 // TransportIDs, all of them within `list`.
-std::optional<Sense> ParseTransportIds(ByteSpan list, size_t offset, std::vector<TransportId>* ids) {
+std::optional<Sense> ParseTransportIds(ByteSpan list, size_t offset,
+                                       std::vector<TransportId>* ids) {
   if (list.size() < offset + 4) return sense::kParameterListLengthError;
   const size_t length = LoadBE<uint32_t>(list, offset);
   if (length > list.size() - offset - 4) return sense::kParameterListLengthError;
@@ -115,7 +116,8 @@ std::optional<Type> TypeFromName(std::string_view name) {
 
 std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb,
                                                                     ByteSpan parameter_list) {
-  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
+  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte]))
+    return sense::kInvalidFieldInCdb;
   const OutActionRow* row = FindOutAction(cdb[1] & kServiceActionMask);
   if (row == nullptr) return sense::kInvalidFieldInCdb;
 
@@ -136,7 +138,8 @@ std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb
 }
 
 std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb) {
-  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte])) return sense::kInvalidFieldInCdb;
+  if (cdb.size() < kCdbLength || AsksForAcaOrLink(cdb[kControlByte]))
+    return sense::kInvalidFieldInCdb;
   const uint8_t action = cdb[1] & kServiceActionMask;
   const auto* known = std::ranges::find(kInActions, InAction{action});
   if (known == std::end(kInActions)) return sense::kInvalidFieldInCdb;

@@ -75,8 +75,7 @@ enum class InAction : uint8_t {
 };
 
 inline constexpr InAction kInActions[] = {InAction::kReadKeys, InAction::kReadReservation,
-                                          InAction::kReportCapabilities,
-                                          InAction::kReadFullStatus};
+                                          InAction::kReportCapabilities, InAction::kReadFullStatus};
 
 // SPC-3 6.11.4.3. Other values are reserved or obsolete.
 enum class Type : uint8_t {

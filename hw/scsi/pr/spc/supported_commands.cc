@@ -81,8 +81,7 @@ bool AreOurs(std::span<const SupportedCommand> commands, uint8_t operation_code,
              uint16_t service_action) {
   return std::ranges::any_of(commands, [&](const SupportedCommand& command) {
     return command.operation_code() == operation_code &&
-           (operation_code != opcode::kMaintenanceIn ||
-            command.service_action() == service_action);
+           (operation_code != opcode::kMaintenanceIn || command.service_action() == service_action);
   });
 }
 
@@ -118,8 +117,8 @@ std::variant<ByteVector, Sense> ReportOperationCodes(const ReportSupportedOperat
     return Joined(Descriptors(commands, request.timeouts));
   }
 
-  const auto with_code = std::ranges::find(commands, request.operation_code,
-                                           &SupportedCommand::operation_code);
+  const auto with_code =
+      std::ranges::find(commands, request.operation_code, &SupportedCommand::operation_code);
   // Of a code that is not supported nobody can say whether it has service actions.
   if (with_code == commands.end()) return ReportOne(nullptr, request.timeouts);
   const bool has_service_actions = with_code->has_service_action;
@@ -140,13 +139,11 @@ std::variant<ByteVector, Sense> ReportOperationCodes(const ReportSupportedOperat
 bool Concerns(const ReportSupportedOperationCodes& request,
               std::span<const SupportedCommand> commands) {
   switch (request.options) {
-    case ReportingOptions::kAll:
-      return false;
+    case ReportingOptions::kAll: return false;
     case ReportingOptions::kWithoutServiceAction:
       return std::ranges::find(commands, request.operation_code,
                                &SupportedCommand::operation_code) != commands.end();
-    default:
-      return AreOurs(commands, request.operation_code, request.service_action);
+    default: return AreOurs(commands, request.operation_code, request.service_action);
   }
 }
 

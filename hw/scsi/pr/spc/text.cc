@@ -16,10 +16,8 @@ bool IsPrintable(gunichar c) {
     case G_UNICODE_CONTROL:
     case G_UNICODE_FORMAT:
     case G_UNICODE_LINE_SEPARATOR:
-    case G_UNICODE_PARAGRAPH_SEPARATOR:
-      return false;
-    default:
-      return !IsNoncharacter(c);
+    case G_UNICODE_PARAGRAPH_SEPARATOR: return false;
+    default: return !IsNoncharacter(c);
   }
 }
 

@@ -19,8 +19,7 @@ constexpr bool IsNoncharacter(char32_t c) {
 // `max_bytes` bytes. REPLACEMENT CHARACTER (U+FFFD) takes the place of what is not UTF-8, of
 // controls (C0, DEL, C1), line separators and noncharacters, and of format characters, which are
 // invisible or change the order of what follows.
-std::string Printable(std::string_view text,
-                      size_t max_bytes = std::numeric_limits<size_t>::max());
+std::string Printable(std::string_view text, size_t max_bytes = std::numeric_limits<size_t>::max());
 
 // `text`, which is UTF-8, with U+FFFD in place of noncharacters alone.
 std::string WithoutNoncharacters(std::string text);

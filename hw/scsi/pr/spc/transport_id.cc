@@ -77,12 +77,11 @@ constexpr struct {
   char32_t first;
   char32_t last;
 } kProhibited[] = {
-    {0x0080, 0x00A0},   {0x00AD, 0x00AD},     {0x0340, 0x0341},     {0x034F, 0x034F},
-    {0x061C, 0x061C},   {0x06DD, 0x06DD},     {0x070F, 0x070F},     {0x1680, 0x1680},
-    {0x1806, 0x1806},   {0x180B, 0x180F},     {0x2000, 0x200F},     {0x2028, 0x202F},
-    {0x205F, 0x206F},   {0x2FF0, 0x2FFB},     {0x3000, 0x3000},     {0x3002, 0x3002},
-    {0xE000, 0xF8FF},   {0xFE00, 0xFE0F},     {0xFEFF, 0xFEFF},     {0xFFF9, 0xFFFD},
-    {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},   {0xF0000, 0x10FFFF},
+    {0x0080, 0x00A0},   {0x00AD, 0x00AD},   {0x0340, 0x0341},    {0x034F, 0x034F}, {0x061C, 0x061C},
+    {0x06DD, 0x06DD},   {0x070F, 0x070F},   {0x1680, 0x1680},    {0x1806, 0x1806}, {0x180B, 0x180F},
+    {0x2000, 0x200F},   {0x2028, 0x202F},   {0x205F, 0x206F},    {0x2FF0, 0x2FFB}, {0x3000, 0x3000},
+    {0x3002, 0x3002},   {0xE000, 0xF8FF},   {0xFE00, 0xFE0F},    {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFD},
+    {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}, {0xF0000, 0x10FFFF},
 };
 
 // In ASCII RFC 3722 allows letters, digits, '-', '.' and ':'. We refuse what has no place in any
@@ -148,9 +147,10 @@ std::optional<std::string> ParseWwpn(std::string_view text) {
 std::optional<TransportId> TransportId::FromIscsiText(std::string_view text, std::string* error) {
   const bool with_isid = text.find(',') != std::string_view::npos;
   if (auto name = NormalizeIscsi(text, with_isid)) return TransportId(Protocol::kIscsi, *name);
-  *error = "is no iSCSI initiator port name: expected NAME or NAME,i,0x and the 12 hexadecimal "
-           "digits of an ISID, the name at most 223 bytes long and without spaces, commas and what "
-           "cannot be printed";
+  *error =
+      "is no iSCSI initiator port name: expected NAME or NAME,i,0x and the 12 hexadecimal "
+      "digits of an ISID, the name at most 223 bytes long and without spaces, commas and what "
+      "cannot be printed";
   return std::nullopt;
 }
 
@@ -172,22 +172,19 @@ std::optional<TransportId> TransportId::FromText(std::string_view text, std::str
     if (auto name = FromHex(rest, 16)) return TransportId(Protocol::kSrp, *name);
   }
   if (auto name = ParseWwpn(rest)) return TransportId(Protocol::kFcp, *name);
-  *error = "is no TransportID: expected an iSCSI name (iqn.…[,i,0xISID]), a SAS address (naa. and "
-           "16 hexadecimal digits), a Fibre Channel WWPN (8 bytes, hexadecimal) or an SRP port "
-           "identifier (srp. and 32 hexadecimal digits)";
+  *error =
+      "is no TransportID: expected an iSCSI name (iqn.…[,i,0xISID]), a SAS address (naa. and "
+      "16 hexadecimal digits), a Fibre Channel WWPN (8 bytes, hexadecimal) or an SRP port "
+      "identifier (srp. and 32 hexadecimal digits)";
   return std::nullopt;
 }
 
 std::string TransportId::ToText() const {
   switch (protocol_) {
-    case Protocol::kFcp:
-      return ToHex(name_, ":");
-    case Protocol::kSrp:
-      return "srp." + ToHex(name_);
-    case Protocol::kSas:
-      return "naa." + ToHex(name_);
-    case Protocol::kIscsi:
-      break;
+    case Protocol::kFcp: return ToHex(name_, ":");
+    case Protocol::kSrp: return "srp." + ToHex(name_);
+    case Protocol::kSas: return "naa." + ToHex(name_);
+    case Protocol::kIscsi: break;
   }
   const bool plain = name_.starts_with("iqn.") || name_.starts_with("eui.");
   return plain ? name_ : "iscsi:" + name_;

@@ -15,18 +15,15 @@ Status LocalStore::Join(const Nexus& nexus, std::optional<size_t>* index, bool* 
   *index = FindAttached(gate, nexus);
   if (!*index) return Status();
   switch (sharing_->Claim(**index)) {
-    case Sharing::ClaimResult::kClaimed:
-      return Status();
-    case Sharing::ClaimResult::kOwn:
-      return CheckNexusFree(gate, nexus, uri());
+    case Sharing::ClaimResult::kClaimed: return Status();
+    case Sharing::ClaimResult::kOwn: return CheckNexusFree(gate, nexus, uri());
     case Sharing::ClaimResult::kHasHeir:
       return Status::Error(Status::Code::kInUse,
                            "I_T nexus " + nexus.initiator.ToText() + ", target port " +
                                std::to_string(nexus.target_port) + " of " + uri() +
                                " is waited for by another incoming VM already",
                            "Look for a second QEMU process with -incoming, and stop it.");
-    case Sharing::ClaimResult::kLeaving:
-      break;
+    case Sharing::ClaimResult::kLeaving: break;
   }
   *leaving = true;
   return Busy(Locked::kElsewhere);
@@ -117,12 +114,13 @@ Status LocalStore::StateMedium(const Attacher& owner, AttachMode mode,
   Status status =
       Fact::State(directory_, Fact::Kind::kMedium, owner.medium, ours, fact, &agrees, &other);
   if (!status.ok() || agrees || owner.accept_medium) return status;
-  return Status::Error(Status::Code::kInUse,
-                       owner.medium_name + " is guarded by another store, " + other.uri + " (" +
-                           other.user + "), and not by " + uri(),
-                       "All that use a medium need one store. If the file of that store was removed "
-                       "or replaced, put it back, or stop the VMs that use it. If these are two "
-                       "media after all, set pr-accept-medium=on.");
+  return Status::Error(
+      Status::Code::kInUse,
+      owner.medium_name + " is guarded by another store, " + other.uri + " (" + other.user +
+          "), and not by " + uri(),
+      "All that use a medium need one store. If the file of that store was removed "
+      "or replaced, put it back, or stop the VMs that use it. If these are two "
+      "media after all, set pr-accept-medium=on.");
 }
 
 Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,

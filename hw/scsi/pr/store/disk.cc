@@ -87,9 +87,9 @@ void Disk::Shared::HearChanges() {
   }
   if (!changed) return;
   static_cast<void>(Guarded("the store's disk", [this] {
-    kDiskThread.AssertHeld();
-    return changed(), Status();
-  }).ok());
+                      kDiskThread.AssertHeld();
+                      return changed(), Status();
+                    }).ok());
 }
 
 void Disk::Shared::Loop() {
@@ -158,11 +158,11 @@ Status Disk::Run(Job job, std::chrono::milliseconds patience, std::function<void
   }
   if (wait->done) return wait->status;
   wait->given_up = true;
-  return Status::Error(Status::Code::kIo,
-                       "its file system has not answered for " + std::to_string(patience.count()) +
-                           " ms",
-                       "Is it frozen (fsfreeze), or does its disk hang? Nothing was changed; it "
-                       "works again when the file system does.");
+  return Status::Error(
+      Status::Code::kIo,
+      "its file system has not answered for " + std::to_string(patience.count()) + " ms",
+      "Is it frozen (fsfreeze), or does its disk hang? Nothing was changed; it "
+      "works again when the file system does.");
 }
 
 }  // namespace scsi_pr

@@ -35,8 +35,8 @@ class Disk {
   // then, it comes to its end some time, and `too_late` runs behind it: exactly one of
   // the two happens, a return of what the job has returned or a call of `too_late`. Both
   // hold what they use. Any thread but this one.
-  Status Run(Job job, std::chrono::milliseconds patience,
-             std::function<void()> too_late = [] {});
+  Status Run(
+      Job job, std::chrono::milliseconds patience, std::function<void()> too_late = [] {});
 
   // Runs it some time later. Any thread.
   void Post(std::function<void()> job);

@@ -24,7 +24,8 @@ constexpr std::chrono::milliseconds kPoll{2};
 Status Damaged(const std::string& path, const std::string& what) {
   return Status::Error(Status::Code::kCorrupt, path + " is damaged: " + what,
                        "Nothing was changed. What is left of it, and what to do: scsi-pr check "
-                       "file:" + path);
+                       "file:" +
+                           path);
 }
 
 Status Newer(const std::string& path, const std::string& what) {
@@ -33,7 +34,8 @@ Status Newer(const std::string& path, const std::string& what) {
                        "Use that version, or a newer one.");
 }
 
-Status Judged(const std::string& path, const DiskParts& parts, uint64_t disowned, Verdict* verdict) {
+Status Judged(const std::string& path, const DiskParts& parts, uint64_t disowned,
+              Verdict* verdict) {
   for (const DiskPart& part : parts.part) {
     if (part.condition == DiskPart::Condition::kNewer) return Newer(path, part.what);
   }
@@ -103,10 +105,11 @@ Status FileDurable::File::ReadIdentity() {
 Status FileDurable::File::Create(const Options& options) {
   Fact::Store used;
   if (Fact::IsStated(*options.directory, Fact::Kind::kName, StoreNameKey(path), &used)) {
-    return Status::Error(Status::Code::kInUse,
-                         path + " was removed, but VMs use it (" + used.user + ", store " + used.uri + ")",
-                         "A new one would let in whom the other keeps out. Put the file back, or stop "
-                         "these VMs first. (Their next change that must survive makes it anew.)");
+    return Status::Error(
+        Status::Code::kInUse,
+        path + " was removed, but VMs use it (" + used.user + ", store " + used.uri + ")",
+        "A new one would let in whom the other keeps out. Put the file back, or stop "
+        "these VMs first. (Their next change that must survive makes it anew.)");
   }
   const std::string directory = path.substr(0, path.rfind('/') + 1);
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -142,11 +145,12 @@ Status FileDurable::File::CheckContents(const RecordPlace& durable) const {
   if (Status status = file->ReadStamps(stamps); !status.ok()) return status;
   const auto& stamp = stamps[durable.index];
   if (stamp && stamp->version == durable.version && stamp->identity == identity) return Status();
-  return Status::Error(Status::Code::kCorrupt,
-                       path + " has lost version " + std::to_string(durable.version) +
-                           ", which was on the disk: it was overwritten or damaged",
-                       "The state in force stays; the next change that must survive writes the file "
-                       "anew.");
+  return Status::Error(
+      Status::Code::kCorrupt,
+      path + " has lost version " + std::to_string(durable.version) +
+          ", which was on the disk: it was overwritten or damaged",
+      "The state in force stays; the next change that must survive writes the file "
+      "anew.");
 }
 
 Status FileDurable::File::Check(const RecordPlace& durable) const {
@@ -297,11 +301,11 @@ Status FileDurable::StateName(const Options& options) {
   Status status = Fact::State(options.directory, Fact::Kind::kName, file_->name_key,
                               {identity(), uri(), options.user}, &name_, &agrees, &other);
   if (!status.ok() || agrees) return status;
-  return Status::Error(Status::Code::kInUse,
-                       path() + " is another store than the one that VMs use under this name (" +
-                           other.user + ")",
-                       "It was replaced while they use it. Put the original file back, or stop these "
-                       "VMs first.");
+  return Status::Error(
+      Status::Code::kInUse,
+      path() + " is another store than the one that VMs use under this name (" + other.user + ")",
+      "It was replaced while they use it. Put the original file back, or stop these "
+      "VMs first.");
 }
 
 // The file is closed on the disk's thread, where that may wait. Whoever opens it next finds
@@ -325,12 +329,12 @@ const struct stat& FileDurable::info() const { return file_->info; }
 namespace {
 
 Status AnotherMemory(const std::string& path, const std::string& directory) {
-  return Status::Error(Status::Code::kInUse,
-                       path + " is in use by processes that have another runtime directory than " +
-                           directory,
-                       "All that use a store must share one runtime directory: /run/scsi-pr, or "
-                       "the one of pr-runtime-dir. Share it with the container, too, or stop the "
-                       "VMs that use the store.");
+  return Status::Error(
+      Status::Code::kInUse,
+      path + " is in use by processes that have another runtime directory than " + directory,
+      "All that use a store must share one runtime directory: /run/scsi-pr, or "
+      "the one of pr-runtime-dir. Share it with the container, too, or stop the "
+      "VMs that use the store.");
 }
 
 }  // namespace
@@ -341,7 +345,8 @@ Status FileDurable::Begin(uint64_t disowned, Record* record, RecordPlace* durabl
   constexpr std::chrono::milliseconds kLeaving{500};
   const auto deadline = std::chrono::steady_clock::now() + kLeaving;
   while (locks.TryLock(kUseLock) != Locked::kYes) {
-    if (std::chrono::steady_clock::now() >= deadline) return AnotherMemory(path(), file_->directory);
+    if (std::chrono::steady_clock::now() >= deadline)
+      return AnotherMemory(path(), file_->directory);
     std::this_thread::sleep_for(kPoll);
   }
   const auto read = std::make_shared<std::pair<Record, RecordPlace>>();

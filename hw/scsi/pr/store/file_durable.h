@@ -27,11 +27,11 @@ class FileDurable : public Durable, public HostLocks::Origin {
   static constexpr std::chrono::milliseconds kPatience{5000};
 
   struct Options {
-    bool create = false;              // make a store if there is none
-    bool accept_file_system = false;  // whatever that is
-    std::chrono::milliseconds patience = kPatience;  // for opening
+    bool create = false;                                     // make a store if there is none
+    bool accept_file_system = false;                         // whatever that is
+    std::chrono::milliseconds patience = kPatience;          // for opening
     std::shared_ptr<const RuntimeDirectory> directory = {};  // where stores in use are known
-    std::string user = {};  // for people
+    std::string user = {};                                   // for people
   };
 
   // `path` as the user says it.
@@ -42,7 +42,7 @@ class FileDurable : public Durable, public HostLocks::Origin {
   const std::string& path() const;      // canonical
   const std::string& identity() const;  // UUID
   std::string uri() const { return "file:" + path(); }
-  const struct stat& info() const;      // when it was opened
+  const struct stat& info() const;  // when it was opened
   // Who shares it. Before Persist().
   void SetLocks(std::shared_ptr<HostLocks> locks) { locks_ = std::move(locks); }
 
@@ -66,8 +66,8 @@ class FileDurable : public Durable, public HostLocks::Origin {
   FileDurable() = default;
   Status StateName(const Options& options);
   void Watch();
-  Status OnDisk(Disk::Job job, std::chrono::milliseconds patience,
-                std::function<void()> too_late = [] {});
+  Status OnDisk(
+      Disk::Job job, std::chrono::milliseconds patience, std::function<void()> too_late = [] {});
 
   Disk disk_;
   std::shared_ptr<File> file_;  // with its jobs

@@ -27,8 +27,8 @@ Status CanonicalizeStorePath(const std::string& path, std::string* canonical) {
   const fs::path directory = fs::canonical(target.parent_path(), error);
   if (error) {
     return Status::Error(Status::Code::kIo,
-                         "the directory " + target.parent_path().string() + " of store file:" + path +
-                             " cannot be used: " + error.message(),
+                         "the directory " + target.parent_path().string() +
+                             " of store file:" + path + " cannot be used: " + error.message(),
                          "Create it, and let the user that runs QEMU write to it.");
   }
   if (target.filename().empty() || fs::is_directory(target, error)) {

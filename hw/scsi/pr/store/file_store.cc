@@ -88,7 +88,8 @@ Status OpenFileStore(const std::string& path, const Store::OpenOptions& options,
   }
   std::unique_ptr<HostLocks> opened;
   const std::string identity = durable->identity();
-  status = HostLocks::Open(directory, identity, durable->info(), *durable, options.patience, &opened);
+  status =
+      HostLocks::Open(directory, identity, durable->info(), *durable, options.patience, &opened);
   if (!status.ok()) return status;
   const std::shared_ptr<HostLocks> locks = std::move(opened);
   durable->SetLocks(locks);

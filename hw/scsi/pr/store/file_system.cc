@@ -35,7 +35,7 @@ constexpr std::array kAllowed{
     uint32_t{0x00003434},  // NILFS2
     kTmpfs,
     kRamfs,
-    kOverlay,              // and see SeesOneFile()
+    kOverlay,  // and see SeesOneFile()
 };
 
 // For people; what is in neither table is refused, too.
@@ -44,14 +44,14 @@ struct Named {
   const char* name;
 };
 constexpr std::array kNamed{
-    Named{0x00006969, "NFS"},     Named{0xFF534D42, "SMB"},    Named{0xFE534D42, "SMB"},
-    Named{0x0000517B, "SMB"},     Named{0x00C36400, "Ceph"},   Named{0x01021997, "9P"},
-    Named{0x7461636F, "OCFS2"},   Named{0x01161970, "GFS2"},   Named{0x0BD00BD0, "Lustre"},
-    Named{0x65735546, "FUSE"},    Named{0x5346414F, "AFS"},    Named{0x6B414653, "AFS"},
-    Named{0x0000F15F, "eCryptfs"}, Named{0x73757245, "Coda"},  Named{0x47504653, "GPFS"},
-    Named{0xAAD7AAEA, "PanFS"},   Named{0x013111A8, "IBRIX"},  Named{0x19830326, "BeeGFS"},
-    Named{0x786F4256, "vboxsf"},  Named{0xBACBACBC, "vmhgfs"}, Named{0x00004D44, "FAT"},
-    Named{0x2011BAB0, "exFAT"},   Named{0x5346544E, "NTFS"},   Named{0x7366746E, "NTFS"},
+    Named{0x00006969, "NFS"},      Named{0xFF534D42, "SMB"},    Named{0xFE534D42, "SMB"},
+    Named{0x0000517B, "SMB"},      Named{0x00C36400, "Ceph"},   Named{0x01021997, "9P"},
+    Named{0x7461636F, "OCFS2"},    Named{0x01161970, "GFS2"},   Named{0x0BD00BD0, "Lustre"},
+    Named{0x65735546, "FUSE"},     Named{0x5346414F, "AFS"},    Named{0x6B414653, "AFS"},
+    Named{0x0000F15F, "eCryptfs"}, Named{0x73757245, "Coda"},   Named{0x47504653, "GPFS"},
+    Named{0xAAD7AAEA, "PanFS"},    Named{0x013111A8, "IBRIX"},  Named{0x19830326, "BeeGFS"},
+    Named{0x786F4256, "vboxsf"},   Named{0xBACBACBC, "vmhgfs"}, Named{0x00004D44, "FAT"},
+    Named{0x2011BAB0, "exFAT"},    Named{0x5346544E, "NTFS"},   Named{0x7366746E, "NTFS"},
 };
 
 std::string NameOf(uint32_t type) {

@@ -95,7 +95,8 @@ Status GateMemory::Open(std::shared_ptr<const RuntimeDirectory> directory,
     close(fd);
     return whole ? Failure(path, error) : OtherVersion(path);
   }
-  memory->reset(new GateMemory(std::move(directory), name, fd, std::launder(static_cast<Gate*>(mapped))));
+  memory->reset(
+      new GateMemory(std::move(directory), name, fd, std::launder(static_cast<Gate*>(mapped))));
   if ((*memory)->gate().IsOfThisLayout()) return Status();
   memory->reset();
   return OtherVersion(path);

@@ -35,9 +35,8 @@ class GateMemory {
   // Opens and maps the memory of the store with that identity, or makes one, whose
   // nonce is empty, with the permissions of `like`. kIo; kUnsupported: of another
   // version.
-  static Status Open(std::shared_ptr<const RuntimeDirectory> directory,
-                     const std::string& identity, const struct stat& like,
-                     std::unique_ptr<GateMemory>* memory);
+  static Status Open(std::shared_ptr<const RuntimeDirectory> directory, const std::string& identity,
+                     const struct stat& like, std::unique_ptr<GateMemory>* memory);
   ~GateMemory();
   GateMemory(const GateMemory&) = delete;
   GateMemory& operator=(const GateMemory&) = delete;
@@ -50,8 +49,8 @@ class GateMemory {
   bool IsStillThere() const { return directory_->Names(name_, fd_); }
   void Remove() const { directory_->Remove(name_); }
 
-  // As if it had just been made, but for what the next one has to know of the disk (Gate::disowned, attempted, durable). Nobody else
-  // may use it.
+  // As if it had just been made, but for what the next one has to know of the disk (Gate::disowned,
+  // attempted, durable). Nobody else may use it.
   void Clear();
 
   // kIo: no room (whoever may write to the runtime directory can fill it).
@@ -60,7 +59,8 @@ class GateMemory {
   Status Read(RecordPlace place, Record* record) const;
 
  private:
-  GateMemory(std::shared_ptr<const RuntimeDirectory> directory, std::string name, int fd, Gate* gate)
+  GateMemory(std::shared_ptr<const RuntimeDirectory> directory, std::string name, int fd,
+             Gate* gate)
       : directory_(std::move(directory)), name_(std::move(name)), fd_(fd), gate_(gate) {}
 
   const std::shared_ptr<const RuntimeDirectory> directory_;

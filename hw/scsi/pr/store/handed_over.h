@@ -36,7 +36,7 @@ struct HandedOver {
   std::string attachment;
   uint64_t epoch = 0;
   uint64_t version = 0;
-  uint64_t key = 0;  // with which it was registered; 0: it was not
+  uint64_t key = 0;                    // with which it was registered; 0: it was not
   std::vector<Sense> unit_attentions;  // that wait to be reported
   std::optional<State> state;          // of a kMemory
 };

@@ -45,9 +45,9 @@ class HostLocks : public Sharing {
 
   // `identity` is the store's, `file` its file. Waits up to `patience` for another
   // process that opens it.
-  static Status Open(std::shared_ptr<const RuntimeDirectory> directory,
-                     const std::string& identity, const struct stat& file, Origin& origin,
-                     std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks);
+  static Status Open(std::shared_ptr<const RuntimeDirectory> directory, const std::string& identity,
+                     const struct stat& file, Origin& origin, std::chrono::milliseconds patience,
+                     std::unique_ptr<HostLocks>* locks);
   // For who looks only: `memory` is open. Whether anybody uses it.
   static bool IsInUse(const ByteLocks& locks) { return locks.IsLockedElsewhere(kUseLock, 1); }
   static bool IsTaken(const ByteLocks& locks, size_t index) {
@@ -100,8 +100,8 @@ class HostLocks : public Sharing {
   explicit HostLocks(std::unique_ptr<GateMemory> memory)
       : memory_(std::move(memory)), bytes_(memory_->locks()) {}
 
-  static Status BeginAnew(GateMemory& memory, const std::string& identity,
-                          const struct stat& file, Origin& origin);
+  static Status BeginAnew(GateMemory& memory, const std::string& identity, const struct stat& file,
+                          Origin& origin);
   RecordPlace PlaceInForce() const { return RecordPlace::Of(memory_->gate().in_force.load()); }
   bool LockSlot(size_t index, bool heir);
   bool ReadOnce(std::shared_ptr<const Record>* record, Status* status);

@@ -31,7 +31,8 @@ class SCOPED_CAPABILITY LocalStore::Right {
     if (locked_ != Locked::kElsewhere) return locked_ == Locked::kYes;
     store_.BeginTurns();
     const Bell& released = store_.sharing_->gate().released;
-    locked_ = LockBy(deadline, released, [this] { return Try(); }, cancelled);
+    locked_ = LockBy(
+        deadline, released, [this] { return Try(); }, cancelled);
     return locked_ == Locked::kYes;
   }
   // Why it was not to be had.
@@ -66,9 +67,9 @@ class SCOPED_CAPABILITY LocalStore::Members {
 
   bool Lock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
     store_.members_.Lock();
-    locked_ = LockBy(std::chrono::steady_clock::now() + kPatience,
-                     store_.sharing_->gate().released,
-                     [this] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
+    locked_ = LockBy(
+        std::chrono::steady_clock::now() + kPatience, store_.sharing_->gate().released,
+        [this] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
     if (locked_ != Locked::kYes) store_.members_.Unlock();
     return locked_ == Locked::kYes;
   }

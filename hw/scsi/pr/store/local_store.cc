@@ -40,9 +40,8 @@ LocalStore::LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> 
       sharing_(std::move(sharing)),
       durable_(std::move(durable)),
       watcher_(sharing_->gate(), [this] { Repair(); }) {
-  durable_->Follow([this](const Status& status) {
-    static_cast<void>(Noted(Step::kSave, status).ok());
-  });
+  durable_->Follow(
+      [this](const Status& status) { static_cast<void>(Noted(Step::kSave, status).ok()); });
 }
 
 LocalStore::~LocalStore() { durable_->Follow(nullptr); }
@@ -182,7 +181,8 @@ Status LocalStore::PowerOnIfFirst(RecordPointer record) {
 
 Status LocalStore::Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) {
   Right right(*this);
-  if (!right.LockUntil(Clock::now() + kPatience, waiting.cancelled)) return Noted(Step::kLock, right.status());
+  if (!right.LockUntil(Clock::now() + kPatience, waiting.cancelled))
+    return Noted(Step::kLock, right.status());
   static_cast<void>(Noted(Step::kLock, Status()).ok());
   RecordPointer record;
   if (Status status = LoadPublished(&record); !status.ok()) return status;
@@ -205,7 +205,8 @@ bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
   durable_->TakeBackDisowned();
   Outcome after = transition(record->state);
   if (after.status == ScsiStatus::kGood && after.state != record->state) {
-    if (!after.preempted.empty() || MustSurvive(record->state) || MustSurvive(after.state)) return false;
+    if (!after.preempted.empty() || MustSurvive(record->state) || MustSurvive(after.state))
+      return false;
     Members members(*this);
     const Record next{durable_->NextVersion(record->version), after.state, after.unit_attentions};
     if (!members.TryLock()) return false;
@@ -240,8 +241,7 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
   FencingListener& listener = waiting.listener != nullptr ? *waiting.listener : nobody;
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
                            [this](size_t index) { return sharing_->IsOwned(index); },
-                           waiting.cancelled,
-                           [&] { listener.DrainLate(List(fence.Pending())); }};
+                           waiting.cancelled, [&] { listener.DrainLate(List(fence.Pending())); }};
   const auto start = Clock::now();
   listener.FencingBegun();
   auto waited = Clock::duration::zero();
@@ -262,7 +262,8 @@ Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
 Status LocalStore::NotDrained(const Fence& fence, const Waiting& waiting) const {
   std::string who;
   for (const Attachment& pending : List(fence.Pending())) {
-    who += (who.empty() ? "" : ", ") + std::to_string(pending.process_id) + " (" + pending.owner + ")";
+    who +=
+        (who.empty() ? "" : ", ") + std::to_string(pending.process_id) + " (" + pending.owner + ")";
   }
   return Status::Error(Status::Code::kBusy,
                        "PREEMPT AND ABORT on " + uri() + " given up: within " +

@@ -36,8 +36,8 @@ class LocalStore : public Store {
   ~LocalStore() override;
 
   Capabilities capabilities() const override { return durable_->capabilities(); }
-  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                NexusListener* listener, GateSlot** slot) override;
+  Status Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode, NexusListener* listener,
+                GateSlot** slot) override;
   Status SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) override;
   void Detach(GateSlot* slot) override;
   Status Identify(StoreIdentity* identity) override;
@@ -75,7 +75,8 @@ class LocalStore : public Store {
                         NexusListener* listener, GateSlot** slot, bool* leaving)
       REQUIRES(kMembersLock);
   Status StateMedium(const Attacher& owner, AttachMode mode, std::unique_ptr<Fact>* fact);
-  Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version) REQUIRES(kMembersLock);
+  Status AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version)
+      REQUIRES(kMembersLock);
   Status PowerOnIfFirst(RecordPointer record) REQUIRES(kRightToChange) EXCLUDES(kMembersLock);
   size_t ForgetTheDead() REQUIRES(kMembersLock);
   std::vector<Attachment> List(const std::vector<size_t>& slots) const;

@@ -47,7 +47,8 @@ Status ProcessSharing::ToCome(uint64_t version, Record* record) {
 }
 
 bool ProcessSharing::TakeSlot(bool, size_t* index) {
-  const auto* slot = std::ranges::find_if(gate_->slots, [](const auto& s) { return !s.attached(); });
+  const auto* slot =
+      std::ranges::find_if(gate_->slots, [](const auto& s) { return !s.attached(); });
   *index = static_cast<size_t>(slot - gate_->slots);
   return *index < Gate::kSlots;
 }

@@ -77,10 +77,13 @@ std::string ReadBlocks(int fd, unsigned place, off_t size) {
 
 Status RecordFile::Failure(const char* what) const {
   const int error = errno;
-  std::string hint = "The user that runs QEMU must be able to read and write it; what its file "
-                     "system has trouble with is in the kernel's log. Nothing was changed.";
-  if (error == ENOSPC || error == EDQUOT) hint = "Make room on its file system; nothing was changed.";
-  return Status::Error(Status::Code::kIo, std::string("cannot ") + what + " " + path_ + ": " + strerror(error),
+  std::string hint =
+      "The user that runs QEMU must be able to read and write it; what its file "
+      "system has trouble with is in the kernel's log. Nothing was changed.";
+  if (error == ENOSPC || error == EDQUOT)
+    hint = "Make room on its file system; nothing was changed.";
+  return Status::Error(Status::Code::kIo,
+                       std::string("cannot ") + what + " " + path_ + ": " + strerror(error),
                        std::move(hint));
 }
 
@@ -118,11 +121,11 @@ Status RecordFile::OpenWith(const std::string& path, int flags, std::unique_ptr<
     if (directory >= 0) close(directory);
     if (fd >= 0) close(fd);
     const bool there = error != ENOENT;
-    return Status::Error(there ? Status::Code::kIo : Status::Code::kInvalid,
-                         there ? "cannot use " + path + ": " + strerror(error)
-                               : "there is no store " + path,
-                         there ? "The user that runs QEMU must be able to read and write it."
-                               : "Name an existing one.");
+    return Status::Error(
+        there ? Status::Code::kIo : Status::Code::kInvalid,
+        there ? "cannot use " + path + ": " + strerror(error) : "there is no store " + path,
+        there ? "The user that runs QEMU must be able to read and write it."
+              : "Name an existing one.");
   }
   file->reset(new RecordFile(path, directory, fd, info));
   char begin[16] = {};
@@ -266,8 +269,10 @@ Status RecordFile::WriteAnew(const DiskRecord& newest) {
   older.record.unit_attentions.clear();
   const std::string bytes[2] = {EncodeDiskRecord(older), EncodeDiskRecord(newest)};
   Status status;
-  for (unsigned place = 0; place < 2 && status.ok(); place++) status = Grow(place, bytes[place].size());
-  for (unsigned place = 0; place < 2 && status.ok(); place++) status = WritePlace(place, bytes[place]);
+  for (unsigned place = 0; place < 2 && status.ok(); place++)
+    status = Grow(place, bytes[place].size());
+  for (unsigned place = 0; place < 2 && status.ok(); place++)
+    status = WritePlace(place, bytes[place]);
   return status;
 }
 

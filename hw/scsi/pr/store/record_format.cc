@@ -43,7 +43,8 @@ uint32_t Checksum(std::string_view line) {
   const auto add = [](uLong sum, std::string_view bytes) {
     return crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
   };
-  return static_cast<uint32_t>(add(add(0, line.substr(0, kChecksumAt)), line.substr(kChecksumAt + 8)));
+  return static_cast<uint32_t>(
+      add(add(0, line.substr(0, kChecksumAt)), line.substr(kChecksumAt + 8)));
 }
 
 std::string EncodeSector(uint64_t version, size_t index, size_t body_bytes,
@@ -69,7 +70,8 @@ std::optional<Sector> DecodeSector(std::string_view line) {
   Sector sector;
   uint64_t checksum = 0;
   if (line.size() != kSectorBytes || !line.starts_with(kMagic) || line.back() != '\n' ||
-      !ReadHex(line, kVersionAt, 16, &sector.version) || !ReadHex(line, kIndexAt, 6, &sector.index) ||
+      !ReadHex(line, kVersionAt, 16, &sector.version) ||
+      !ReadHex(line, kIndexAt, 6, &sector.index) ||
       !ReadHex(line, kLengthAt, 8, &sector.body_bytes) ||
       !ReadHex(line, kChecksumAt, 8, &checksum) || checksum != Checksum(line) ||
       sector.version >= Gate::kMostVersions || sector.body_bytes > kMostBodyBytes) {
@@ -106,9 +108,9 @@ std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
 
 std::string Body(const DiskRecord& record) {
   return record.identity + " {\"document\":" + EncodeDocument(record.record.state) +
-         ",\"previous\":" + std::to_string(record.previous) + ",\"unit-attentions\":" +
-         JsonText(UnitAttentionsToJson(record.record.unit_attentions)) + ",\"writing\":\"" +
-         KeyToText(record.writing) + "\"}";
+         ",\"previous\":" + std::to_string(record.previous) +
+         ",\"unit-attentions\":" + JsonText(UnitAttentionsToJson(record.record.unit_attentions)) +
+         ",\"writing\":\"" + KeyToText(record.writing) + "\"}";
 }
 
 // Throws what nlohmann-json throws.
@@ -187,7 +189,8 @@ DiskPart DecodeDiskPart(std::string_view bytes) {
   std::string body;
   bool mixed = false;
   for (size_t i = 0; i < SectorsFor(first->body_bytes); i++) {
-    const auto sector = DecodeSector(bytes.substr(std::min(bytes.size(), i * kSectorBytes), kSectorBytes));
+    const auto sector =
+        DecodeSector(bytes.substr(std::min(bytes.size(), i * kSectorBytes), kSectorBytes));
     if (!sector) {
       return Part(Condition::kDamaged, "its sector " + std::to_string(i) + " is damaged",
                   first->version);

@@ -47,7 +47,7 @@ struct DiskRecord {
   std::string identity;   // UUID
   uint64_t previous = 0;  // the version in the other place
   Record record;
-  uint64_t writing = 0;   // random: no other writing of a record has it
+  uint64_t writing = 0;  // random: no other writing of a record has it
 };
 
 // Whole blocks.

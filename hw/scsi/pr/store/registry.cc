@@ -65,16 +65,14 @@ Attempt TryToState(const RuntimeDirectory& directory, const std::string& name, i
                    const Fact::Store& store, bool* agrees, Fact::Store* other) {
   const ByteLocks locks(fd);
   switch (locks.TryLock(kLock)) {
-    case Locked::kFailed:
-      return Attempt::kFailed;
+    case Locked::kFailed: return Attempt::kFailed;
     case Locked::kYes:
       // Whoever left last may have removed it meanwhile.
       if (!directory.Names(name, fd)) return Attempt::kAgain;
       *agrees = true;
       return Write(fd, store) && locks.TryLockShared(kLock) == Locked::kYes ? Attempt::kDone
-                                                                             : Attempt::kFailed;
-    case Locked::kElsewhere:
-      break;
+                                                                            : Attempt::kFailed;
+    case Locked::kElsewhere: break;
   }
   if (locks.TryLockShared(kLock) != Locked::kYes) return Attempt::kAgain;
   *other = Read(fd);
@@ -105,12 +103,13 @@ Status Fact::State(std::shared_ptr<const RuntimeDirectory> directory, Kind kind,
         close(fd);
         return status;
       }
-      case Attempt::kAgain:
-        close(fd);
+      case Attempt::kAgain: close(fd);
     }
     if (std::chrono::steady_clock::now() >= deadline) {
-      return Status::Error(Status::Code::kBusy, directory->path() + "/" + name + " is being written by "
-                           "a process that does not finish",
+      return Status::Error(Status::Code::kBusy,
+                           directory->path() + "/" + name +
+                               " is being written by "
+                               "a process that does not finish",
                            "Look for a stopped QEMU process.");
     }
   }

@@ -55,7 +55,8 @@ std::vector<std::shared_ptr<const RuntimeDirectory>> RuntimeDirectory::Candidate
     const std::string& named, uid_t user) {
   const std::string of_user = "/run/user/" + std::to_string(user);
   std::vector<std::shared_ptr<const RuntimeDirectory>> candidates;
-  for (const std::string& path : {Preferred(named), std::string(kPackaged), of_user, std::string(kLastResort)}) {
+  for (const std::string& path :
+       {Preferred(named), std::string(kPackaged), of_user, std::string(kLastResort)}) {
     std::shared_ptr<const RuntimeDirectory> directory;
     if (!Open(path, &directory).ok()) continue;
     candidates.push_back(std::move(directory));

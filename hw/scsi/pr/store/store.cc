@@ -37,8 +37,10 @@ Status Store::Open(std::string_view uri, const OpenOptions& options,
   const size_t colon = uri.find(':');
   const std::string_view scheme = uri.substr(0, colon);
   const std::string rest(colon == std::string_view::npos ? "" : uri.substr(colon + 1));
-  if (colon != std::string_view::npos && scheme == "file") return OpenFileStore(rest, options, store);
-  if (colon != std::string_view::npos && scheme == "memory") return OpenMemory(rest, options, store);
+  if (colon != std::string_view::npos && scheme == "file")
+    return OpenFileStore(rest, options, store);
+  if (colon != std::string_view::npos && scheme == "memory")
+    return OpenMemory(rest, options, store);
   return Status::Error(Status::Code::kInvalid, "\"" + std::string(uri) + "\" is no store URI",
                        "Known are memory:, memory:NAME and file:/PATH.");
 }

@@ -183,8 +183,7 @@ class Store {
   // has been committed (durably where APTPL is or was on) and published to
   // every attached nexus when this returns, and before that every command of
   // the nexuses in Outcome::preempted has ended. On error nothing has changed.
-  virtual Status Update(const Transition& transition, const Waiting& waiting,
-                        Outcome* outcome) = 0;
+  virtual Status Update(const Transition& transition, const Waiting& waiting, Outcome* outcome) = 0;
 
   // Read() and Update(), if nothing has to be waited for: no lock, disk or fencing. They
   // take at most the time that the state's size makes them take, and call no listener.

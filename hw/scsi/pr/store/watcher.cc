@@ -126,9 +126,9 @@ void Watcher::Run() {
     // What a listener throws is nobody's to hear here: it goes on with the next news.
     static_cast<void>(Guarded("the gate", [&] { return more = Deliver(), Status(); }).ok());
     static_cast<void>(Guarded("the gate", [&] {
-      kThread.AssertHeld();
-      return fencing = Repair(), Status();
-    }).ok());
+                        kThread.AssertHeld();
+                        return fencing = Repair(), Status();
+                      }).ok());
     gate_.doorbell.Wait(seen, more ? Pace::kWindow : fencing ? kDeathWatch : kForLong);
   }
 }

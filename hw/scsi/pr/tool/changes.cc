@@ -73,7 +73,8 @@ void CompareReservations(const State& before, const State& after, std::vector<Ch
 
 void CompareFlags(const State& before, const State& after, std::vector<Change>* changes) {
   if (before.aptpl != after.aptpl) {
-    changes->push_back({"aptpl", {{"aptpl", after.aptpl}},
+    changes->push_back({"aptpl",
+                        {{"aptpl", after.aptpl}},
                         std::string("APTPL is ") + (after.aptpl ? "on" : "off")});
   }
   if (before.information_lost != after.information_lost) {
@@ -116,7 +117,8 @@ std::vector<Change> Compare(const View& before, const View& after) {
   CompareReservations(before.state, after.state, &changes);
   CompareFlags(before.state, after.state, &changes);
   if (changes.empty() && before.state.generation != after.state.generation) {
-    changes.push_back({"generation", {{"pr-generation", after.state.generation}},
+    changes.push_back({"generation",
+                       {{"pr-generation", after.state.generation}},
                        "PRgeneration is " + std::to_string(after.state.generation)});
   }
   return changes;

@@ -26,7 +26,8 @@ struct ChangeOptions {
   bool as_json = false;
   std::chrono::milliseconds timeout{10000};
 };
-int Load(const StoreArgument& store, const std::string& file, bool force, const ChangeOptions& options);
+int Load(const StoreArgument& store, const std::string& file, bool force,
+         const ChangeOptions& options);
 int Clear(const StoreArgument& store, const ChangeOptions& options);
 int Preempt(const StoreArgument& store, uint64_t key, const ChangeOptions& options);
 

@@ -116,8 +116,8 @@ std::string NexusText(const Nexus& nexus) {
 }
 
 std::string AttachmentText(const Attachment& attachment) {
-  return "process " + std::to_string(attachment.process_id) + " (" +
-         Printable(attachment.owner) + "): " + NexusText(attachment.nexus);
+  return "process " + std::to_string(attachment.process_id) + " (" + Printable(attachment.owner) +
+         "): " + NexusText(attachment.nexus);
 }
 
 std::string ReservationText(const Reservation& reservation) {
@@ -145,8 +145,8 @@ std::string ViewText(const View& view) {
   }
   out << "Attached      " << view.attached.size() << "\n";
   for (const Attachment& attachment : view.attached) {
-    out << "  " << AttachmentText(attachment)
-        << (attachment.being_fenced ? "  (being fenced)" : "") << "\n";
+    out << "  " << AttachmentText(attachment) << (attachment.being_fenced ? "  (being fenced)" : "")
+        << "\n";
   }
   return out.str();
 }

@@ -66,9 +66,8 @@ int ListStore(const Subject& subject, json* list) {
   const std::string& path = subject.path;
   const Status status = MakeView(Inspect(subject), &view);
   if (list != nullptr) {
-    list->push_back(status.ok()
-                        ? ViewToJson(view)
-                        : json{{"store", "file:" + path}, {"error", status.message()}});
+    list->push_back(status.ok() ? ViewToJson(view)
+                                : json{{"store", "file:" + path}, {"error", status.message()}});
   } else {
     std::cout << "file:" << Printable(path) << "  "
               << (status.ok() ? Summary(view) : status.message()) << "\n";

@@ -14,7 +14,8 @@ namespace {
 namespace tool = scsi_pr::tool;
 
 constexpr const char* kExitStatus =
-    "Exit status: 0 done; 1 the store, a file or the plugin cannot be used; 2 the store or the document is\n"
+    "Exit status: 0 done; 1 the store, a file or the plugin cannot be used; 2 the store or the "
+    "document is\n"
     "damaged; 3 refused: somebody uses it or would lose something, or nobody is meant; 4 not in\n"
     "time, nothing has changed; above 100 wrong usage.";
 
@@ -122,8 +123,7 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   AddTimeout(clear, &a.timeout, kWaitForThem);
   clear->callback([&a, result] { *result = tool::Clear(a.store, a.change()); });
   CLI::App* preempt = AddStoreCommand(
-      app, a, "preempt",
-      "Remove the registrations with a key, as PREEMPT AND ABORT does",
+      app, a, "preempt", "Remove the registrations with a key, as PREEMPT AND ABORT does",
       "  scsi-pr preempt file:/var/lib/scsi-pr/quorum.pr 0xa");
   preempt->add_option("KEY", a.key, "Reservation key: 0x and 1 to 16 hexadecimal digits")
       ->required()

@@ -61,9 +61,18 @@ std::string OptionValue(const std::string& text) {
 
 // 0 or an errno.
 int Start(const PluginArguments& arguments, const Pipe& input, const Pipe& output, pid_t* child) {
-  std::vector<std::string> words = {
-      arguments.emulator, "-M",      "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-      "-qmp",             "stdio",   "-plugin", "file=" + OptionValue(arguments.plugin)};
+  std::vector<std::string> words = {arguments.emulator,
+                                    "-M",
+                                    "none",
+                                    "-nodefaults",
+                                    "-no-user-config",
+                                    "-display",
+                                    "none",
+                                    "-S",
+                                    "-qmp",
+                                    "stdio",
+                                    "-plugin",
+                                    "file=" + OptionValue(arguments.plugin)};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -72,7 +81,8 @@ int Start(const PluginArguments& arguments, const Pipe& input, const Pipe& outpu
   posix_spawn_file_actions_adddup2(&actions, input.read, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output.write, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output.write, STDERR_FILENO);
-  const int error = posix_spawn(child, arguments.emulator.c_str(), &actions, nullptr, argv.data(), environ);
+  const int error =
+      posix_spawn(child, arguments.emulator.c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   return error;
 }
@@ -142,12 +152,15 @@ int PluginCheck(const PluginArguments& arguments) {
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   const Answer answer = Parse(said);
-  if (!in_time) return Refuse(Code::kBusy, arguments, "it has not answered in time " + answer.messages);
+  if (!in_time)
+    return Refuse(Code::kBusy, arguments, "it has not answered in time " + answer.messages);
   if (status != 0 || answer.returned != kAnswers) {
-    return Refuse(Code::kIo, arguments,
-                  answer.messages.empty() ? "it has ended with " + EndText(status) : answer.messages);
+    return Refuse(
+        Code::kIo, arguments,
+        answer.messages.empty() ? "it has ended with " + EndText(status) : answer.messages);
   }
-  std::cout << Printable(arguments.emulator) << " starts with " << Printable(arguments.plugin) << "\n";
+  std::cout << Printable(arguments.emulator) << " starts with " << Printable(arguments.plugin)
+            << "\n";
   return kDone;
 }
 

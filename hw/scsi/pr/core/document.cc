@@ -117,6 +117,29 @@ Sense UnitAttentionFromJson(const json& object) {
   return sense;
 }
 
+json UnitAttentionsToJson(const std::vector<UnitAttention>& attentions) {
+  json list = json::array();
+  for (const UnitAttention& attention : attentions) {
+    json item = NexusToJson(attention.nexus);
+    item.update(UnitAttentionToJson(attention.sense));
+    if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
+std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
+  if (!list.is_array() || list.size() > kMaxUnitAttentions) {
+    throw std::invalid_argument("its unit attentions are no list, or too many");
+  }
+  std::vector<UnitAttention> attentions;
+  for (const json& item : list) {
+    attentions.push_back({NexusFromJson(item), UnitAttentionFromJson(item)});
+    if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
+  }
+  return attentions;
+}
+
 json StateToJson(const State& state) {
   json object;
   object["pr-generation"] = state.generation;

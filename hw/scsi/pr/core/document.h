@@ -21,11 +21,13 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/state.h"
 #include "core/status.h"
+#include "core/transition.h"
 #include "spc/sense.h"
 
 namespace scsi_pr {
@@ -45,6 +47,14 @@ nlohmann::json StateToJson(const State& state);
 nlohmann::json UnitAttentionToJson(Sense sense);
 // Throws an std::exception that says what is wrong; also if it is none of ours.
 Sense UnitAttentionFromJson(const nlohmann::json& object);
+
+// What a change has to tell: a list of nexuses, each with "asc", "ascq" and, where it is
+// set, "but-not" (a nexus).
+nlohmann::json UnitAttentionsToJson(const std::vector<UnitAttention>& attentions);
+// More than the largest state has registrations, twice.
+inline constexpr size_t kMaxUnitAttentions = 2 * State::kMaxRegistrations;
+// Throws an std::exception that says what is wrong; also if there are more.
+std::vector<UnitAttention> UnitAttentionsFromJson(const nlohmann::json& list);
 
 // One line, without a newline.
 std::string EncodeDocument(const State& state);

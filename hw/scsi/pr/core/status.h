@@ -22,6 +22,7 @@ class [[nodiscard]] Status {
     kInUse,        // somebody else has it
     kBusy,         // not in time; nothing has changed, trying again may help
     kIo,           // the operating system says no
+    kUnknown,      // it was sent, and nobody can say whether it is in force, or will be
   };
 
   Status() = default;

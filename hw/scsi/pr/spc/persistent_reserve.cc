@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "spc/control.h"
+#include "spc/opcodes.h"
 
 namespace scsi_pr {
 
@@ -144,6 +145,31 @@ std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb) 
   const auto* known = std::ranges::find(kInActions, InAction{action});
   if (known == std::end(kInActions)) return sense::kInvalidFieldInCdb;
   return PersistentReserveIn{*known, LoadBE<uint16_t>(cdb, 7)};
+}
+
+ByteVector EncodeCdb(const PersistentReserveOut& command) {
+  ByteVector cdb(kCdbLength);
+  cdb[0] = opcode::kPersistentReserveOut;
+  cdb[1] = static_cast<uint8_t>(command.action);
+  cdb[2] = static_cast<uint8_t>(command.scope << 4 | command.type);
+  StoreBE(std::span<uint8_t>(cdb), 5, static_cast<uint32_t>(kParameterListLength));
+  return cdb;
+}
+
+ByteVector EncodeParameterList(const PersistentReserveOut& command) {
+  ByteVector list(kParameterListLength);
+  StoreBE(std::span<uint8_t>(list), 0, command.reservation_key);
+  StoreBE(std::span<uint8_t>(list), 8, command.service_action_reservation_key);
+  list[20] = static_cast<uint8_t>(command.all_tg_pt << 2 | command.aptpl);
+  return list;
+}
+
+ByteVector EncodeCdb(const PersistentReserveIn& command) {
+  ByteVector cdb(kCdbLength);
+  cdb[0] = opcode::kPersistentReserveIn;
+  cdb[1] = static_cast<uint8_t>(command.action);
+  StoreBE(std::span<uint8_t>(cdb), 7, command.allocation_length);
+  return cdb;
 }
 
 }  // namespace scsi_pr

@@ -2,7 +2,8 @@
 //
 // PERSISTENT RESERVE IN and OUT as they come from an initiator (SPC-3 6.11,
 // 6.12): bytes to types. Everything here is hostile until parsed; parsing
-// judges only what the bytes alone can show to be wrong.
+// judges only what the bytes alone can show to be wrong. And types to bytes, for
+// whoever is an initiator himself (path/).
 #pragma once
 
 #include <cstdint>
@@ -129,5 +130,11 @@ std::variant<PersistentReserveOut, Sense> ParsePersistentReserveOut(ByteSpan cdb
                                                                     ByteSpan parameter_list);
 // SPC-3 6.11.1.
 std::variant<PersistentReserveIn, Sense> ParsePersistentReserveIn(ByteSpan cdb);
+
+// The other way around: tables 105 and 96, and the parameter list of table 107 without
+// TransportIDs; not for REGISTER AND MOVE, which has a list of its own.
+ByteVector EncodeCdb(const PersistentReserveOut& command);
+ByteVector EncodeParameterList(const PersistentReserveOut& command);
+ByteVector EncodeCdb(const PersistentReserveIn& command);
 
 }  // namespace scsi_pr

@@ -22,4 +22,10 @@ std::variant<LegacyAction, Sense> ParseReserve(ByteSpan cdb) {
   return reserve ? LegacyAction::kReserve : LegacyAction::kRelease;
 }
 
+ByteVector EncodeReserve6(LegacyAction action) {
+  ByteVector cdb(6);
+  cdb[0] = action == LegacyAction::kReserve ? opcode::kReserve6 : opcode::kRelease6;
+  return cdb;
+}
+
 }  // namespace scsi_pr

@@ -19,4 +19,7 @@ enum class LegacyAction { kReserve, kRelease };
 // Without the bits that ask for them the fields that belong to them are ignored.
 std::variant<LegacyAction, Sense> ParseReserve(ByteSpan cdb);
 
+// RESERVE(6) or RELEASE(6) of the whole logical unit, for the sender itself.
+ByteVector EncodeReserve6(LegacyAction action);
+
 }  // namespace scsi_pr

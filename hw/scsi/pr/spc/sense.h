@@ -39,6 +39,8 @@ inline constexpr Sense kBusDeviceResetFunctionOccurred{0x6, 0x29, 0x03};
 inline constexpr Sense kReservationsPreempted{0x6, 0x2A, 0x03};
 inline constexpr Sense kReservationsReleased{0x6, 0x2A, 0x04};
 inline constexpr Sense kRegistrationsPreempted{0x6, 0x2A, 0x05};
+// ABORTED COMMAND: whether it was carried out is not known.
+inline constexpr Sense kLogicalUnitCommunicationTimeOut{0xB, 0x08, 0x01};
 // A store that fails is a failing part of the target: the initiator may
 // retry, and nothing has changed.
 inline constexpr Sense kInternalTargetFailure{0x4, 0x44, 0x00};

@@ -39,7 +39,7 @@ struct Inspection {
 
   bool damaged() const;
   // kCorrupt if the store is damaged so that it would not be opened.
-  Status GetState(State* state) const;
+  Status GetState(State* found) const;
 };
 
 Inspection Inspect(const Subject& subject);

@@ -57,7 +57,7 @@ Status MemoryView::ReadInForce(Record* record) {
   Status status;
   for (int i = 0; i < kAttempts; i++) {
     const uint64_t word = gate_->in_force.load();
-    status = ReadPlace(fd_, RecordPlace::Of(word), record);
+    status = ReadPlace(fd_, HostLocks::PlaceOf(word), record);
     if (!Refresh()) break;
     if (gate_->in_force.load() == word) return status;
   }

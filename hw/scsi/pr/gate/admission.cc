@@ -19,9 +19,30 @@ Admission::Epoch Admission::epoch() const {
   }
 }
 
+Admission::WhyNot Admission::WhyRefused(uint64_t word, AccessClass access, Tenure tenure) {
+  if (TenureOf(word) != (tenure & kTenureMask)) return WhyNot::kNotOwner;
+  if ((word & Bit(access)) != 0) return WhyNot::kFull;
+  if ((word & kHeld) != 0) return WhyNot::kHeld;
+  return (word & kInformationLost) != 0 ? WhyNot::kInformationLost : WhyNot::kNoAccess;
+}
+
+std::optional<Admission::WhyNot> Admission::Refuses(AccessClass access, Tenure tenure) const {
+  if (tenure == kNoTenure || !IsPresent(tenure)) return WhyNot::kNotOwner;
+  const uint64_t word = word_.load(std::memory_order_acquire);
+  if ((word & Bit(access)) != 0) return std::nullopt;
+  return WhyRefused(word, access, tenure);
+}
+
 void Admission::SetAccess(AccessMask access) {
   uint64_t word = word_.load(std::memory_order_relaxed);
   while (!word_.compare_exchange_weak(word, (word & ~kAccessMask) | (access & kAccessMask),
+                                      std::memory_order_acq_rel, std::memory_order_relaxed)) {
+  }
+}
+
+void Admission::Hold(AccessMask keep) {
+  uint64_t word = word_.load(std::memory_order_relaxed);
+  while (!word_.compare_exchange_weak(word, (word & (~kAccessMask | keep)) | kHeld,
                                       std::memory_order_acq_rel, std::memory_order_relaxed)) {
   }
 }
@@ -40,7 +61,7 @@ bool Admission::BeginDrain(AccessMask keep) {
   do {
     const uint64_t draining =
         std::min<uint64_t>(uint64_t{DrainingOf(word)} + CurrentOf(word), kCountMask);
-    next = (word & keep & kAccessMask) | (epoch & kEpochMask) << kEpochShift |
+    next = (word & (keep | kHeld) & kAccessMask) | (epoch & kEpochMask) << kEpochShift |
            (word & kTenureMask << kTenureShift) | draining << kDrainingShift;
   } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
                                         std::memory_order_acquire));

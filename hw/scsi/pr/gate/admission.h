@@ -20,8 +20,13 @@
 // are on their way, and no tenure ends while any is), so he can tell which of the
 // many numbers with these bits it was.
 //
+// Held: a change is under way that may take access away, and has taken it here
+// already. Until a publication says what the state is, a refused command is not
+// told of a conflict that may never be. The mark is in the word, too: whoever is
+// refused is told why by the word that refused him.
+//
 // The word may lie in memory that processes share. Enter() and Leave() may run
-// on any thread; SetAccess(), BeginDrain() and Reset() are the publisher's,
+// on any thread; SetAccess(), Hold(), BeginDrain() and Reset() are the publisher's,
 // BeginTenure() and EndTenure() the owner's.
 //
 // Counts never wrap, whatever another process writes there: at their ends they
@@ -36,34 +41,53 @@
 
 namespace scsi_pr {
 
+// No class, but why others are refused, as kInformationLost is.
+inline constexpr AccessMask kHeld = kInformationLost << 1;
+
 class Admission {
  public:
   // What a command got when it entered, and gives back when it leaves.
   using Epoch = uint64_t;
   using Tenure = uint64_t;
 
+  // Why a command does not get in.
+  enum class WhyNot : uint8_t {
+    kNotOwner,         // the nexus is another process's, or nobody's
+    kNoAccess,         // the published state does not allow it
+    kInformationLost,  // likewise: PERSISTENT RESERVATION INFORMATION LOST
+    kHeld,             // the state is about to be changed
+    kFull,             // no more commands can be counted
+    kDeadline,         // nobody has said that commands may enter so late (gate.h)
+  };
+
   // Of who has attached the nexus.
   static constexpr Tenure kFirstTenure = 0;
   // Of who does not own it: no tenure has this number.
   static constexpr Tenure kNoTenure = ~Tenure{0};
 
-  // Nothing if the nexus may not run a command of this class now, or if
-  // `tenure` is not the present one.
-  std::optional<Epoch> Enter(AccessClass access, Tenure tenure = kFirstTenure) {
-    if (tenure == kNoTenure) return std::nullopt;
+  // Nothing, and `*why` unless null, if the nexus may not run a command of this class
+  // now, or if `tenure` is not the present one.
+  std::optional<Epoch> Enter(AccessClass access, Tenure tenure = kFirstTenure,
+                             WhyNot* why = nullptr) {
+    if (tenure == kNoTenure) return Refuse(WhyNot::kNotOwner, why);
     const uint64_t wanted = uint64_t{Bit(access)} | (tenure & kTenureMask) << kTenureShift;
     const uint64_t asked = uint64_t{Bit(access)} | kTenureMask << kTenureShift;
     uint64_t word = word_.load(std::memory_order_acquire);
     do {
-      if ((word & asked) != wanted || CurrentOf(word) == kCountMask) return std::nullopt;
+      if ((word & asked) != wanted || CurrentOf(word) == kCountMask) {
+        return Refuse(WhyRefused(word, access, tenure), why);
+      }
     } while (!word_.compare_exchange_weak(word, word + kOneCurrent, std::memory_order_acq_rel,
                                           std::memory_order_acquire));
     if (tenures_.load(std::memory_order_relaxed) != tenure) {
       BackOut(word);
-      return std::nullopt;
+      return Refuse(WhyNot::kNotOwner, why);
     }
     return WholeEpoch(epochs_.load(std::memory_order_relaxed), word);
   }
+
+  // Why a command would not get in; nothing if it would. It is not counted.
+  std::optional<WhyNot> Refuses(AccessClass access, Tenure tenure) const;
 
   // Once for each Enter(). True if that ended a drain.
   bool Leave(Epoch epoch) {
@@ -98,11 +122,14 @@ class Admission {
     return CurrentOf(word) + DrainingOf(word);
   }
 
+  // What is held is not any more, unless `access` has kHeld.
   void SetAccess(AccessMask access);
+  // Takes the classes outside `keep` away and marks the word as held, in one step.
+  void Hold(AccessMask keep);
   // Takes the classes outside `keep` away and moves every command that is on
-  // its way to those that draining() counts. False, with nothing done, if
-  // commands of as many drains as there are epochs are still on their way.
-  // Harmless to repeat for who follows a publisher that died.
+  // its way to those that draining() counts; what is held stays held. False, with
+  // nothing done, if commands of as many drains as there are epochs are still on
+  // their way. Harmless to repeat for who follows a publisher that died.
   bool BeginDrain(AccessMask keep);
 
   // Begins a tenure when the owner has ended his, or has died: then what he had
@@ -116,11 +143,11 @@ class Admission {
   void Reset(AccessMask access);
 
  private:
-  // From the lowest bit: access classes, epoch, tenure, commands of this epoch,
+  // From the lowest bit: access classes and marks, epoch, tenure, commands of this epoch,
   // commands of earlier ones. An adapter of virtio-scsi with all its queues
   // full has fewer commands than there is room for.
-  static constexpr unsigned kEpochShift = 10;
-  static constexpr unsigned kTenureShift = 18;
+  static constexpr unsigned kEpochShift = 11;
+  static constexpr unsigned kTenureShift = 19;
   static constexpr unsigned kCurrentShift = 24;
   static constexpr unsigned kDrainingShift = 44;
   static constexpr uint64_t kAccessMask = (uint64_t{1} << kEpochShift) - 1;
@@ -129,7 +156,7 @@ class Admission {
   static constexpr uint64_t kCountMask = (uint64_t{1} << (kDrainingShift - kCurrentShift)) - 1;
   static constexpr uint64_t kOneCurrent = uint64_t{1} << kCurrentShift;
   static constexpr uint64_t kOneDraining = uint64_t{1} << kDrainingShift;
-  static_assert(((kFullAccess | kInformationLost) & ~kAccessMask) == 0);
+  static_assert(((kFullAccess | kInformationLost | kHeld) & ~kAccessMask) == 0);
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
   static constexpr uint64_t EpochOf(uint64_t word) { return word >> kEpochShift & kEpochMask; }
@@ -156,6 +183,12 @@ class Admission {
     return (word & (kAccessMask | kEpochMask << kEpochShift)) | (tenure & kTenureMask)
                                                                     << kTenureShift;
   }
+  static std::nullopt_t Refuse(WhyNot reason, WhyNot* why) {
+    if (why != nullptr) *why = reason;
+    return std::nullopt;
+  }
+  // By the word that lets nobody of this class and tenure in.
+  static WhyNot WhyRefused(uint64_t word, AccessClass access, Tenure tenure);
   Tenure WholeTenure(uint64_t word) const;
   void BackOut(uint64_t entered);
 

@@ -2,6 +2,7 @@
 #include "gate/gate.h"
 
 #include <glib.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +30,31 @@ bool IsPreemption(Sense condition) {
   return condition == sense::kReservationsPreempted || condition == sense::kRegistrationsPreempted;
 }
 
+AccessMask Limited(AccessMask access, const Nexus& nexus, const Publication& how) {
+  if (!how.limit) return access;
+  const Publication::Limit limit = how.limit(nexus);
+  return (access & limit.most) | (limit.held ? kHeld : 0);
+}
+
 }  // namespace
+
+uint64_t BootTime() {
+  struct timespec now = {};
+  // It cannot fail on Linux; if it did, nothing would be in time.
+  if (clock_gettime(CLOCK_BOOTTIME, &now) != 0) return ~uint64_t{0};
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Of a command that was counted behind a drain the step that began the drain has been
+// seen (Admission::Enter() acquires what it released), and so is what was stored before.
+bool GateSlot::IsLate(Admission::Epoch epoch, Admission::WhyNot* why) {
+  CrashPoint("counted");
+  const uint64_t until = admit_until();
+  if (BootTime() <= until) return false;
+  Leave(epoch);
+  if (why != nullptr) *why = Admission::WhyNot::kDeadline;
+  return true;
+}
 
 std::optional<Nexus> GateSlot::nexus() const {
   const auto occupant = occupant_.Load();
@@ -51,8 +76,23 @@ void GateSlot::SetMedium(const std::string& medium) {
   medium_.store(medium.empty() ? 0 : digest, std::memory_order_relaxed);
 }
 
-void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner,
-                      AccessMask access, uint64_t version) {
+// AdmitUntil() sets the gate's first, then the slot's. If the gate's is still the same
+// behind our store, whoever changes it stores to the slot behind that; if it is not, ours
+// may have come too late, and is done again. Somebody who changes it for ever does not
+// keep us: then nothing is admitted until he says the next.
+void GateSlot::TakeAdmitUntil(const Gate& gate) {
+  constexpr int kTries = 100;
+  for (int tries = 0; tries < kTries; tries++) {
+    const uint64_t until = gate.admit_until.load(std::memory_order_seq_cst);
+    CrashPoint("deadline");
+    SetAdmitUntil(until);
+    if (gate.admit_until.load(std::memory_order_seq_cst) == until) return;
+  }
+  SetAdmitUntil(0);
+}
+
+void GateSlot::Attach(const Gate& gate, const Nexus& nexus, uint32_t process_id,
+                      const Attacher& owner, AccessMask access, uint64_t version) {
   Occupant occupant = {};
   Fill(occupant.initiator, nexus.initiator.ToText());
   Fill(occupant.owner, Printable(owner.name, sizeof occupant.owner));
@@ -63,6 +103,7 @@ void GateSlot::Attach(const Nexus& nexus, uint32_t process_id, const Attacher& o
   process_id_.store(process_id, std::memory_order_relaxed);
   unit_attentions_.Reset(version);
   fencing_.store(0, std::memory_order_release);
+  TakeAdmitUntil(gate);
   admission_.Reset(access);
   attached_.store(1, std::memory_order_release);
 }
@@ -107,9 +148,9 @@ bool GateSlot::EndFencing(bool committed) {
 }
 
 void Publish(Gate& gate, uint64_t version, const State& state,
-             const std::vector<UnitAttention>& unit_attentions) {
+             const std::vector<UnitAttention>& unit_attentions, const Publication& how) {
   // Another version: that fencing died before it was committed.
-  const bool fenced = gate.fencing.load() == version;
+  const bool fenced = how.committed.value_or(gate.fencing.load() == version);
   bool news = false;
   for (GateSlot& slot : gate.slots) {
     const auto nexus = slot.attached_nexus();
@@ -119,8 +160,8 @@ void Publish(Gate& gate, uint64_t version, const State& state,
       if (attention.Reaches(*nexus)) conditions.push_back(attention.sense);
     }
     if (slot.Tell(version, conditions)) news = true;
-    slot.SetAccess(AllowedAccess(state, *nexus));
-    if (slot.EndFencing(fenced)) news = true;
+    slot.SetAccess(Limited(AllowedAccess(state, *nexus), *nexus, how));
+    if (!slot.is_held() && slot.EndFencing(fenced)) news = true;
     CrashPoint("publishing");
   }
   gate.generation.store(state.generation, std::memory_order_relaxed);
@@ -128,6 +169,11 @@ void Publish(Gate& gate, uint64_t version, const State& state,
   CrashPoint("published");
   gate.fencing.store(0, std::memory_order_seq_cst);
   if (news) gate.doorbell.Ring();
+}
+
+void AdmitUntil(Gate& gate, uint64_t until) {
+  gate.admit_until.store(until, std::memory_order_seq_cst);
+  for (GateSlot& slot : gate.slots) slot.SetAdmitUntil(until);
 }
 
 }  // namespace scsi_pr

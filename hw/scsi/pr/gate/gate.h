@@ -13,6 +13,16 @@
 // A command enters the gate before it goes to the medium and leaves when it is
 // off it, so that a fencing (fence.h) can wait for those on their way.
 //
+// Deadline: where the publisher must first hear that it may still admit commands,
+// they enter until then and no later, whatever has become of the publisher. A command
+// is counted, then looks at the deadline, and then at the clock. In this order:
+//
+// - Who ends all admission (AdmitUntil(gate, 0)) and then begins a drain has every
+//   command on one side of that step: the drain waits for it, or it was counted
+//   behind the drain and sees the deadline that was set before.
+// - A thread that sleeps between any two steps, however long, is late by the clock,
+//   or is waited for. Were the clock first, it would be neither.
+//
 // Threads: slots are handed out and published by one publisher at a time (the
 // store's lock sees to that). What is not marked as the publisher's may run on
 // any thread of any process, also while a slot is published.
@@ -22,6 +32,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,14 +49,27 @@
 
 namespace scsi_pr {
 
+struct Gate;
+
+// Of a deadline, in nanoseconds of CLOCK_BOOTTIME: there is none.
+inline constexpr uint64_t kNoDeadline = ~uint64_t{0};
+
+// Nanoseconds, CLOCK_BOOTTIME.
+uint64_t BootTime();
+
 class alignas(512) GateSlot {
  public:
-  // Once before a command goes to the medium; nothing if its nexus may not run
-  // it now, or if who asks is not its owner. Leave() with what Enter() gave,
-  // exactly once, when nothing of the command can reach the medium any more.
+  // Once before a command goes to the medium; nothing, and `*why` unless null, if its
+  // nexus may not run it now, or if who asks is not its owner. Leave() with what Enter()
+  // gave, exactly once, when nothing of the command can reach the medium any more.
   std::optional<Admission::Epoch> Enter(AccessClass access,
-                                        Admission::Tenure tenure = Admission::kFirstTenure) {
-    return admission_.Enter(access, tenure);
+                                        Admission::Tenure tenure = Admission::kFirstTenure,
+                                        Admission::WhyNot* why = nullptr) {
+    auto epoch = admission_.Enter(access, tenure, why);
+    if (epoch && admit_until() != kNoDeadline && IsLate(*epoch, why)) [[unlikely]] {
+      epoch.reset();
+    }
+    return epoch;
   }
   void Leave(Admission::Epoch epoch) {
     if (admission_.Leave(epoch)) drained_.Ring();
@@ -59,6 +83,8 @@ class alignas(512) GateSlot {
     return is_being_fenced() && admission_.HasDrained(epoch);
   }
   UnitAttentionQueue& unit_attentions() { return unit_attentions_; }
+  // Until when commands may enter, or kNoDeadline.
+  uint64_t admit_until() const { return admit_until_.load(std::memory_order_seq_cst); }
 
   bool attached() const { return attached_.load(std::memory_order_acquire) != 0; }
   // Nothing if no nexus is attached.
@@ -86,11 +112,17 @@ class alignas(512) GateSlot {
   Admission::Tenure BeginTenure(uint32_t process_id);
   bool EndTenure() { return admission_.EndTenure(); }
 
-  // For the publisher.
-  void Attach(const Nexus& nexus, uint32_t process_id, const Attacher& owner, AccessMask access,
-              uint64_t version) REQUIRES(kMembersLock);
+  // For the publisher. A slot of `gate`.
+  void Attach(const Gate& gate, const Nexus& nexus, uint32_t process_id, const Attacher& owner,
+              AccessMask access, uint64_t version) REQUIRES(kMembersLock);
   void Detach();
   void SetAccess(AccessMask access) REQUIRES(kMembersLock) { admission_.SetAccess(access); }
+  // Of the whole gate: AdmitUntil().
+  void SetAdmitUntil(uint64_t until) { admit_until_.store(until, std::memory_order_seq_cst); }
+  // A change is under way that may take the classes outside `keep` away: they are not
+  // allowed any more, and that is no conflict yet. Until SetAccess() of a publication.
+  void Hold(AccessMask keep) REQUIRES(kMembersLock) { admission_.Hold(keep); }
+  bool is_held() const { return (admission_.access() & kHeld) != 0; }
   // See Admission::BeginDrain(); asks the owner to abort what it can.
   bool BeginDrain(AccessMask keep) REQUIRES(kMembersLock);
   // Rings whenever a drain has come to its end.
@@ -111,7 +143,12 @@ class alignas(512) GateSlot {
     char owner[160];
   };
 
+  // Of a command that is counted already: whether it is late. Then it has left again.
+  bool IsLate(Admission::Epoch epoch, Admission::WhyNot* why);
+  void TakeAdmitUntil(const Gate& gate);
+
   Admission admission_;
+  std::atomic<uint64_t> admit_until_{kNoDeadline};
   std::atomic<uint32_t> attached_{0};
   Bell drained_;
   UnitAttentionQueue unit_attentions_;
@@ -129,7 +166,7 @@ class alignas(512) GateSlot {
 struct Gate {
   static constexpr size_t kSlots = 512;
   // Changes with every change of the layout below or of a slot's meaning.
-  static constexpr uint32_t kLayout = 7;
+  static constexpr uint32_t kLayout = 8;
   // A version is below this: it shares words with other things.
   static constexpr uint64_t kMostVersions = uint64_t{1} << 40;
 
@@ -175,6 +212,8 @@ struct Gate {
   // Somebody had to wait for the right to change: until then (ms, CLOCK_MONOTONIC) who has
   // not to wait takes his turn with those who have.
   std::atomic<uint64_t> contended_until{0};
+  // What a slot gets when a nexus attaches to it; see AdmitUntil().
+  std::atomic<uint64_t> admit_until{kNoDeadline};
   GateSlot slots[kSlots];
 };
 
@@ -191,11 +230,32 @@ struct RecordPlace {
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 static_assert(sizeof(GateSlot) == 512, "a slot never shares a cache line with another");
 
+// What a publication knows beyond the state.
+struct Publication {
+  // What a nexus may have at most, and whether another change, which is under way, holds it.
+  struct Limit {
+    AccessMask most = kFullAccess | kInformationLost;
+    bool held = false;
+  };
+  std::function<Limit(const Nexus& nexus)> limit;  // may be empty
+  // Whether what BeginDrain() began has committed or was given up; nothing: it has if
+  // Gate::fencing is this version.
+  std::optional<bool> committed;
+};
+
 // Makes every attached slot show `state`, raises what the change to `version`
 // raised, and only then marks that version as published, and that no fencing
 // is under way. Repeating it for the same version is harmless.
+//
+// Who is held is open at no time to more than its limit and the state both allow, and its
+// own fencing goes on.
 void Publish(Gate& gate, uint64_t version, const State& state,
-             const std::vector<UnitAttention>& unit_attentions)
+             const std::vector<UnitAttention>& unit_attentions, const Publication& how = {})
     REQUIRES(kRightToChange, kMembersLock);
+
+// Commands enter any slot until then and no later; CLOCK_BOOTTIME, in nanoseconds. 0: none
+// from now on, though some may be in. One thread at a time; no lock is needed: a nexus
+// that attaches meanwhile gets this deadline or an earlier one before it is admitted.
+void AdmitUntil(Gate& gate, uint64_t until);
 
 }  // namespace scsi_pr

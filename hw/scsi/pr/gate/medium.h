@@ -8,10 +8,10 @@
 
 namespace scsi_pr {
 
-// Who attaches a nexus: for people ("VM a, device disk0"), and with what.
+// Who attaches a nexus: for people ("VM a, device disk0"), and with what. A text is one.
 struct Attacher {
-  Attacher(std::string text) : name(std::move(text)) {}
-  Attacher(const char* text) : name(text) {}
+  Attacher(std::string text) : name(std::move(text)) {}  // NOLINT(google-explicit-constructor)
+  Attacher(const char* text) : name(text) {}             // NOLINT(google-explicit-constructor)
   Attacher(std::string text, std::string its_medium, std::string its_medium_name = {})
       : name(std::move(text)),
         medium(std::move(its_medium)),

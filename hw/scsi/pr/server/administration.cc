@@ -6,13 +6,14 @@
 
 #include "core/administrator.h"
 #include "core/document.h"
+#include "store/membership.h"
 
 namespace scsi_pr::administration {
 
 namespace {
 
-Status Invalid(std::string message, std::string hint) {
-  return Status::Error(Status::Code::kInvalid, std::move(message), std::move(hint));
+Status Invalid(const std::string& message, const std::string& hint) {
+  return Status::Error(Status::Code::kInvalid, message, hint);
 }
 
 // Why a preemption did not end in GOOD.
@@ -37,8 +38,8 @@ Status NotPreempted(const Store& store, uint64_t key, const Outcome& outcome) {
 
 std::string Name(const Attachment& attachment) {
   return attachment.nexus.initiator.ToText() + ", target port " +
-         std::to_string(attachment.nexus.target_port) + " (process " +
-         std::to_string(attachment.process_id) + ", " + attachment.owner + ")";
+         std::to_string(attachment.nexus.target_port) + " (" + PlaceText(attachment) + ", " +
+         attachment.owner + ")";
 }
 
 // kInUse if attached nexuses would lose something.

@@ -22,6 +22,7 @@ using scsi_pr::AccessClass;
 using scsi_pr::ByteSpan;
 using scsi_pr::ByteVector;
 using scsi_pr::Status;
+using WhyNot = scsi_pr::Admission::WhyNot;
 
 bool Succeeds(const Status& status, ScsiPrError* error) {
   if (!status.ok()) scsi_pr::ReportError(status, error);
@@ -38,6 +39,19 @@ char* Text(const ScsiPrDevice& device, Make make, ScsiPrError* error) {
 
 // Where nobody can be told of a failure; it shows again where somebody can.
 void Ignore(const Status&) {}
+
+ScsiPrAdmission Refuse(const ScsiPrDevice& device, WhyNot why) {
+  Ignore(device.Guarded([&] { return device.server->Refused(why), Status(); }));
+  switch (why) {
+    case WhyNot::kNotOwner: return SCSI_PR_HANDED_OVER;
+    case WhyNot::kInformationLost: return SCSI_PR_INFORMATION_LOST;
+    case WhyNot::kHeld:
+    case WhyNot::kFull:
+    case WhyNot::kDeadline: return SCSI_PR_SUSPENDED;
+    case WhyNot::kNoAccess: break;
+  }
+  return SCSI_PR_CONFLICT;
+}
 
 Status ParseNexus(const ScsiPrConfig& config, scsi_pr::Nexus* nexus) {
   std::string what;
@@ -154,17 +168,13 @@ ScsiPrAdmission scsi_pr_enter(ScsiPrDevice* device, const uint8_t* cdb, size_t c
                               ScsiPrTask* task) {
   if (task->entered) return SCSI_PR_ADMITTED;
   const AccessClass access = scsi_pr::Classify(ByteSpan(cdb, cdb_length));
-  const auto refuse = [device] {
-    if (!device->server->IsOwner()) return SCSI_PR_HANDED_OVER;
-    Ignore(device->Guarded([device] { return device->server->Refused(), Status(); }));
-    return device->server->InformationLost() ? SCSI_PR_INFORMATION_LOST : SCSI_PR_CONFLICT;
-  };
   if (access == AccessClass::kReservation) {
-    const bool admits = device->server->IsOwner() && device->server->Admits(access);
-    return admits ? SCSI_PR_EXECUTE : refuse();
+    const auto refusal = device->server->Refuses(access);
+    return refusal ? Refuse(*device, *refusal) : SCSI_PR_EXECUTE;
   }
-  const auto epoch = device->server->Enter(access);
-  if (!epoch) return refuse();
+  WhyNot why;  // set where it is refused
+  const auto epoch = device->server->Enter(access, &why);
+  if (!epoch) return Refuse(*device, why);
   *task = {true, *epoch};
   return SCSI_PR_ADMITTED;
 }

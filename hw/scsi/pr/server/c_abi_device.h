@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cluster/messages.h"
 #include "core/guarded.h"
 #include "core/json_text.h"
 #include "scsi-pr/scsi-pr.h"
@@ -36,7 +37,12 @@ struct ScsiPrDevice : scsi_pr::NexusListener {
   }
   void DrainLate(const std::vector<scsi_pr::Attachment>& pending) override {
     if (events.drain_late == nullptr) return;
-    events.drain_late(opaque, scsi_pr::JsonText(scsi_pr::AttachmentsToJson(pending)).c_str());
+    events.drain_late(opaque,
+                      scsi_pr::JsonText(scsi_pr::cluster::AttachmentsToJson(pending)).c_str());
+  }
+  void Proved(const std::vector<scsi_pr::HostProof>& proofs) override {
+    if (events.proved == nullptr) return;
+    events.proved(opaque, scsi_pr::JsonText(scsi_pr::cluster::ProofsToJson(proofs)).c_str());
   }
   void FencingEnded(std::chrono::milliseconds waited, const scsi_pr::Status& status) override {
     if (events.fencing_ended == nullptr) return;

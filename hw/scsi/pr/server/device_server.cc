@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cluster/messages.h"
 #include "core/document.h"
 #include "core/guarded.h"
 #include "core/report.h"
@@ -26,10 +27,13 @@ Response Data(ByteVector data, size_t allocation_length) {
   return {ScsiStatus::kGood, sense::kNone, std::move(data)};
 }
 
-// Truth over liveness: not GOOD, and nothing has changed.
+// Truth over liveness: not GOOD, and nothing has changed; or nobody knows.
 Response Failed(const Status& status) {
-  return status.code() == Status::Code::kBusy ? Response{ScsiStatus::kBusy}
-                                              : CheckCondition(sense::kInternalTargetFailure);
+  switch (status.code()) {
+    case Status::Code::kBusy: return {ScsiStatus::kBusy};
+    case Status::Code::kUnknown: return CheckCondition(sense::kLogicalUnitCommunicationTimeOut);
+    default: return CheckCondition(sense::kInternalTargetFailure);
+  }
 }
 
 // With the reservation commands, by operation code.
@@ -184,13 +188,13 @@ void DeviceServer::ResetOccurred(Reset reset) {
   });
 }
 
-void DeviceServer::Refused() {
-  if (!IsOwner()) return;
-  // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
-  const AccessMask access = slot_->admission().access();
-  if ((access & kInformationLost) != 0) return;
+void DeviceServer::Refused(Admission::WhyNot why) {
+  using enum Admission::WhyNot;
+  if (why == kHeld || why == kFull || why == kDeadline) statistics_.Suspended();
+  if (why != kNoAccess) return;
   statistics_.Conflict();
-  if ((access & Bit(AccessClass::kTestUnitReady)) != 0) return;
+  // Nothing but a legacy reservation refuses TEST UNIT READY and is no loss.
+  if (Admits(AccessClass::kTestUnitReady)) return;
   if (looking_.exchange(true)) return;
   Submit([this] {
     std::shared_ptr<const Record> record;
@@ -285,6 +289,10 @@ void DeviceServer::DrainLate(const std::vector<Attachment>& pending) {
   if (options_.listener != nullptr) options_.listener->DrainLate(pending);
 }
 
+void DeviceServer::Proved(const std::vector<HostProof>& proofs) {
+  if (options_.listener != nullptr) options_.listener->Proved(proofs);
+}
+
 void DeviceServer::FencingEnded(std::chrono::milliseconds waited, const Status& status) {
   kAtWork.AssertHeld();
   statistics_.Fencing(waited, status.ok());
@@ -313,22 +321,8 @@ nlohmann::json DescribeStore(const Store& store, const Status& status, const Sna
     return info;
   }
   info["state"] = StateToJson(snapshot.state);
-  info["attached"] = AttachmentsToJson(snapshot.attached);
+  info["attached"] = cluster::AttachmentsToJson(snapshot.attached);
   return info;
-}
-
-nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const Attachment& attachment : attachments) {
-    nlohmann::json item = NexusToJson(attachment.nexus);
-    item["process-id"] = attachment.process_id;
-    item["owner"] = Printable(attachment.owner);
-    item["live"] = attachment.live;
-    item["commands"] = attachment.commands;
-    item["being-fenced"] = attachment.being_fenced;
-    list.push_back(std::move(item));
-  }
-  return list;
 }
 
 }  // namespace scsi_pr

@@ -73,8 +73,12 @@ class DeviceServer : private NexusListener {
   const Store& store() const { return *store_; }
 
   // Any thread, never blocks. See GateSlot.
-  std::optional<Admission::Epoch> Enter(AccessClass access) {
-    return slot_->Enter(access, tenure_.load(std::memory_order_relaxed));
+  std::optional<Admission::Epoch> Enter(AccessClass access, Admission::WhyNot* why = nullptr) {
+    return slot_->Enter(access, tenure_.load(std::memory_order_relaxed), why);
+  }
+  // Of a command that has nothing on its way to the medium: see Admission.
+  std::optional<Admission::WhyNot> Refuses(AccessClass access) const {
+    return slot_->admission().Refuses(access, tenure_.load());
   }
   bool IsOwner() const {
     const Admission::Tenure tenure = tenure_.load();
@@ -85,14 +89,11 @@ class DeviceServer : private NexusListener {
   bool FencedSince(Admission::Epoch epoch) const { return slot_->admission().HasDrained(epoch); }
   bool IsBeingFenced() const { return slot_->is_being_fenced(); }
   bool Admits(AccessClass access) const { return slot_->admission().Admits(access); }
-  // PERSISTENT RESERVATION INFORMATION LOST, and not a reservation, is why a
-  // class is not admitted.
-  bool InformationLost() const { return (slot_->admission().access() & kInformationLost) != 0; }
-  // To be called for a command that was not admitted and ends in RESERVATION
-  // CONFLICT, on any thread; does not wait. A legacy reservation ends with the
-  // process of its holder, and nobody else may be there to see that: looks at the
+  // To be called for a command that was not admitted, on any thread; does not wait.
+  // Of those that end in RESERVATION CONFLICT: a legacy reservation ends with the
+  // process of its holder, and nobody else may be there to see that. Looks at the
   // store, once at a time.
-  void Refused();
+  void Refused(Admission::WhyNot why);
   std::optional<Sense> TakeUnitAttention() {
     return IsOwner() ? slot_->unit_attentions().Take() : std::nullopt;
   }
@@ -147,6 +148,7 @@ class DeviceServer : private NexusListener {
 
   void FencingBegun() override;
   void DrainLate(const std::vector<Attachment>& pending) override;
+  void Proved(const std::vector<HostProof>& proofs) override;
   void FencingEnded(std::chrono::milliseconds waited, const Status& status) override;
 
   void Submit(Job job);
@@ -199,6 +201,5 @@ class DeviceServer : private NexusListener {
 // What people and tools see of a store: the members "store", and "state" and
 // "attached" of `snapshot`, or "error" where reading it ended in `status`.
 nlohmann::json DescribeStore(const Store& store, const Status& status, const Snapshot& snapshot);
-nlohmann::json AttachmentsToJson(const std::vector<Attachment>& attachments);
 
 }  // namespace scsi_pr

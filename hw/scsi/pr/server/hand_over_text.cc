@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "server/hand_over_text.h"
 
+#include <algorithm>
+
 #include "core/document.h"
 #include "core/envelope.h"
 #include "spc/text.h"
@@ -14,7 +16,8 @@ using Kind = StoreIdentity::Kind;
 
 constexpr Envelope kIdentityEnvelope{"scsi-pr-store", "store", "the name of the source's store", 1};
 constexpr Envelope kNexusEnvelope{"scsi-pr-nexus", "nexus", "what the source has handed over", 1};
-constexpr size_t kMaxText = 4096;  // bytes of a name
+constexpr size_t kMaxText = 4096;                                     // bytes of a name
+constexpr std::string_view kKinds[] = {"memory", "file", "cluster"};  // as Kind has them
 
 std::string GetText(const json& object, const char* member) {
   auto text = object.at(member).get<std::string>();
@@ -25,17 +28,15 @@ std::string GetText(const json& object, const char* member) {
 }
 
 json IdentityToJson(const StoreIdentity& identity) {
-  return {{"kind", identity.kind == Kind::kFile ? "file" : "memory"},
+  return {{"kind", kKinds[static_cast<size_t>(identity.kind)]},
           {"id", identity.id},
           {"uri", Printable(identity.uri, kMaxText)}};
 }
 
 StoreIdentity IdentityFromJson(const json& object) {
-  const std::string kind = GetText(object, "kind");
-  if (kind != "file" && kind != "memory") {
-    throw std::invalid_argument("its kind of store is unknown");
-  }
-  return {kind == "file" ? Kind::kFile : Kind::kMemory, GetText(object, "id"),
+  const auto* kind = std::ranges::find(kKinds, GetText(object, "kind"));
+  if (kind == std::end(kKinds)) throw std::invalid_argument("its kind of store is unknown");
+  return {static_cast<Kind>(kind - std::begin(kKinds)), GetText(object, "id"),
           Printable(GetText(object, "uri"), kMaxText)};
 }
 

@@ -5,6 +5,7 @@
 // "scsi-pr-nexus".
 //
 //   { "kind": "file", "id": "…", "uri": "file:/quorum.pr" }
+//   { "kind": "cluster", "id": "quorum", "uri": "cluster:quorum" }
 //
 //   { "store": { … }, "initiator": "iqn.…", "target-port": 1, "attachment": "…",
 //     "epoch": 0, "version": 7, "key": "0x00000000deadbeef",

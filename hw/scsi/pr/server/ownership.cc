@@ -17,8 +17,8 @@ Status AnotherStore(const StoreIdentity& theirs, const StoreIdentity& ours) {
   return Status::Error(
       Status::Code::kInvalid,
       "the source's store is " + theirs.uri + ", which is not " + ours.uri + " of this host",
-      "A file: store serves the VMs of one host. Give source and destination the "
-      "same one; migration to another host needs a store that both can see.");
+      "Give source and destination the same store. A file: store serves the VMs of one host; "
+      "for migration to another host use cluster:NAME.");
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ nlohmann::json Statistics::ToJson() const {
   const int64_t last_drain = last_drain_;
   const int64_t longest_drain = longest_drain_;
   return {{"conflicts", conflicts_.load(std::memory_order_relaxed)},
+          {"suspended", suspended_.load(std::memory_order_relaxed)},
           {"persistent-reserve-out", std::move(out)},
           {"fencings", fencings},
           {"fencings-failed", fencings_failed},

@@ -22,6 +22,8 @@ class Statistics {
  public:
   // A command has ended in RESERVATION CONFLICT status. Any thread.
   void Conflict() { conflicts_.fetch_add(1, std::memory_order_relaxed); }
+  // One has ended in BUSY status, for it might not run then. Any thread.
+  void Suspended() { suspended_.fetch_add(1, std::memory_order_relaxed); }
 
   // A PERSISTENT RESERVE OUT with this SERVICE ACTION field has ended; reserved codes are
   // not counted.
@@ -33,12 +35,16 @@ class Statistics {
   nlohmann::json ToJson() const;
 
  private:
-  // Only one thread writes it, but any may read it meanwhile.
+  // A number that only one thread writes, but any may read meanwhile.
   template <typename T>
   class Shown {
    public:
-    void operator=(T value) { value_.store(value, std::memory_order_relaxed); }
+    Shown& operator=(T value) {
+      value_.store(value, std::memory_order_relaxed);
+      return *this;
+    }
     void operator++(int) { *this = *this + 1; }
+    // NOLINTNEXTLINE(google-explicit-constructor)
     operator T() const { return value_.load(std::memory_order_relaxed); }
 
    private:
@@ -51,6 +57,7 @@ class Statistics {
   };
 
   std::atomic<uint64_t> conflicts_{0};
+  std::atomic<uint64_t> suspended_{0};
   std::array<Count, std::size(kOutActions)> out_;  // by code
   Count fencings_;
   Shown<int64_t> last_drain_;  // milliseconds

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// How nexuses come to a LocalStore, and go.
+// How nexuses come to a GateStore, and go.
 #include <unistd.h>
 
 #include "gate/crash_point.h"
-#include "store/local_locks.h"
+#include "store/members_lock.h"
 #include "store/membership.h"
 
 namespace scsi_pr {
 
 // Claims the slot in which somebody else has the nexus attached, if anybody has.
-Status LocalStore::Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving) {
+Status GateStore::Join(const Nexus& nexus, std::optional<size_t>* index, bool* leaving) {
   const Gate& gate = sharing_->gate();
   *index = FindAttached(gate, nexus);
   if (!*index) return Status();
@@ -30,89 +30,58 @@ Status LocalStore::Join(const Nexus& nexus, std::optional<size_t>* index, bool* 
 }
 
 // A slot that nobody has, for a nexus that is attached nowhere.
-Status LocalStore::TakeSlot(const Nexus& nexus, bool heir, size_t* index) {
+Status GateStore::TakeSlot(const Nexus& nexus, bool heir, size_t* index) {
   if (Status status = CheckNexusFree(sharing_->gate(), nexus, uri()); !status.ok()) return status;
   if (sharing_->TakeSlot(heir, index)) return Status();
   return Status::Error(Status::Code::kInUse, uri() + " has no room for another I_T nexus: " +
                                                  std::to_string(Gate::kSlots) + " are attached");
 }
 
-// What the state in force allows, and the one to come if a fencing is under way: nothing
-// has to be taken away then, whichever it will be.
-Status LocalStore::AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version) {
-  RecordPointer record;
-  if (Status status = InForce(&record); !status.ok()) return status;
-  *version = record->version;
-  *access = AllowedAccess(record->state, nexus);
-  const uint64_t to_come = sharing_->gate().fencing.load();
-  if (to_come == 0 || to_come == record->version) return Status();
-  Record next;
-  if (Status status = sharing_->ToCome(to_come, &next); !status.ok()) return status;
-  *access = static_cast<AccessMask>(*access & AllowedAccess(next.state, nexus));
-  return Status();
-}
-
-Status LocalStore::AttachAsMember(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                                  NexusListener* listener, GateSlot** slot, bool* leaving) {
+Status GateStore::AttachAsMember(const Comer& comer, GateSlot** slot, bool* joined, bool* leaving) {
   ForgetTheDead();
   Gate& gate = sharing_->gate();
-  const bool incoming = mode == AttachMode::kIncoming;
-  std::optional<size_t> joined;
+  const bool incoming = comer.mode == AttachMode::kIncoming;
+  std::optional<size_t> found;
   AccessMask access = 0;
   uint64_t version = 0;
-  Status status = CheckMedium(gate, nexus, owner, uri());
-  if (status.ok()) status = AllowedFor(nexus, &access, &version);
-  if (status.ok() && incoming) status = Join(nexus, &joined, leaving);
+  Status status = CheckMedium(gate, comer.nexus, comer.owner, uri());
+  if (status.ok()) status = AllowedFor(comer.nexus, &access, &version);
+  if (status.ok() && incoming) status = Join(comer.nexus, &found, leaving);
   if (!status.ok()) return status;
-  size_t index = joined.value_or(0);
-  if (!joined) status = TakeSlot(nexus, incoming, &index);
+  *joined = found.has_value();
+  size_t index = found.value_or(0);
+  if (!*joined) status = TakeSlot(comer.nexus, incoming, &index);
   if (!status.ok()) return status;
+  // The listener may be called at once, and use it.
+  *slot = &gate.slots[index];
   try {
-    watcher_.Add(index, listener);
+    watcher_.Add(index, comer.listener);
   } catch (...) {
+    *slot = nullptr;
     sharing_->ReleaseSlot(index);
     throw;
   }
-  *slot = &gate.slots[index];
   CrashPoint("attaching");
-  if (!joined) (*slot)->Attach(nexus, static_cast<uint32_t>(getpid()), owner, access, version);
+  if (!*joined) {
+    (*slot)->Attach(gate, comer.nexus, static_cast<uint32_t>(getpid()), comer.owner, access,
+                    version);
+  }
   return Status();
 }
 
-// The right to change is needed to power the logical unit on, and to do what somebody has
-// left undone who died. While others change the state, neither is to be done.
-Status LocalStore::TryAttach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                             NexusListener* listener, GateSlot** slot, bool* later) {
-  Right right(*this);
-  const bool may_change = right.TryLock();
-  RecordPointer record;
-  Status status;
-  if (may_change) {
-    status = LoadPublished(&record);
-    if (status.ok()) status = PowerOnIfFirst(std::move(record));
-  }
-  if (!status.ok()) return status;
-  Members members(*this);
-  if (!members.Lock()) return members.status();
-  *later = !may_change && ForgetTheDead() == 0;
-  if (*later) return right.status();
-  return AttachAsMember(nexus, owner, mode, listener, slot, later);
-}
-
 // kInUse, naming both stores, if another one guards the medium.
-Status LocalStore::StateMedium(const Attacher& owner, AttachMode mode,
-                               std::unique_ptr<Fact>* fact) {
+Status GateStore::StateMedium(const Attacher& owner, AttachMode mode, std::unique_ptr<Fact>* fact) {
   if (owner.medium.empty() || !directory_) return Status();
   bool agrees = false;
   Fact::Store other;
   StoreIdentity identity;
-  durable_->Identify(&identity);
+  Status status = Identify(&identity);
+  if (!status.ok()) return status;
   // One that is private to a process goes to another with its VM.
-  const bool is_private = identity.id.empty();
-  const Fact::Store ours{is_private ? sharing_->gate().nonce : identity.id, uri(), owner.name,
+  const bool is_private = identity.kind == StoreIdentity::Kind::kMemory;
+  const Fact::Store ours{is_private ? gate().nonce : identity.OnHost(), uri(), owner.name,
                          is_private && mode == AttachMode::kIncoming};
-  Status status =
-      Fact::State(directory_, Fact::Kind::kMedium, owner.medium, ours, fact, &agrees, &other);
+  status = Fact::State(directory_, Fact::Kind::kMedium, owner.medium, ours, fact, &agrees, &other);
   if (!status.ok() || agrees || owner.accept_medium) return status;
   return Status::Error(
       Status::Code::kInUse,
@@ -123,8 +92,8 @@ Status LocalStore::StateMedium(const Attacher& owner, AttachMode mode,
       "media after all, set pr-accept-medium=on.");
 }
 
-Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
-                          NexusListener* listener, GateSlot** slot) {
+Status GateStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode mode,
+                         NexusListener* listener, GateSlot** slot) {
   std::unique_ptr<Fact> medium;
   Status refusal = CheckMedium(sharing_->gate(), nexus, owner, uri());
   if (refusal.ok()) refusal = StateMedium(owner, mode, &medium);
@@ -134,7 +103,7 @@ Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode 
   for (;;) {
     const uint32_t seen = released.count();
     bool later = false;
-    const Status status = TryAttach(nexus, owner, mode, listener, slot, &later);
+    const Status status = TryAttach({nexus, owner, mode, listener}, slot, &later);
     if (status.ok()) {
       const MutexLock lock(media_mutex_);
       media_[IndexOf(**slot)] = std::move(medium);
@@ -144,7 +113,7 @@ Status LocalStore::Attach(const Nexus& nexus, const Attacher& owner, AttachMode 
   }
 }
 
-Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) {
+Status GateStore::SetMedium(GateSlot* slot, const std::string& medium, const std::string& name) {
   Attacher owner(slot->owner(), medium, name);
   std::unique_ptr<Fact> fact;
   Status status = CheckMedium(sharing_->gate(), *slot->nexus(), owner, uri());
@@ -156,7 +125,7 @@ Status LocalStore::SetMedium(GateSlot* slot, const std::string& medium, const st
   return status;
 }
 
-void LocalStore::Detach(GateSlot* slot) {
+void GateStore::Detach(GateSlot* slot) {
   const size_t index = IndexOf(*slot);
   watcher_.Remove(index);
   // Behind the release the slot may be another one's already, and then so is its medium.

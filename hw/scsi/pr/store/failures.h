@@ -17,7 +17,7 @@ namespace scsi_pr {
 class Failures {
  public:
   // What each may fail by itself, and work again: a full disk can be read.
-  enum class Step { kLock, kLoad, kStage, kSave };
+  enum class Step { kLock, kLoad, kStage, kSave, kUse };
 
   // Whether `status` is a failure that differs from the one that is known of
   // this step. Any thread.
@@ -36,7 +36,7 @@ class Failures {
 
  private:
   Mutex mutex_;
-  std::array<std::string, 4> known_ GUARDED_BY(mutex_);
+  std::array<std::string, 5> known_ GUARDED_BY(mutex_);
 };
 
 }  // namespace scsi_pr

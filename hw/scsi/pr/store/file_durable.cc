@@ -104,7 +104,9 @@ Status FileDurable::File::ReadIdentity() {
 
 Status FileDurable::File::Create(const Options& options) {
   Fact::Store used;
-  if (Fact::IsStated(*options.directory, Fact::Kind::kName, StoreNameKey(path), &used)) {
+  // Another process may be making it at this moment: then it is there by now.
+  if (Fact::IsStated(*options.directory, Fact::Kind::kName, StoreNameKey(path), &used) &&
+      access(path.c_str(), F_OK) != 0) {
     return Status::Error(
         Status::Code::kInUse,
         path + " was removed, but VMs use it (" + used.user + ", store " + used.uri + ")",

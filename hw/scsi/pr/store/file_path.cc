@@ -9,8 +9,8 @@ namespace scsi_pr {
 
 namespace {
 
-Status Invalid(std::string message, std::string hint) {
-  return Status::Error(Status::Code::kInvalid, std::move(message), std::move(hint));
+Status Invalid(const std::string& message, const std::string& hint) {
+  return Status::Error(Status::Code::kInvalid, message, hint);
 }
 
 }  // namespace

@@ -81,8 +81,8 @@ bool SeesOneFile(int fd, const std::string& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-Status Refuse(std::string message) {
-  return Status::Error(Status::Code::kInvalid, std::move(message),
+Status Refuse(const std::string& message) {
+  return Status::Error(Status::Code::kInvalid, message,
                        "A file: store serves the VMs of one host. Put it on a local file system "
                        "(ext4, XFS, Btrfs, ...). If all that use it are of this host, and see one "
                        "file, set pr-accept-file-system=on.");

@@ -83,8 +83,21 @@ Status GateMemory::Open(std::shared_ptr<const RuntimeDirectory> directory,
                         const std::string& identity, const struct stat& like,
                         std::unique_ptr<GateMemory>* memory) {
   const std::string name = NameFor(identity);
-  const std::string path = directory->path() + "/" + name;
   const int fd = OpenOrMake(*directory, name, like);
+  return Map(std::move(directory), name, fd, memory);
+}
+
+Status GateMemory::OpenExisting(std::shared_ptr<const RuntimeDirectory> directory,
+                                const std::string& identity, std::unique_ptr<GateMemory>* memory) {
+  const std::string name = NameFor(identity);
+  const int fd = directory->OpenFile(name, false);
+  return Map(std::move(directory), name, fd, memory);
+}
+
+// -1 for `fd`: errno says why.
+Status GateMemory::Map(std::shared_ptr<const RuntimeDirectory> directory, const std::string& name,
+                       int fd, std::unique_ptr<GateMemory>* memory) {
+  const std::string path = directory->path() + "/" + name;
   if (fd < 0) return Failure(path, errno);
   struct stat info = {};
   const bool whole = fstat(fd, &info) == 0 && info.st_size >= static_cast<off_t>(sizeof(Gate));

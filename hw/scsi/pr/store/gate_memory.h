@@ -37,6 +37,9 @@ class GateMemory {
   // version.
   static Status Open(std::shared_ptr<const RuntimeDirectory> directory, const std::string& identity,
                      const struct stat& like, std::unique_ptr<GateMemory>* memory);
+  // The same of one that somebody else has made.
+  static Status OpenExisting(std::shared_ptr<const RuntimeDirectory> directory,
+                             const std::string& identity, std::unique_ptr<GateMemory>* memory);
   ~GateMemory();
   GateMemory(const GateMemory&) = delete;
   GateMemory& operator=(const GateMemory&) = delete;
@@ -59,6 +62,8 @@ class GateMemory {
   Status Read(RecordPlace place, Record* record) const;
 
  private:
+  static Status Map(std::shared_ptr<const RuntimeDirectory> directory, const std::string& name,
+                    int fd, std::unique_ptr<GateMemory>* memory);
   GateMemory(std::shared_ptr<const RuntimeDirectory> directory, std::string name, int fd,
              Gate* gate)
       : directory_(std::move(directory)), name_(std::move(name)), fd_(fd), gate_(gate) {}

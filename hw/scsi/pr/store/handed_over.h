@@ -16,14 +16,17 @@ namespace scsi_pr {
 // Which store this is.
 struct StoreIdentity {
   enum class Kind {
-    kMemory,  // private to a process: any other one may take its state
-    kFile,    // one and the same for source and destination
+    kMemory,   // private to a process: any other one may take its state
+    kFile,     // one and the same for source and destination
+    kCluster,  // likewise, wherever they are
   };
 
   Kind kind = Kind::kMemory;
-  std::string id;   // of a kFile: no other store has it
+  std::string id;   // but of a kMemory: no other store of its kind has it
   std::string uri;  // for people
 
+  // No other store, of whichever kind, has it on one host.
+  std::string OnHost() const { return kind == Kind::kCluster ? "cluster:" + id : id; }
   bool IsSame(const StoreIdentity& other) const { return kind == other.kind && id == other.id; }
 };
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "gate/crash_point.h"
 #include "store/uuid.h"
@@ -32,7 +33,7 @@ Status BeingOpened(const std::string& path) {
 // What is in force is not disowned, and where the durable half has it. Who enforced it may
 // have died in between.
 void SettleEnforced(Gate& gate) {
-  const uint64_t version = RecordPlace::Of(gate.in_force.load()).version;
+  const uint64_t version = HostLocks::PlaceOf(gate.in_force.load()).version;
   if (gate.disowned.load() == 0 || gate.attempted.load() != version) return;
   const RecordPlace durable = RecordPlace::Of(gate.durable.load());
   if (durable.version != version) gate.durable.store(durable.Other(version).word());
@@ -66,13 +67,12 @@ Status HostLocks::BeginAnew(GateMemory& memory, const std::string& identity,
   return status;
 }
 
-Status HostLocks::Open(std::shared_ptr<const RuntimeDirectory> directory,
-                       const std::string& identity, const struct stat& file, Origin& origin,
-                       std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks) {
+Status HostLocks::Enter(const GetMemory& get, const Begin& begin, const Begin& join,
+                        std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;; std::this_thread::sleep_for(kPoll)) {
     std::unique_ptr<GateMemory> memory;
-    Status status = GateMemory::Open(directory, identity, file, &memory);
+    Status status = get(&memory);
     if (!status.ok()) return status;
     const ByteLocks bytes = memory->locks();
     const Locked locked = bytes.TryLock(kOpenLock);
@@ -83,7 +83,7 @@ Status HostLocks::Open(std::shared_ptr<const RuntimeDirectory> directory,
       continue;
     }
     const bool used = IsInUse(bytes) && memory->gate().nonce[0] != '\0';
-    status = used ? origin.Join(memory->gate()) : BeginAnew(*memory, identity, file, origin);
+    status = used ? join(*memory) : begin(*memory);
     if (status.ok() && bytes.TryLockShared(kUseLock) != Locked::kYes) {
       status = CannotLock(memory->path());
     }
@@ -93,6 +93,26 @@ Status HostLocks::Open(std::shared_ptr<const RuntimeDirectory> directory,
     }
     return status;
   }
+}
+
+Status HostLocks::Open(std::shared_ptr<const RuntimeDirectory> directory,
+                       const std::string& identity, const struct stat& file, Origin& origin,
+                       std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks) {
+  return Enter([&](auto* memory) { return GateMemory::Open(directory, identity, file, memory); },
+               [&](GateMemory& memory) { return BeginAnew(memory, identity, file, origin); },
+               [&](GateMemory& memory) { return origin.Join(memory.gate()); }, patience, locks);
+}
+
+Status HostLocks::Join(std::shared_ptr<const RuntimeDirectory> directory,
+                       const std::string& identity, std::chrono::milliseconds patience,
+                       std::unique_ptr<HostLocks>* locks) {
+  return Enter([&](auto* memory) { return GateMemory::OpenExisting(directory, identity, memory); },
+               [](GateMemory& memory) {
+                 return Status::Error(Status::Code::kBusy,
+                                      "who keeps " + memory.path() + " has just gone",
+                                      "Try again when it is back.");
+               },
+               [](GateMemory&) { return Status(); }, patience, locks);
 }
 
 // The last one removes it, unless it has to say what of the disk must not be believed.
@@ -121,7 +141,7 @@ bool HostLocks::ReadOnce(std::shared_ptr<const Record>* record, Status* status) 
     }
   }
   auto read = std::make_shared<Record>();
-  *status = memory_->Read(RecordPlace::Of(word), read.get());
+  *status = memory_->Read(PlaceOf(word), read.get());
   if (gate().in_force.load() != word) {
     *status = Status();
     return false;
@@ -157,7 +177,9 @@ Status HostLocks::Stage(const Record& record) {
 }
 
 void HostLocks::Enforce() {
-  const uint64_t word = PlaceInForce().Other(staged_->version).word();
+  const uint64_t round = gate().in_force.load() & ~(kRound - 1);
+  uint64_t word = round | PlaceInForce().Other(staged_->version).word();
+  if (std::exchange(new_round_, false)) word += kRound;
   gate().in_force.store(word);
   CrashPoint("enforced");
   Cache(word, std::move(staged_));

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,12 +49,16 @@ class HostLocks : public Sharing {
   static Status Open(std::shared_ptr<const RuntimeDirectory> directory, const std::string& identity,
                      const struct stat& file, Origin& origin, std::chrono::milliseconds patience,
                      std::unique_ptr<HostLocks>* locks);
+  // The same where another process, and that alone, begins the memory: kBusy if none has, or
+  // if that one is gone.
+  static Status Join(std::shared_ptr<const RuntimeDirectory> directory, const std::string& identity,
+                     std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks);
   // For who looks only: `memory` is open. Whether anybody uses it.
   static bool IsInUse(const ByteLocks& locks) { return locks.IsLockedElsewhere(kUseLock, 1); }
   static bool IsTaken(const ByteLocks& locks, size_t index) {
     return locks.IsLockedElsewhere(kClaimLocks + index, 1);
   }
-  ~HostLocks();
+  ~HostLocks() override;
   HostLocks(const HostLocks&) = delete;
   HostLocks& operator=(const HostLocks&) = delete;
 
@@ -76,6 +81,11 @@ class HostLocks : public Sharing {
     return ReadOnce(record, &status);
   }
   Status Stage(const Record& record) override REQUIRES(kRightToChange);
+  // What is staged next may have a version that was there before, with another content: a
+  // store was put back.
+  void BeginRound() REQUIRES(kRightToChange) { new_round_ = true; }
+  // In Gate::in_force, whose word never comes again: above the place is the number of the round.
+  static RecordPlace PlaceOf(uint64_t in_force) { return RecordPlace::Of(in_force & (kRound - 1)); }
   void Enforce() override REQUIRES(kRightToChange, scsi_pr::kMembersLock);
   Status ToCome(uint64_t version, Record* record) override;
   bool TakeSlot(bool heir, size_t* index) override REQUIRES(scsi_pr::kMembersLock);
@@ -88,6 +98,7 @@ class HostLocks : public Sharing {
   void EndHeirship(size_t index) override { bytes_.Unlock(kHeirLocks + index); }
 
  private:
+  static constexpr uint64_t kRound = uint64_t{1} << 48;
   static constexpr uint64_t kOpenLock = 0;
   static constexpr uint64_t kUseLock = 1;
   static constexpr uint64_t kChangeLock = 2;
@@ -100,9 +111,15 @@ class HostLocks : public Sharing {
   explicit HostLocks(std::unique_ptr<GateMemory> memory)
       : memory_(std::move(memory)), bytes_(memory_->locks()) {}
 
+  using GetMemory = std::function<Status(std::unique_ptr<GateMemory>*)>;
+  using Begin = std::function<Status(GateMemory&)>;
+  // `get` is asked until it has got one that is still there; `begin` if nobody uses it, else
+  // `join`.
+  static Status Enter(const GetMemory& get, const Begin& begin, const Begin& join,
+                      std::chrono::milliseconds patience, std::unique_ptr<HostLocks>* locks);
   static Status BeginAnew(GateMemory& memory, const std::string& identity, const struct stat& file,
                           Origin& origin);
-  RecordPlace PlaceInForce() const { return RecordPlace::Of(memory_->gate().in_force.load()); }
+  RecordPlace PlaceInForce() const { return PlaceOf(memory_->gate().in_force.load()); }
   bool LockSlot(size_t index, bool heir);
   bool ReadOnce(std::shared_ptr<const Record>* record, Status* status);
   void Cache(uint64_t word, std::shared_ptr<const Record> record);
@@ -115,6 +132,7 @@ class HostLocks : public Sharing {
   std::shared_ptr<const Record> cached_ GUARDED_BY(cache_mutex_);
   uint64_t cached_word_ GUARDED_BY(cache_mutex_) = 0;
   std::shared_ptr<const Record> staged_ GUARDED_BY(kRightToChange);
+  bool new_round_ GUARDED_BY(kRightToChange) = false;
 
   Mutex own_mutex_;
   // Claimed by this process; whether it owns them.

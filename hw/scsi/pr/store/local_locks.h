@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// How LocalStore takes the two locks that its participants share: among processes, and
-// among the threads of this one.
+// How LocalStore takes the right to change: among processes, and among the threads of this one.
 #pragma once
 
 #include "store/local_store.h"
+#include "store/members_lock.h"
 #include "store/patience.h"
 
 namespace scsi_pr {
@@ -30,7 +30,7 @@ class SCOPED_CAPABILITY LocalStore::Right {
     locked_ = Try();
     if (locked_ != Locked::kElsewhere) return locked_ == Locked::kYes;
     store_.BeginTurns();
-    const Bell& released = store_.sharing_->gate().released;
+    const Bell& released = store_.sharing().gate().released;
     locked_ = LockBy(
         deadline, released, [this] { return Try(); }, cancelled);
     return locked_ == Locked::kYes;
@@ -41,52 +41,14 @@ class SCOPED_CAPABILITY LocalStore::Right {
  private:
   Locked Try() NO_THREAD_SAFETY_ANALYSIS {
     if (!store_.changing_.TryLock()) return Locked::kElsewhere;
-    const Locked locked = store_.sharing_->TryLockChange();
+    const Locked locked = store_.sharing().TryLockChange();
     if (locked != Locked::kYes) store_.changing_.Unlock();
     return locked;
   }
   void Unlock() NO_THREAD_SAFETY_ANALYSIS {
-    store_.sharing_->UnlockChange();
+    store_.sharing().UnlockChange();
     store_.changing_.Unlock();
-    store_.sharing_->gate().released.Ring();
-  }
-
-  LocalStore& store_;
-  Locked locked_ = Locked::kElsewhere;
-};
-
-// The members' lock, likewise. Others have it for moments only, unless they are stopped.
-class SCOPED_CAPABILITY LocalStore::Members {
- public:
-  explicit Members(LocalStore& store) EXCLUDES(kMembersLock) : store_(store) {}
-  ~Members() RELEASE() {
-    if (locked_ == Locked::kYes) Unlock();
-  }
-  Members(const Members&) = delete;
-  Members& operator=(const Members&) = delete;
-
-  bool Lock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
-    store_.members_.Lock();
-    locked_ = LockBy(
-        std::chrono::steady_clock::now() + kPatience, store_.sharing_->gate().released,
-        [this] { return store_.sharing_->TryLockMembers(); }, [] { return false; });
-    if (locked_ != Locked::kYes) store_.members_.Unlock();
-    return locked_ == Locked::kYes;
-  }
-  // Now, or not at all.
-  bool TryLock() TRY_ACQUIRE(true) NO_THREAD_SAFETY_ANALYSIS {
-    if (!store_.members_.TryLock()) return false;
-    locked_ = store_.sharing_->TryLockMembers();
-    if (locked_ != Locked::kYes) store_.members_.Unlock();
-    return locked_ == Locked::kYes;
-  }
-  Status status() const { return store_.Busy(locked_); }
-
- private:
-  void Unlock() NO_THREAD_SAFETY_ANALYSIS {
-    store_.sharing_->UnlockMembers();
-    store_.members_.Unlock();
-    store_.sharing_->gate().released.Ring();
+    store_.sharing().gate().released.Ring();
   }
 
   LocalStore& store_;

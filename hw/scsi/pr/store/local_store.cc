@@ -35,69 +35,36 @@ uint64_t Milliseconds() {
 
 LocalStore::LocalStore(std::string uri, std::shared_ptr<const RuntimeDirectory> directory,
                        std::shared_ptr<Sharing> sharing, std::unique_ptr<Durable> durable)
-    : Store(std::move(uri)),
-      directory_(std::move(directory)),
-      sharing_(std::move(sharing)),
-      durable_(std::move(durable)),
-      watcher_(sharing_->gate(), [this] { Repair(); }) {
+    : GateStore(std::move(uri), std::move(directory), std::move(sharing), [this] { Repair(); }),
+      durable_(std::move(durable)) {
   durable_->Follow(
       [this](const Status& status) { static_cast<void>(Noted(Step::kSave, status).ok()); });
 }
 
-LocalStore::~LocalStore() { durable_->Follow(nullptr); }
-
-Status LocalStore::Busy(Locked locked) const {
-  if (locked == Locked::kFailed) {
-    return Status::Error(Status::Code::kIo, "the kernel has no room for a lock of " + uri(),
-                         "Nothing has changed.");
-  }
-  return Status::Error(Status::Code::kBusy,
-                       uri() + " is being changed by another process that does not finish",
-                       "Look for a stopped QEMU process that uses it.");
+LocalStore::~LocalStore() {
+  StopWatching();
+  durable_->Follow(nullptr);
 }
 
 // Who always comes back at once would get the right to change before all who have to be
 // woken up for it. As long as anybody waits everybody does, and all are alike.
 void LocalStore::BeginTurns() {
-  sharing_->gate().contended_until.store(Milliseconds() + kTurns, std::memory_order_relaxed);
+  sharing().gate().contended_until.store(Milliseconds() + kTurns, std::memory_order_relaxed);
 }
 
 bool LocalStore::TakesTurns() const {
-  return sharing_->gate().contended_until.load(std::memory_order_relaxed) > Milliseconds();
-}
-
-size_t LocalStore::ForgetTheDead() {
-  return scsi_pr::ForgetTheDead(sharing_->gate(), [this](size_t i) { return sharing_->IsLive(i); });
-}
-
-std::vector<Attachment> LocalStore::List(const std::vector<size_t>& slots) const {
-  return ListAttached(sharing_->gate(), slots, [this](size_t i) { return sharing_->IsLive(i); });
-}
-
-std::vector<Attachment> LocalStore::ListAll() const {
-  std::vector<size_t> all(Gate::kSlots);
-  std::iota(all.begin(), all.end(), size_t{0});
-  return List(all);
-}
-
-Status LocalStore::Noted(Step step, Status status) {
-  if (failures_.IsNews(step, status)) watcher_.StoreFailed(status);
-  return status;
-}
-
-Status LocalStore::InForce(RecordPointer* record) {
-  return Noted(Step::kLoad, sharing_->InForce(record));
+  return sharing().gate().contended_until.load(std::memory_order_relaxed) > Milliseconds();
 }
 
 bool LocalStore::IsPublished(const Record& record) const {
-  return sharing_->gate().published.load() == record.version;
+  return sharing().gate().published.load() == record.version;
 }
 
 // A legacy reservation ends with the process of its holder.
 bool LocalStore::HolderIsGone(const State& state) const {
   if (!state.legacy_holder) return false;
-  const auto index = FindAttached(sharing_->gate(), *state.legacy_holder);
-  return !index || !sharing_->IsLive(*index);
+  const auto index = FindAttached(sharing().gate(), *state.legacy_holder);
+  return !index || !sharing().IsLive(*index);
 }
 
 // Nobody has died on the way to it, and a legacy holder lives.
@@ -110,7 +77,7 @@ bool LocalStore::IsShown(const Record& record) const {
 Status LocalStore::LoadPublished(RecordPointer* record) {
   if (Status status = InForce(record); !status.ok()) return status;
   durable_->TakeBackDisowned();
-  Gate& gate = sharing_->gate();
+  Gate& gate = sharing().gate();
   // Who had the right to change before may have died at any point.
   if (!IsPublished(**record) || gate.fencing.load() != 0) {
     Members members(*this);
@@ -128,7 +95,7 @@ Status LocalStore::ReleaseForTheGone(RecordPointer* record) {
     Members members(*this);
     if (!members.Lock()) return members.status();
     ForgetTheDead();
-    outcome = LoseNexusThatIsGone((*record)->state, sharing_->gate());
+    outcome = LoseNexusThatIsGone((*record)->state, sharing().gate());
   }
   if (!outcome) return Status();
   const RecordPointer before = *record;
@@ -139,7 +106,7 @@ Status LocalStore::Commit(const Record& before, State state,
                           std::vector<UnitAttention> unit_attentions, RecordPointer* committed) {
   Record next{durable_->NextVersion(before.version), std::move(state), std::move(unit_attentions)};
   const bool survives = MustSurvive(before.state) || MustSurvive(next.state);
-  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
+  if (Status status = Noted(Step::kStage, sharing().Stage(next)); !status.ok()) return status;
   return Finish(next, survives, committed);
 }
 
@@ -155,14 +122,14 @@ Status LocalStore::Finish(const Record& next, bool survives, RecordPointer* comm
     return members.status();
   }
   Enforce(next);
-  return committed != nullptr ? sharing_->InForce(committed) : Status();
+  return committed != nullptr ? sharing().InForce(committed) : Status();
 }
 
 // The staged record, with the members' lock.
 void LocalStore::Enforce(const Record& next) {
-  sharing_->Enforce();
+  sharing().Enforce();
   CrashPoint("committed");
-  Publish(sharing_->gate(), next.version, next.state, next.unit_attentions);
+  Publish(sharing().gate(), next.version, next.state, next.unit_attentions);
 }
 
 // Whatever the disk has, the next power on finds the same: this need not survive.
@@ -175,7 +142,7 @@ Status LocalStore::PowerOnIfFirst(RecordPointer record) {
   State powered_on = AfterPowerOn(record->state);
   if (powered_on == record->state) return Status();
   Record next{durable_->NextVersion(record->version), std::move(powered_on), {}};
-  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
+  if (Status status = Noted(Step::kStage, sharing().Stage(next)); !status.ok()) return status;
   return Finish(next, false, nullptr);
 }
 
@@ -193,12 +160,12 @@ Status LocalStore::Update(const Transition& transition, const Waiting& waiting, 
 }
 
 bool LocalStore::TryRead(RecordPointer* record) {
-  return sharing_->TryInForce(record) && IsShown(**record) && sharing_->gate().fencing.load() == 0;
+  return sharing().TryInForce(record) && IsShown(**record) && sharing().gate().fencing.load() == 0;
 }
 
 bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
   // Whether it works again has to be told.
-  if (failures_.Any() || TakesTurns()) return false;
+  if (AnyFailure() || TakesTurns()) return false;
   Right right(*this);
   RecordPointer record;
   if (!right.TryLock() || !TryRead(&record)) return false;
@@ -210,7 +177,7 @@ bool LocalStore::TryUpdate(const Transition& transition, Outcome* outcome) {
     Members members(*this);
     const Record next{durable_->NextVersion(record->version), after.state, after.unit_attentions};
     if (!members.TryLock()) return false;
-    if (!sharing_->Stage(next).ok()) return false;
+    if (!sharing().Stage(next).ok()) return false;
     Enforce(next);
   }
   *outcome = std::move(after);
@@ -235,12 +202,12 @@ void LocalStore::Reopen(Fence& fence) {
 Status LocalStore::FenceAndCommit(const Record& before, const Outcome& outcome,
                                   const Waiting& waiting) {
   const Record next{durable_->NextVersion(before.version), outcome.state, outcome.unit_attentions};
-  if (Status status = Noted(Step::kStage, sharing_->Stage(next)); !status.ok()) return status;
-  Fence fence(sharing_->gate(), next.version, outcome.preempted, before.state, next.state);
+  if (Status status = Noted(Step::kStage, sharing().Stage(next)); !status.ok()) return status;
+  Fence fence(sharing().gate(), next.version, outcome.preempted, before.state, next.state);
   FencingListener nobody;
   FencingListener& listener = waiting.listener != nullptr ? *waiting.listener : nobody;
   const Fence::Watch watch{Clock::now() + waiting.abort_timeout,
-                           [this](size_t index) { return sharing_->IsOwned(index); },
+                           [this](size_t index) { return sharing().IsOwned(index); },
                            waiting.cancelled, [&] { listener.DrainLate(List(fence.Pending())); }};
   const auto start = Clock::now();
   listener.FencingBegun();
@@ -279,14 +246,14 @@ void LocalStore::Repair() {
   if (!right.TryLock()) return;  // it lives, or somebody else sees to it
   RecordPointer record;
   // An error is told to the listeners.
-  if (sharing_->gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
+  if (sharing().gate().fencing.load() != 0) static_cast<void>(LoadPublished(&record).ok());
 }
 
 // What is committed is in force until the next change commits. Who is about to publish it
 // has the right to change; if nobody has, he has died.
 Status LocalStore::Read(RecordPointer* record) {
   const auto deadline = Clock::now() + kPatience;
-  const Gate& gate = sharing_->gate();
+  const Gate& gate = sharing().gate();
   const Bell& released = gate.released;
   for (;;) {
     const uint32_t seen = released.count();
@@ -302,17 +269,71 @@ Status LocalStore::Read(RecordPointer* record) {
   }
 }
 
-Status LocalStore::Look(Snapshot* snapshot) {
+// The right to change is needed to power the logical unit on, and to do what somebody has
+// left undone who died. While others change the state, neither is to be done.
+Status LocalStore::TryAttach(const Comer& comer, GateSlot** slot, bool* later) {
+  Right right(*this);
+  const bool may_change = right.TryLock();
+  RecordPointer record;
+  Status status;
+  if (may_change) {
+    status = LoadPublished(&record);
+    if (status.ok()) status = PowerOnIfFirst(std::move(record));
+  }
+  if (!status.ok()) return status;
+  Members members(*this);
+  if (!members.Lock()) return members.status();
+  *later = !may_change && ForgetTheDead() == 0;
+  if (*later) return right.status();
+  bool joined = false;
+  return AttachAsMember(comer, slot, &joined, later);
+}
+
+// What the state in force allows, and the one to come if a fencing is under way: nothing
+// has to be taken away then, whichever it will be.
+Status LocalStore::AllowedFor(const Nexus& nexus, AccessMask* access, uint64_t* version) {
   RecordPointer record;
   if (Status status = InForce(&record); !status.ok()) return status;
-  *snapshot = {record->version, record->state, ListAll()};
+  *version = record->version;
+  *access = AllowedAccess(record->state, nexus);
+  const uint64_t to_come = sharing().gate().fencing.load();
+  if (to_come == 0 || to_come == record->version) return Status();
+  Record next;
+  if (Status status = sharing().ToCome(to_come, &next); !status.ok()) return status;
+  *access = static_cast<AccessMask>(*access & AllowedAccess(next.state, nexus));
   return Status();
 }
 
-std::vector<Attachment> LocalStore::Attached() {
-  std::vector<Attachment> attached = ListAll();
-  std::erase_if(attached, [](const Attachment& attachment) { return !attachment.live; });
-  return attached;
+Status LocalStore::Identify(StoreIdentity* identity) {
+  identity->uri = uri();
+  durable_->Identify(identity);
+  return Status();
+}
+
+// Those of another memory count other changes.
+bool LocalStore::HasVersionsOf(const HandedOver& handed) const {
+  return handed.attachment.starts_with(gate().nonce);
+}
+
+// The source's state, and nobody can have changed it since.
+Status LocalStore::PutInPlace(GateSlot* slot, HandedOver* handed) {
+  Right right(*this);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  if (!right.LockUntil(deadline, [] { return false; })) return right.status();
+  RecordPointer record;
+  if (Status status = LoadPublished(&record); !status.ok()) return status;
+  if (*handed->state != record->state) {
+    if (Status status = Commit(*record, *handed->state, {}, nullptr); !status.ok()) return status;
+  }
+  GoOnHere(*slot, handed);
+  slot->unit_attentions().Replace(handed->unit_attentions);
+  return Status();
+}
+
+Status LocalStore::Arrive(GateSlot* slot, HandedOver* handed) {
+  if (!handed->state) return GateStore::Arrive(slot, handed);
+  sharing().EndHeirship(IndexOf(*slot));
+  return PutInPlace(slot, handed);
 }
 
 }  // namespace scsi_pr

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/legacy.h"
+#include "spc/text.h"
 
 namespace scsi_pr {
 
@@ -77,6 +78,13 @@ std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>
                         slot.admission().in_flight(), slot.is_being_fenced()});
   }
   return attached;
+}
+
+std::string PlaceText(const Attachment& attachment) {
+  const std::string process = "process " + std::to_string(attachment.process_id);
+  const std::string host = "host " + Printable(attachment.host);
+  if (attachment.host.empty()) return process;
+  return attachment.process_id == 0 ? host : process + " of " + host;
 }
 
 }  // namespace scsi_pr

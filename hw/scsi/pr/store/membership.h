@@ -39,4 +39,7 @@ std::optional<size_t> FindAttached(const Gate& gate, const Nexus& nexus);
 std::vector<Attachment> ListAttached(const Gate& gate, const std::vector<size_t>& slots,
                                      const IsLive& is_live);
 
+// Where it is, for people: "process 7", "process 7 of host h1", or, of another host, "host h2".
+std::string PlaceText(const Attachment& attachment);
+
 }  // namespace scsi_pr

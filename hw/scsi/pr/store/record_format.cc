@@ -85,27 +85,6 @@ size_t SectorsFor(size_t body_bytes) {
   return std::max<size_t>(1, (body_bytes + kPayloadBytes - 1) / kPayloadBytes);
 }
 
-json UnitAttentionsToJson(const std::vector<UnitAttention>& attentions) {
-  json list = json::array();
-  for (const UnitAttention& attention : attentions) {
-    json item = NexusToJson(attention.nexus);
-    item.update(UnitAttentionToJson(attention.sense));
-    if (attention.but_not) item["but-not"] = NexusToJson(*attention.but_not);
-    list.push_back(std::move(item));
-  }
-  return list;
-}
-
-// Throws what nlohmann-json and NexusFromJson() throw.
-std::vector<UnitAttention> UnitAttentionsFromJson(const json& list) {
-  std::vector<UnitAttention> attentions;
-  for (const json& item : list) {
-    attentions.push_back({NexusFromJson(item), UnitAttentionFromJson(item)});
-    if (item.contains("but-not")) attentions.back().but_not = NexusFromJson(item.at("but-not"));
-  }
-  return attentions;
-}
-
 std::string Body(const DiskRecord& record) {
   return record.identity + " {\"document\":" + EncodeDocument(record.record.state) +
          ",\"previous\":" + std::to_string(record.previous) +

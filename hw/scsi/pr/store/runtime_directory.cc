@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/runtime_directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -27,10 +29,10 @@ std::string Preferred(const std::string& named) {
 }
 
 Status Unusable(const std::string& path, int error) {
-  return Status::Error(Status::Code::kIo,
-                       "the runtime directory " + path + " cannot be used: " + strerror(error),
-                       "Create it, on tmpfs, and let the user that runs QEMU write to it; or name "
-                       "another one (pr-runtime-dir).");
+  return Status::Error(
+      Status::Code::kIo, "the runtime directory " + path + " cannot be used: " + strerror(error),
+      "Create it, on tmpfs, and let the user that runs QEMU write to it, in a profile "
+      "of AppArmor's, too; or name another one (pr-runtime-dir).");
 }
 
 }  // namespace
@@ -93,5 +95,22 @@ bool RuntimeDirectory::Names(const std::string& name, int fd) const {
 }
 
 void RuntimeDirectory::Remove(const std::string& name) const { unlinkat(fd_, name.c_str(), 0); }
+
+std::vector<std::string> RuntimeDirectory::List(std::string_view prefix) const {
+  std::vector<std::string> rests;
+  const int fd = openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* list = fd < 0 ? nullptr : fdopendir(fd);
+  if (list == nullptr) {
+    if (fd >= 0) close(fd);
+    return rests;
+  }
+  while (const dirent* entry = readdir(list)) {
+    const std::string_view name = entry->d_name;
+    if (name.starts_with(prefix)) rests.emplace_back(name.substr(prefix.size()));
+  }
+  closedir(list);
+  std::ranges::sort(rests);
+  return rests;
+}
 
 }  // namespace scsi_pr

@@ -11,6 +11,7 @@
 //   scsi-pr-UUID           the gate of the store with that identity (gate_memory.h)
 //   scsi-pr-medium-DIGEST  which store guards a medium             (registry.h)
 //   scsi-pr-name-DIGEST    which store has a name                  (registry.h)
+//   scsi-pr-path-NAME.json a path group of that name               (path/group_file.h)
 //
 // Held by a descriptor: what happens to its path, or to the process's root, does not
 // matter afterwards.
@@ -20,6 +21,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/status.h"
@@ -48,6 +50,8 @@ class RuntimeDirectory {
   // Whether that name stands for the file behind `fd`.
   bool Names(const std::string& name, int fd) const;
   void Remove(const std::string& name) const;
+  // What the files' names that begin so go on with, sorted; what cannot be listed is not there.
+  std::vector<std::string> List(std::string_view prefix) const;
 
  private:
   RuntimeDirectory(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}

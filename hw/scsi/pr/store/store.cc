@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "cluster/cluster_store.h"
 #include "store/durable.h"
 #include "store/file_store.h"
 #include "store/local_store.h"
@@ -41,8 +42,10 @@ Status Store::Open(std::string_view uri, const OpenOptions& options,
     return OpenFileStore(rest, options, store);
   if (colon != std::string_view::npos && scheme == "memory")
     return OpenMemory(rest, options, store);
+  if (colon != std::string_view::npos && scheme == "cluster")
+    return cluster::ClusterStore::Open(rest, options, store);
   return Status::Error(Status::Code::kInvalid, "\"" + std::string(uri) + "\" is no store URI",
-                       "Known are memory:, memory:NAME and file:/PATH.");
+                       "Known are memory:, memory:NAME, file:/PATH and cluster:NAME.");
 }
 
 }  // namespace scsi_pr

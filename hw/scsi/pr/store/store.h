@@ -6,6 +6,7 @@
 //   memory:            private to one device
 //   memory:NAME        shared by the devices of this process that say NAME
 //   file:/PATH         shared by all processes of this host
+//   cluster:NAME       shared by the processes of many hosts (cluster/cluster_store.h)
 //
 // One Store object serves all devices of a process that name the same store. What is in
 // force is in memory: only Open(), and a change that must survive a power loss, wait for a
@@ -40,6 +41,19 @@ struct Attachment {
   bool live = true;
   uint32_t commands = 0;      // in its gate, i.e. on their way to the medium
   bool being_fenced = false;  // a PREEMPT AND ABORT waits for them
+  std::string host = {};      // of a cluster: store; of what is on another one the rest is less
+};
+
+// What was taken for a proof that nothing of a host, which was declared dead, can reach the medium
+// any more.
+struct HostProof {
+  std::string host;
+  // Which one: "confirmed", "watchdog", "storage", "lease" (docs/many-hosts-setup.md), or what a
+  // newer scsi-prd takes for one.
+  std::string proof;
+  std::string text = {};  // who said so, or how it was found, for people; may be empty
+
+  friend bool operator==(const HostProof&, const HostProof&) = default;
 };
 
 // What a store shows: the state and who is attached, at one time.
@@ -58,6 +72,10 @@ class FencingListener {
   virtual void FencingBegun() {}
   // Once, if that takes longer than Fence::kLate: for whom.
   virtual void DrainLate(const std::vector<Attachment>& /*pending*/) {}
+  // The change is in force, and that these hosts, which were declared dead, have no command of
+  // those whom it preempts under way any more rests on proofs. Not called where all hosts have
+  // answered; nor if the answer of this host's own daemon was lost, whose log has them then.
+  virtual void Proved(const std::vector<HostProof>& /*proofs*/) {}
   // It has ended, how long it has waited, and how the change has ended.
   virtual void FencingEnded(std::chrono::milliseconds /*waited*/, const Status&) {}
 };
@@ -109,8 +127,9 @@ class Store {
     kExisting,  // a tool that changes a store: kInvalid if there is none
     kIncoming,  // for a nexus that was handed over: likewise, if it is file:
   };
+  // A mode is enough.
   struct OpenOptions {
-    OpenOptions(OpenMode how) : mode(how) {}
+    OpenOptions(OpenMode how) : mode(how) {}  // NOLINT(google-explicit-constructor)
 
     OpenMode mode;
     std::string runtime_directory = {};  // store/runtime_directory.h

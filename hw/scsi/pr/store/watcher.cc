@@ -25,13 +25,15 @@ uint64_t Between(uint64_t before, uint64_t now) {
 Watcher::Watcher(Gate& gate, std::function<void()> repair)
     : gate_(gate), repair_(std::move(repair)) {}
 
-Watcher::~Watcher() {
+void Watcher::Stop() {
+  std::thread thread;
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
+    thread.swap(thread_);
   }
   gate_.doorbell.Ring();
-  if (thread_.joinable()) thread_.join();
+  if (thread.joinable()) thread.join();
 }
 
 void Watcher::Add(size_t slot, NexusListener* listener) {

@@ -34,10 +34,12 @@ class Watcher {
   // `repair` republishes the committed state if nobody holds the right to
   // change it; it may fail, and is called again then. Every kDeathWatch at most.
   Watcher(Gate& gate, std::function<void()> repair);
-  ~Watcher();
+  ~Watcher() { Stop(); }
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
+  // Waits for calls under way. Nothing is called any more, and nothing may be added.
+  void Stop();
   // Throws std::system_error, with nothing done, if there are no more threads.
   void Add(size_t slot, NexusListener* listener);
   // Waits for a call to its listener that is under way, and tells it what it has

@@ -66,10 +66,13 @@ struct Write {
 
 // One step, seen by everybody wholly or not at all: if all compares hold, the writes (each key
 // once), and in either case the reads, which see what was written. Without compares they hold.
+// What was written is known then, and need not be read; if one does not hold, `otherwise` is read
+// too.
 struct Transaction {
   std::vector<Compare> compares;
   std::vector<Write> writes;
   std::vector<Range> reads;
+  std::vector<Range> otherwise{};
 };
 
 enum class Outcome {
@@ -98,14 +101,17 @@ struct Failure {
   std::string hint;     // a sentence that says what to do, or empty
 };
 
+// Whether trying again may help.
+bool IsPassing(Failure::Kind kind);
+
 struct Answer {
   Outcome outcome = Outcome::kUnknown;
   Failure failure;       // of kFailed and kUnknown
   uint64_t cluster = 0;  // who has answered; 0 where nobody did
   // Of the whole store when this was answered: never less than in an answer that had come
-  // before this was sent, unless the store has been put back.
+  // before this was sent, unless the store has been put back. Of writes that were applied: theirs.
   int64_t revision = 0;
-  // What the reads have found, in the order of the reads, below a key by key.
+  // What the reads have found, in the order of the reads, below a key by key; then `otherwise`.
   std::vector<KeyValue> found;
 
   bool answered() const {
@@ -113,6 +119,15 @@ struct Answer {
   }
   // nullptr: not there, or not asked for.
   const KeyValue* Find(const std::string& key) const;
+};
+
+// What was written to a key, or that it was deleted: as somebody tells, who need not be right.
+struct News {
+  std::string key;
+  std::optional<std::string> value;
+  int64_t revision = 0;  // of that write
+
+  friend bool operator==(const News&, const News&) = default;
 };
 
 struct Identity {
@@ -139,14 +154,15 @@ class Engine {
   virtual Answer Txn(const Transaction& transaction) = 0;
 
   // Calls `look`, on a thread of the engine's, soon after something below `prefix` may have
-  // changed: maybe late, maybe never, maybe for nothing. Only what Read() finds counts. Not
-  // called any more when the destructor of the result has returned, which waits for a call
-  // under way.
+  // changed: maybe late, maybe never, maybe for nothing. The news are what that was; without any
+  // it may be anything. Only what a Read() finds, or a Txn() compares, counts. Not called any more
+  // when the destructor of the result has returned, which waits for a call under way.
+  using Look = std::function<void(std::vector<News> news)>;
   class Hints {
    public:
     virtual ~Hints() = default;
   };
-  virtual std::unique_ptr<Hints> Hint(const std::string& prefix, std::function<void()> look) = 0;
+  virtual std::unique_ptr<Hints> Hint(const std::string& prefix, Look look) = 0;
 
   virtual Identity Identify() = 0;
 };

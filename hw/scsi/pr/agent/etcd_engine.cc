@@ -196,7 +196,14 @@ Answer EtcdEngine::Txn(const Transaction& transaction) {
   return answer;
 }
 
-Answer EtcdEngine::Read(const std::vector<Range>& ranges) { return Txn({{}, {}, ranges}); }
+Answer EtcdEngine::Read(const std::vector<Range>& ranges) {
+  if (ranges.size() != 1) return Txn({{}, {}, ranges});
+  Answer answer;
+  const Reply reply = Call("/v3/kv/range", EncodeRange(ranges[0]));
+  answer.failure = reply.error ? reply.error->failure : DecodeRange(reply.body, ranges[0], &answer);
+  if (answer.failure.kind != Failure::Kind::kNone) answer.outcome = Outcome::kFailed;
+  return answer;
+}
 
 Identity EtcdEngine::Identify() {
   const Reply reply = Call("/v3/maintenance/status", "{}");
@@ -211,7 +218,7 @@ Identity EtcdEngine::Identify() {
 // A thread that has a watch open, at one endpoint after the other.
 class EtcdEngine::Watch : public Engine::Hints {
  public:
-  Watch(EtcdEngine& engine, const std::string& prefix, std::function<void()> look)
+  Watch(EtcdEngine& engine, const std::string& prefix, Look look)
       : engine_(engine),
         body_(EncodeWatch(prefix)),
         look_(std::move(look)),
@@ -241,9 +248,10 @@ class EtcdEngine::Watch : public Engine::Hints {
       }
       bool was_good = false;
       http_.Follow(request, kConnect, [&](std::string_view line) {
-        const WatchLine means = DecodeWatchLine(line);
+        std::vector<News> news;
+        const WatchLine means = DecodeWatchLine(line, &news);
         was_good = was_good || means != WatchLine::kOver;
-        if (means == WatchLine::kLook) look_();
+        if (means == WatchLine::kLook) look_(std::move(news));
         return means != WatchLine::kOver;
       });
       refused_ = was_good ? "" : token;
@@ -262,7 +270,7 @@ class EtcdEngine::Watch : public Engine::Hints {
 
   EtcdEngine& engine_;
   const std::string body_;
-  const std::function<void()> look_;
+  const Look look_;
   Http http_;
   Mutex mutex_;
   Condition changed_;
@@ -272,8 +280,7 @@ class EtcdEngine::Watch : public Engine::Hints {
   std::thread thread_;
 };
 
-std::unique_ptr<Engine::Hints> EtcdEngine::Hint(const std::string& prefix,
-                                                std::function<void()> look) {
+std::unique_ptr<Engine::Hints> EtcdEngine::Hint(const std::string& prefix, Look look) {
   return std::make_unique<Watch>(*this, prefix, std::move(look));
 }
 

@@ -37,7 +37,7 @@ class EtcdEngine : public Engine {
 
   Answer Read(const std::vector<Range>& ranges) override;
   Answer Txn(const Transaction& transaction) override;
-  std::unique_ptr<Hints> Hint(const std::string& prefix, std::function<void()> look) override;
+  std::unique_ptr<Hints> Hint(const std::string& prefix, Look look) override;
   Identity Identify() override;
 
  private:

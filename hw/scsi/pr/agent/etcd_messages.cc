@@ -22,6 +22,7 @@ using Kind = Failure::Kind;
 
 constexpr size_t kMaxText = 400;      // bytes of somebody else's text in a message
 constexpr size_t kMaxFound = 100000;  // keys in one answer
+constexpr size_t kMaxNews = 100;      // more of them at once say: anything
 
 std::string Base64(const std::string& bytes) {
   const std::unique_ptr<char, decltype(&g_free)> text(
@@ -150,14 +151,17 @@ Answer DecodeTransactionOrThrow(std::string_view text, const Transaction& transa
   }
   const json& responses = List(object, "responses");
   const size_t writes = applied ? transaction.writes.size() : 0;
-  if (responses.size() != writes + transaction.reads.size()) {
+  std::vector<Range> reads = transaction.reads;
+  if (!applied)
+    reads.insert(reads.end(), transaction.otherwise.begin(), transaction.otherwise.end());
+  if (responses.size() != writes + reads.size()) {
     throw std::invalid_argument("the number of responses is wrong");
   }
   for (size_t i = 0; i < responses.size(); i++) {
     if (i < writes) {
       responses[i].at(transaction.writes[i].value ? "response_put" : "response_delete_range");
     } else {
-      DecodeRange(responses[i].at("response_range"), transaction.reads[i - writes], answer.revision,
+      DecodeRange(responses[i].at("response_range"), reads[i - writes], answer.revision,
                   &answer.found);
     }
   }
@@ -175,25 +179,44 @@ Failure BadAnswer(std::string_view why, std::string_view text) {
 }  // namespace
 
 std::string EncodeTransaction(const Transaction& transaction) {
-  json compares = json::array(), writes = json::array(), reads = json::array();
+  json compares = json::array(), success = json::array(), failure = json::array();
   for (const Compare& compare : transaction.compares) {
     compares.push_back({{"key", Base64(compare.key)},
                         {"target", "MOD"},
                         {"result", "EQUAL"},
                         {"mod_revision", std::to_string(compare.revision)}});
   }
-  for (const Write& write : transaction.writes) writes.push_back(WriteToJson(write));
+  for (const Write& write : transaction.writes) success.push_back(WriteToJson(write));
   for (const Range& range : transaction.reads) {
-    reads.push_back({{"request_range", RangeToJson(range)}});
+    const json read = {{"request_range", RangeToJson(range)}};
+    success.push_back(read);
+    failure.push_back(read);
   }
-  json success = writes;
-  success.insert(success.end(), reads.begin(), reads.end());
-  return JsonText({{"compare", compares}, {"success", success}, {"failure", reads}});
+  for (const Range& range : transaction.otherwise) {
+    failure.push_back({{"request_range", RangeToJson(range)}});
+  }
+  return JsonText({{"compare", compares}, {"success", success}, {"failure", failure}});
 }
+
+std::string EncodeRange(const Range& range) { return JsonText(RangeToJson(range)); }
 
 Failure DecodeTransaction(std::string_view text, const Transaction& transaction, Answer* answer) {
   try {
     *answer = DecodeTransactionOrThrow(text, transaction);
+    return {};
+  } catch (const std::exception& error) {
+    return BadAnswer(error.what(), text);
+  }
+}
+
+Failure DecodeRange(std::string_view text, const Range& range, Answer* answer) {
+  try {
+    const json object = Parse(text);
+    Answer found;
+    found.outcome = Outcome::kApplied;
+    DecodeHeader(object, &found);
+    DecodeRange(object, range, found.revision, &found.found);
+    *answer = std::move(found);
     return {};
   } catch (const std::exception& error) {
     return BadAnswer(error.what(), text);
@@ -235,6 +258,10 @@ constexpr KnownError kKnown[] = {
      "Enable authentication in etcd, or remove the user from scsi-prd's configuration."},
     {9, "", Kind::kRefused, true, false, false, ""},
     {12, "", Kind::kRefused, true, false, true, "Is the endpoint an etcd of version 3.4 or later?"},
+    {14, "etcdserver:", Kind::kNoAnswer, false, false, true, ""},
+    // The gateway cannot reach the etcd that it is part of.
+    {14, "", Kind::kNoAnswer, false, false, true,
+     "If etcd asks its clients for certificates, its own one needs the usage clientAuth, too."},
     {16, "", Kind::kAuthentication, true, true, false, kCredentials},
 };
 // Whatever else there is may be applied later.
@@ -336,7 +363,25 @@ std::string EncodeWatch(const std::string& prefix) {
   return JsonText({{"create_request", RangeToJson({prefix, true})}});
 }
 
-WatchLine DecodeWatchLine(std::string_view line) {
+namespace {
+
+std::vector<News> DecodeEvents(const json& events) {
+  std::vector<News> news;
+  for (const json& event : events) {
+    const std::string type = Text(event, "type");
+    if (!type.empty() && type != "DELETE") throw std::invalid_argument("an event is unknown");
+    KeyValue entry = DecodeKeyValue(event.at("kv"), std::numeric_limits<int64_t>::max());
+    std::optional<std::string> value;
+    if (type.empty()) value = std::move(entry.value);
+    news.push_back({std::move(entry.key), std::move(value), entry.revision});
+  }
+  return news;
+}
+
+}  // namespace
+
+WatchLine DecodeWatchLine(std::string_view line, std::vector<News>* news) {
+  news->clear();
   try {
     const json object = Parse(line);
     const auto result = object.find("result");
@@ -344,7 +389,10 @@ WatchLine DecodeWatchLine(std::string_view line) {
     if (result->value("canceled", false)) return WatchLine::kOver;
     // Whatever was before the watch began has not been told.
     if (result->value("created", false)) return WatchLine::kLook;
-    return List(*result, "events").empty() ? WatchLine::kQuiet : WatchLine::kLook;
+    const json& events = List(*result, "events");
+    if (events.empty()) return WatchLine::kQuiet;
+    if (events.size() <= kMaxNews) *news = DecodeEvents(events);
+    return WatchLine::kLook;
   } catch (const std::exception&) {
     return WatchLine::kOver;
   }

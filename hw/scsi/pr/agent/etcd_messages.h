@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/engine.h"
 
@@ -21,6 +22,10 @@ std::string EncodeTransaction(const Transaction& transaction);
 // Fills all but `failure` from an answer; or says what is wrong with it, then `answer` is as
 // it was. Of an error that etcd reports: see DecodeError().
 Failure DecodeTransaction(std::string_view text, const Transaction& transaction, Answer* answer);
+
+// Of POST /v3/kv/range, which is cheaper than a transaction that reads one range; likewise.
+std::string EncodeRange(const Range& range);
+Failure DecodeRange(std::string_view text, const Range& range, Answer* answer);
 
 // An error that etcd reports.
 struct EtcdError {
@@ -47,9 +52,9 @@ std::string EncodeWatch(const std::string& prefix);
 // One line of a watch's answer.
 enum class WatchLine {
   kQuiet,  // nothing has changed
-  kLook,   // something may have
+  kLook,   // something may have: `news`, or anything
   kOver,   // the watch has ended, or this is no line of one
 };
-WatchLine DecodeWatchLine(std::string_view line);
+WatchLine DecodeWatchLine(std::string_view line, std::vector<News>* news);
 
 }  // namespace scsi_pr::agent

@@ -72,10 +72,21 @@ proctype Clock() {
 
 // ---------------------------------------------------------------- Commands
 
+// GateSlot::Enter(): counted, then late or not.
 proctype Command() {
   bool after;
 end:
   do
+#ifdef CLOCK_BEFORE_COUNT
+  :: d_step { now <= admit_until && !over -> skip };
+     if
+     :: atomic { allowed -> in_flight++; after = committed };
+        d_step { assert(state != kDead); assert(!after) };
+        d_step { assert(!good || !ABORTS); in_flight-- }
+     :: !allowed
+     fi;
+     after = false
+#else
   :: atomic { allowed && !over -> in_flight++; after = committed };
      if
      :: d_step { now <= admit_until ->
@@ -86,6 +97,7 @@ end:
      :: d_step { now > admit_until -> in_flight-- }
      fi;
      after = false
+#endif
   od
 }
 

@@ -2,7 +2,6 @@
 #include "agent/membership.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace scsi_pr::agent {
@@ -38,9 +37,7 @@ void Membership::Send(Time now, std::vector<Compare> compares, std::vector<Write
                             {{keys_.Host(options_.host), false}, {keys_.Meta(), false}}});
 }
 
-Time Membership::NextTick() const {
-  return pending_ ? std::numeric_limits<Time>::max() : next_look_;
-}
+Time Membership::NextTick() const { return pending_ ? kNever : next_look_; }
 
 void Membership::Tick(Time now) {
   if (now >= NextTick()) Look(now);
@@ -69,7 +66,7 @@ void Membership::Found(Time now, Time sent, const Answer& answer) {
   if (!status.ok()) return Refuse(status);
 
   const bool is_new_life = memory_.life != meta.life;
-  if (is_new_life) memory_ = {meta.life, answer.cluster, 0, false};
+  if (is_new_life) memory_ = {meta.life, answer.cluster, 0, false, {}};
   if (is_new_life || answer.revision >= memory_.revision + kRememberRevisions) {
     memory_.revision = answer.revision;
     outside_.Remember(memory_);
@@ -106,9 +103,36 @@ Status Membership::CheckStore(const Answer& answer, const Meta& meta, int64_t le
     return Restored("it is of another cluster");
   }
   if (answer.cluster != memory_.cluster) return Restored("another etcd answers");
-  if (answer.revision < least_revision) memory_.restored = true;
-  if (memory_.restored) return Restored("its revision has gone back");
+  if (answer.revision < least_revision) {
+    memory_.restored = true;
+    return Restored("its revision has gone back");
+  }
+  if (memory_.restored) return Restored("it was put back");
   return Status();
+}
+
+Status Membership::See(const std::string& lu, const std::optional<StateRecord>& state) {
+  std::vector<SeenVersion>& units = memory_.units;
+  const auto found = std::ranges::find(units, lu, &SeenVersion::lu);
+  if (found != units.end() && !found->MayBecome(state)) {
+    const std::string was = "version " + std::to_string(found->version);
+    return Restored("it has version " + std::to_string(VersionOf(state)) + " of cluster:" + lu +
+                    ", but " + (VersionOf(state) < found->version ? "" : "another ") + was +
+                    " was in force on this host");
+  }
+  if (!state || state->nonces.empty()) return Status();
+  const SeenVersion seen{lu, state->version, state->nonces.front()};
+  if (found != units.end() && *found == seen) return Status();
+  if (found != units.end()) units.erase(found);
+  units.insert(units.begin(), seen);
+  units.resize(std::min(units.size(), Memory::kMostUnits));
+  return Status();
+}
+
+void Membership::Disbelieve(const std::string& life, const Status& why) {
+  if (life != memory_.life) return;
+  memory_.restored = true;
+  Refuse(why);
 }
 
 void Membership::MakeMeta(Time now) {
@@ -136,10 +160,19 @@ void Membership::FoundRecord(Time now, Time sent, const HostRecord& record, int6
   }
   if (phase_ == Phase::kLeaving) return;
   // A predecessor's, who has shut and drained before he joined, and opened nothing of which
-  // the others would not have asked him since. So this one goes on.
-  if (phase_ == Phase::kStarting && is_ours) BeMember(record.incarnation);
+  // the others would not have asked him since. So this one goes on; but a host registers with
+  // its storage only while nothing of it is under way.
+  const bool is_registered = record.paths == options_.paths;
+  if (phase_ == Phase::kStarting && is_ours && is_registered) BeMember(record.incarnation);
+  // Of this boot: there may be something under way.
+  const bool knows_it = phase_ == Phase::kMember || phase_ == Phase::kStarting;
+  if (knows_it && is_dead && record.boot_id == options_.boot_id) {
+    outside_.WasDead(record);
+  }
   if (phase_ != Phase::kMember || !is_ours || record.incarnation != incarnation_) return Lose();
-  if (record.state == State::kSuspect) return ClearSuspicion(now, record, revision);
+  recorded_watchdog_ = record.watchdog;
+  const bool is_as_wanted = record.watchdog == watchdog_.value_or(record.watchdog);
+  if (record.state == State::kSuspect || !is_as_wanted) return Renew(now, record, revision);
   outside_.Admit(sent + record.duration);
 }
 
@@ -151,7 +184,9 @@ void Membership::BeMember(const std::string& incarnation) {
   outside_.Open();
 }
 
-void Membership::ClearSuspicion(Time now, HostRecord record, int64_t revision) {
+// Nobody suspects it, and it says of itself what is so now.
+void Membership::Renew(Time now, HostRecord record, int64_t revision) {
+  record.watchdog = watchdog_.value_or(record.watchdog);
   record.state = HostRecord::State::kAlive;
   record.by.clear();
   record.nonce = nonce_();
@@ -168,12 +203,16 @@ void Membership::Join(Time now, int64_t revision) {
   record.protocol = options_.protocol;
   record.duration = duration_;
   record.nonce = nonce_();
+  record.joined = options_.date();
+  record.watchdog = watchdog_.value_or(0);
+  record.paths = options_.paths;
   const std::string key = keys_.Host(options_.host);
   Send(now, {{key, revision}}, {{key, Encode(record)}});
 }
 
 void Membership::Lose() {
   phase_ = Phase::kLeaving;
+  recorded_watchdog_.reset();
   incarnation_.clear();
   candidate_.clear();
   outside_.Shut();
@@ -187,6 +226,10 @@ void Membership::Refuse(const Status& why) {
   outside_.Shut();
   outside_.Remember(memory_);
   outside_.Refused(why);
+}
+
+void Membership::Rejoin() {
+  if (phase_ == Phase::kMember) Lose();
 }
 
 void Membership::Drained(Time now) {

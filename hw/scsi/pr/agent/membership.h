@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/engine.h"
 #include "agent/records.h"
@@ -39,6 +40,8 @@ class Membership {
     std::string boot_id;
     int protocol = 1;             // the latest that this program speaks
     Time duration = 8 * kSecond;  // D of a cluster that this host is the first of
+    std::function<uint64_t()> date = [] { return uint64_t{0}; };  // HostRecord::joined
+    std::vector<std::string> paths = {};                          // HostRecord::paths
   };
 
   // What outlives the process and the boot: which store it was.
@@ -47,6 +50,9 @@ class Membership {
     uint64_t cluster = 0;
     int64_t revision = 0;   // that the store has had at least
     bool restored = false;  // the store of this life was put back; only a new life helps
+    // What was in force here last, of the logical units of this life; the newest first.
+    static constexpr size_t kMostUnits = 1000;
+    std::vector<SeenVersion> units;
 
     friend bool operator==(const Memory&, const Memory&) = default;
   };
@@ -59,13 +65,16 @@ class Membership {
     virtual void Send(uint64_t request, const Transaction& transaction) = 0;
     // In all gates, at once: nothing is allowed, nothing admitted.
     virtual void Shut() = 0;
-    // Drained() comes when nothing is in any gate that entered before; of the latest call only.
+    // Drained() comes when nothing is in any gate that entered before, and the host is registered
+    // with its storage since then; of the latest call only.
     virtual void Drain() = 0;
     // What is allowed may be opened, by reads sent from now on: Participant::Open().
     virtual void Open() = 0;
     // In all gates, at once. Never less than before, but for Shut().
     virtual void Admit(Time until) = 0;
     virtual void Remember(const Memory& memory) = 0;
+    // It was declared dead, while its gates were as they are now; Shut() comes next.
+    virtual void WasDead(const HostRecord& /*record*/) {}
     // For people, once: why it is refused. A sentence without a full stop, and what to do.
     virtual void Refused(const Status& why) = 0;
   };
@@ -79,7 +88,22 @@ class Membership {
   Time NextTick() const;
   void Answered(Time now, uint64_t request, const Answer& answer);
   void Drained(Time now);
+  // A member begins anew, as if it had been declared dead: for what is so only while nothing of it
+  // is under way.
+  void Rejoin();
+  // For its record: the watchdog that is armed here, 0 for none. Until this is called, the one
+  // that a predecessor has armed.
+  void SetWatchdog(Time watchdog) { watchdog_ = watchdog; }
+  // What its record says; nothing: it has none.
+  std::optional<Time> recorded_watchdog() const { return recorded_watchdog_; }
 
+  // What the store has of a logical unit is to be in force here. Not OK: it was put back while
+  // this host did not look; then nothing of it may be, and Disbelieve() is to follow.
+  Status See(const std::string& lu, const std::optional<StateRecord>& state);
+  // Nothing of the store of this life counts any more.
+  void Disbelieve(const std::string& life, const Status& why);
+
+  const Memory& memory() const { return memory_; }
   Phase phase() const { return phase_; }
   const std::string& incarnation() const { return incarnation_; }
 
@@ -98,7 +122,7 @@ class Membership {
   void MakeMeta(Time now);
   void FoundRecord(Time now, Time sent, const HostRecord& record, int64_t revision);
   void BeMember(const std::string& incarnation);
-  void ClearSuspicion(Time now, HostRecord record, int64_t revision);
+  void Renew(Time now, HostRecord record, int64_t revision);
   void Join(Time now, int64_t revision);
   void Lose();
   void Refuse(const Status& why);
@@ -113,6 +137,8 @@ class Membership {
   std::string incarnation_;  // ours, as far as we know
   std::string candidate_;    // that of the joining under way
   Time duration_ = 0;        // D for who joins now
+  std::optional<Time> watchdog_;
+  std::optional<Time> recorded_watchdog_;
   std::optional<Pending> pending_;
   uint64_t requests_ = 0;
   Time next_look_ = 0;
@@ -135,5 +161,9 @@ class Declaration {
   int64_t marked_ = 0;  // the revision of the mark
   Time seen_ = 0;
 };
+
+// By host. One for all who wait on this host and in one life of the store: who tries again and
+// again, each time for less long than Declaration::Wait(), goes on from what was seen before.
+using Declarations = std::map<std::string, Declaration>;
 
 }  // namespace scsi_pr::agent

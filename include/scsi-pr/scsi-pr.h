@@ -76,6 +76,15 @@ typedef struct ScsiPrEvents {
     void (*fencing_ended)(void *opaque, uint32_t milliseconds,
                           const char *failed);
     /*
+     * A PREEMPT AND ABORT (SPC-3 5.6.8.5) by way of this device, an
+     * initiator's or the administrator's, is in force, and for the commands of
+     * a preempted nexus somebody has not waited but believed a proof that they
+     * are over. Before fencing_ended; only of a cluster: store, where a host
+     * was declared dead. @json: an array of ScsiPrProof in qapi/scsi-pr.json,
+     * valid during the callback. On the thread of the callbacks.
+     */
+    void (*proved)(void *opaque, const char *json);
+    /*
      * The state of the store has changed, whoever did it, and the change is in
      * force: @count changes since the last call. The last one made this
      * @version, which counts the changes of the store, and this PRgeneration
@@ -108,7 +117,7 @@ typedef struct ScsiPrSupportedCommand {
 #define SCSI_PR_MAX_MEDIUM 200
 
 typedef struct ScsiPrConfig {
-    /* "memory:", "memory:NAME" or "file:/PATH" */
+    /* "memory:", "memory:NAME", "file:/PATH" or "cluster:NAME" */
     const char *store;
     /*
      * TransportID of the initiator port (SPC-3 7.5.4) as text:
@@ -139,16 +148,17 @@ typedef struct ScsiPrConfig {
     const char *medium_name;
     bool accept_medium;
     /*
-     * Of a file: store. Where what is in force is kept, an absolute path; NULL
-     * or "": where it usually is. And whether the store may be on a file system
-     * of which it is not known that all processes that see the file are of one
-     * host, and see one file.
+     * Of a file: or cluster: store. Where what is in force is kept, and the
+     * socket of scsi-prd, an absolute path; NULL or "": where it usually is.
+     * And of a file: store, whether it may be on a file system of which it is
+     * not known that all processes that see the file are of one host, and see
+     * one file.
      */
     const char *runtime_dir;
     bool accept_file_system;
     /*
-     * How long a file: store's disk may take to open it before that is refused;
-     * milliseconds, 0 for the default of 5000
+     * How long a file: store's disk, or a cluster: store's scsi-prd, may take
+     * to open it before that is refused; milliseconds, 0 for the default of 5000
      */
     uint32_t patience_ms;
     /* copied; NULL for none. @opaque is handed to them */
@@ -211,6 +221,13 @@ typedef enum ScsiPrAdmission {
      * yet: end it in BUSY status (SAM-3 5.3.1)
      */
     SCSI_PR_HANDED_OVER,
+    /*
+     * The command may not run now, and that is no conflict: the host has not
+     * heard in time that it may still admit commands, or a change of the
+     * reservations is under way that may take the nexus's access away. End it
+     * in BUSY status; nothing of the nexus has to be given up for it
+     */
+    SCSI_PR_SUSPENDED,
 } ScsiPrAdmission;
 
 /*
@@ -290,7 +307,10 @@ typedef void ScsiPrCallback(void *opaque, const ScsiPrResult *result);
  * every nexus, and for PREEMPT AND ABORT no command of the preempted ones is on
  * its way. When the store failed nothing has changed: BUSY (another process
  * did not let go in time, or commands did not end within abort_timeout_ms) or
- * CHECK CONDITION, HARDWARE ERROR, INTERNAL TARGET FAILURE.
+ * CHECK CONDITION, HARDWARE ERROR, INTERNAL TARGET FAILURE. Only of a cluster:
+ * store, when a change was sent and nobody answers any more, it is not known
+ * whether it has changed: CHECK CONDITION, ABORTED COMMAND, LOGICAL UNIT
+ * COMMUNICATION TIME-OUT.
  */
 void scsi_pr_execute(ScsiPrDevice *device,
                      const uint8_t *cdb, size_t cdb_length,
@@ -364,7 +384,8 @@ bool scsi_pr_take_unit_attention(ScsiPrDevice *device, ScsiPrSense *sense);
  *
  * A file: store knows source and destination. The nexus stays attached all the
  * while, with its unit attention conditions and a reservation by RESERVE, and
- * has one owner at most: only he is admitted. The state of a memory: store
+ * has one owner at most: only he is admitted. So it is with a cluster: store,
+ * where the destination may be another host. The state of a memory: store
  * travels.
  *
  *   source                                destination (ScsiPrConfig.incoming)
@@ -461,8 +482,8 @@ char *scsi_pr_save(ScsiPrDevice *device, ScsiPrError *error);
 /*
  * And to change it. These functions return at once; the callback runs exactly
  * once, behind the commands under way, with @error (the library's, and valid
- * during the callback only) or NULL. On an error nothing has changed. A store
- * that fails is one.
+ * during the callback only) or NULL. On an error nothing has changed, unless it
+ * says that this is not known. A store that fails is one.
  */
 typedef void ScsiPrDoneCallback(void *opaque, const ScsiPrError *error);
 

@@ -443,7 +443,7 @@ static void test_introspection(void *obj, void *data, QGuestAllocator *alloc)
     };
     static const char *const events[] = {
         "SCSI_PR_CHANGED", "SCSI_PR_PREEMPTED", "SCSI_PR_STORE_ERROR",
-        "SCSI_PR_DRAIN_LATE", "SCSI_PR_COMPLETED"
+        "SCSI_PR_DRAIN_LATE", "SCSI_PR_PROVED", "SCSI_PR_COMPLETED"
     };
     QDict *answer = qtest_qmp(global_qtest, "{'execute': 'query-qmp-schema'}");
     const QList *schema = qdict_get_qlist(answer, "return");

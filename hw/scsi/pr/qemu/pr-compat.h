@@ -224,6 +224,46 @@ static inline void pr_compat_wait_for_iothreads(void)
 }
 
 /*
+ * Around what purges @dev's requests from the main loop. Before 8.0 an iothread
+ * completed requests that were complete when they were sent without the lock
+ * of its AioContext: purged meanwhile, they were freed twice. None is under
+ * way in a drained section, and none comes.
+ */
+static inline BlockDriverState *pr_compat_begin_purge(SCSIDevice *dev)
+{
+    BlockDriverState *bs = NULL;
+#if QEMU_VERSION_MAJOR < 10
+    AioContext *ctx = blk_get_aio_context(dev->conf.blk);
+
+    if (ctx != qemu_get_current_aio_context()) {
+        aio_context_acquire(ctx);
+        bs = blk_bs(dev->conf.blk);
+        if (bs) {
+            bdrv_ref(bs);
+            bdrv_drained_begin(bs);
+        }
+        aio_context_release(ctx);
+    }
+#endif
+    return bs;
+}
+
+/* @bs: what pr_compat_begin_purge() returned. */
+static inline void pr_compat_end_purge(BlockDriverState *bs)
+{
+#if QEMU_VERSION_MAJOR < 10
+    if (bs) {
+        AioContext *ctx = bdrv_get_aio_context(bs);
+
+        aio_context_acquire(ctx);
+        bdrv_drained_end(bs);
+        bdrv_unref(bs);
+        aio_context_release(ctx);
+    }
+#endif
+}
+
+/*
  * Whether the guest's memory may change. A suspended guest (S3) goes on
  * without any notice.
  */

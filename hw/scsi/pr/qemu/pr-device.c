@@ -70,6 +70,7 @@ static bool scsi_pr_attach(SCSIPRDisk *s, Error **errp)
         .drain_late = scsi_pr_event_drain_late,
         .fencing_begun = scsi_pr_event_fencing_begun,
         .fencing_ended = scsi_pr_event_fencing_ended,
+        .proved = scsi_pr_event_proved,
         .changed = scsi_pr_event_changed,
         .store_failed = scsi_pr_event_store_failed,
     };
@@ -281,10 +282,13 @@ void scsi_pr_qdev_unrealize(DeviceState *qdev)
 {
     SCSIDevice *dev = SCSI_DEVICE(qdev);
     SCSIPRDisk *s = scsi_pr_state(dev);
+    BlockDriverState *purging = NULL;
 
     if (s) {
         pr_compat_wait_for_iothreads();
         s->going = true;
+        purging = pr_compat_begin_purge(dev);
     }
     scsi_pr_class(dev)->qdev_unrealize(qdev);
+    pr_compat_end_purge(purging);
 }

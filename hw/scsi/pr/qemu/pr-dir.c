@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistent reservations for SCSI disks: pr-dir, a directory where every
- * shared disk has the store that its identity names.
+ * Persistent reservations for SCSI disks: pr-dir, a directory, or cluster:,
+ * where every shared disk has the store that its identity names.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -9,10 +9,16 @@
 #include "pr-compat.h"
 #include "pr-internal.h"
 
+#define SCSI_PR_CLUSTER "cluster:"
+
+/* Of the NAME of a cluster: store. */
+#define SCSI_PR_MAX_CLUSTER_NAME 160
+
 static bool scsi_pr_check_dir(const char *dir, Error **errp)
 {
     if (!g_path_is_absolute(dir)) {
-        error_setg(errp, "pr-dir must be an absolute path, not '%s'", dir);
+        error_setg(errp, "pr-dir must be an absolute path or cluster:, not"
+                   " '%s'", dir);
         return false;
     }
     if (!g_file_test(dir, G_FILE_TEST_IS_DIR)) {
@@ -60,12 +66,28 @@ bool scsi_pr_dir_applies(SCSIDevice *dev, const char *dir)
         (dev->type == TYPE_DISK || dev->type == TYPE_ZBC);
 }
 
+/* A name has no '%', and ',' is in no identity. */
+static char *scsi_pr_cluster_store(const char *identity)
+{
+    g_autofree char *digest = NULL;
+    char *store;
+
+    if (strlen(identity) > SCSI_PR_MAX_CLUSTER_NAME) {
+        digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, identity, -1);
+        return g_strdup_printf(SCSI_PR_CLUSTER "sha256.%s", digest);
+    }
+    store = g_strconcat(SCSI_PR_CLUSTER, identity, NULL);
+    return g_strdelimit(store, "%", ',');
+}
+
 char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
 {
     const SCSIPRKind *kind = scsi_pr_class(dev)->kind;
     g_autofree char *identity = kind->identity(dev);
+    bool is_cluster = g_str_equal(dir, SCSI_PR_CLUSTER);
 
-    if (!scsi_pr_check_root(dir, errp) || !scsi_pr_check_dir(dir, errp)) {
+    if (!is_cluster &&
+        (!scsi_pr_check_root(dir, errp) || !scsi_pr_check_dir(dir, errp))) {
         return NULL;
     }
     if (!identity) {
@@ -75,5 +97,6 @@ char *scsi_pr_dir_store(SCSIDevice *dev, const char *dir, Error **errp)
                           " reservations.\n", kind->how_to_identify);
         return NULL;
     }
-    return g_strdup_printf("file:%s/%s.pr", dir, identity);
+    return is_cluster ? scsi_pr_cluster_store(identity)
+        : g_strdup_printf("file:%s/%s.pr", dir, identity);
 }

@@ -59,20 +59,23 @@ static void scsi_pr_send_store_error(SCSIDevice *dev, char *path,
     qapi_event_send_scsi_pr_store_error(&event);
 }
 
+/* Of what the library says in JSON; NULL: it is none. */
+static Visitor *scsi_pr_visit_json(const char *json)
+{
+    QObject *obj = qobject_from_json(json, NULL);
+    Visitor *v = obj ? qobject_input_visitor_new(obj) : NULL;
+
+    qobject_unref(obj);
+    return v;
+}
+
 /* False: @json, see ScsiPrEvents.drain_late, is no such list. */
 static bool scsi_pr_waits_for(const char *json, ScsiPrAttachmentList **list)
 {
-    QObject *obj = qobject_from_json(json, NULL);
-    Visitor *v;
-    bool done;
+    Visitor *v = scsi_pr_visit_json(json);
+    bool done = v && visit_type_ScsiPrAttachmentList(v, NULL, list, NULL);
 
-    if (!obj) {
-        return false;
-    }
-    v = qobject_input_visitor_new(obj);
-    done = visit_type_ScsiPrAttachmentList(v, NULL, list, NULL);
     visit_free(v);
-    qobject_unref(obj);
     return done;
 }
 
@@ -87,6 +90,23 @@ static void scsi_pr_send_drain_late(SCSIDevice *dev, char *path,
     event.has_waits_for = scsi_pr_waits_for(detail, &event.waits_for);
     qapi_event_send_scsi_pr_drain_late(&event);
     qapi_free_ScsiPrAttachmentList(event.waits_for);
+}
+
+static void scsi_pr_send_proved(SCSIDevice *dev, char *path, uint64_t count,
+                                const char *detail)
+{
+    ScsiPrProved event = {
+        .path = path, PR_COMPAT_OPTIONAL(device, DEVICE(dev)->id),
+        .count = count,
+    };
+    Visitor *v = scsi_pr_visit_json(detail);
+
+    if (v) {
+        visit_type_ScsiPrProofList(v, NULL, &event.proofs, NULL);
+        visit_free(v);
+    }
+    qapi_event_send_scsi_pr_proved(&event);
+    qapi_free_ScsiPrProofList(event.proofs);
 }
 
 /* The initiator learns from BUSY status that it was given up, the host why. */
@@ -104,6 +124,7 @@ static SCSIPRSend *const scsi_pr_send[SCSI_PR_EVENT__MAX] = {
     [SCSI_PR_EVENT_PREEMPTED] = scsi_pr_send_preempted,
     [SCSI_PR_EVENT_STORE_ERROR] = scsi_pr_send_store_error,
     [SCSI_PR_EVENT_DRAIN_LATE] = scsi_pr_send_drain_late,
+    [SCSI_PR_EVENT_PROVED] = scsi_pr_send_proved,
     [SCSI_PR_EVENT_FENCING_FAILED] = scsi_pr_send_fencing_failed,
 };
 
@@ -206,6 +227,14 @@ void scsi_pr_event_drain_late(void *opaque, const char *json)
 
     trace_scsi_pr_drain_late(s->dev->id, s->dev->lun, json);
     scsi_pr_event(s, SCSI_PR_EVENT_DRAIN_LATE, 1, json);
+}
+
+void scsi_pr_event_proved(void *opaque, const char *json)
+{
+    SCSIPRDisk *s = opaque;
+
+    trace_scsi_pr_proved(s->dev->id, s->dev->lun, json);
+    scsi_pr_event(s, SCSI_PR_EVENT_PROVED, 1, json);
 }
 
 void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,

@@ -60,9 +60,11 @@ static void scsi_pr_print_attached(Monitor *mon,
     monitor_printf(mon, "  Attached:\n");
     for (; list; list = list->next) {
         const ScsiPrAttachment *attached = list->value;
+        g_autofree char *host = attached->host
+            ? g_strdup_printf("host %s, ", attached->host) : g_strdup("");
 
-        monitor_printf(mon, "    process %u (%s): %s, target port %u, %s,"
-                       " commands: %u%s\n",
+        monitor_printf(mon, "    %sprocess %u (%s): %s, target port %u, %s,"
+                       " commands: %u%s\n", host,
                        attached->process_id, attached->owner,
                        attached->initiator, attached->target_port,
                        attached->live ? "live" : "gone", attached->commands,
@@ -84,10 +86,12 @@ static void scsi_pr_print_statistics(Monitor *mon,
 {
     const ScsiPrOutCountList *each;
 
-    monitor_printf(mon, "  Conflicts: %" PRIu64 ", aborted tasks: %" PRIu64 "\n"
+    monitor_printf(mon, "  Conflicts: %" PRIu64 ", suspended: %" PRIu64
+                   ", aborted tasks: %" PRIu64 "\n"
                    "  Fencings: %" PRIu64 ", failed: %" PRIu64
                    ", last drain: %" PRIu64 " ms, longest: %" PRIu64 " ms\n",
-                   statistics->conflicts, statistics->aborted_tasks,
+                   statistics->conflicts, statistics->suspended,
+                   statistics->aborted_tasks,
                    statistics->fencings, statistics->fencings_failed,
                    statistics->last_drain_time,
                    statistics->longest_drain_time);

@@ -71,6 +71,7 @@ typedef enum SCSIPREventKind {
     SCSI_PR_EVENT_PREEMPTED,
     SCSI_PR_EVENT_STORE_ERROR,
     SCSI_PR_EVENT_DRAIN_LATE,
+    SCSI_PR_EVENT_PROVED,
     SCSI_PR_EVENT_FENCING_FAILED,       /* goes to the log only */
     SCSI_PR_EVENT__MAX,
 } SCSIPREventKind;
@@ -343,6 +344,7 @@ void scsi_pr_event_preempted(void *opaque);
 void scsi_pr_event_store_failed(void *opaque, const char *why);
 void scsi_pr_event_fencing_begun(void *opaque);
 void scsi_pr_event_drain_late(void *opaque, const char *json);
+void scsi_pr_event_proved(void *opaque, const char *json);
 void scsi_pr_event_fencing_ended(void *opaque, uint32_t milliseconds,
                                  const char *failed);
 

@@ -23,7 +23,12 @@ void scsi_pr_complete_refused(SCSIRequest *req, ScsiPrAdmission why)
         scsi_pr_complete_status(req, CHECK_CONDITION);
         break;
     case SCSI_PR_HANDED_OVER:
-        trace_scsi_pr_busy(req->dev->id, req->lun, req->tag, req->cmd.buf[0]);
+    case SCSI_PR_SUSPENDED:
+        trace_scsi_pr_busy(req->dev->id, req->lun, req->tag, req->cmd.buf[0],
+                           why == SCSI_PR_SUSPENDED
+                           ? "the host may not admit commands, or a change is"
+                             " under way"
+                           : "the nexus is another process's");
         scsi_pr_complete_status(req, BUSY);
         break;
     default:

@@ -20,6 +20,8 @@
 
 
 #define DESCRIPTORS "/proc/self/fd"
+/* More than any QEMU has; the limit of a process may be a thousand million. */
+#define MOST_DESCRIPTORS 65536
 
 static bool scsi_pr_is_same_file(const struct stat *a, const struct stat *b)
 {
@@ -46,28 +48,42 @@ static bool scsi_pr_has_name(const char *link, const char *filename)
     return path && g_str_equal(path, filename);
 }
 
-/*
- * What this process has open: the very file of @info, if it is set, else one
- * that had that name.
- */
+/* Whether @fd is the very file of @info, if it is set, else one of that name. */
+static bool scsi_pr_is_open_as(int fd, const char *filename, struct stat *info)
+{
+    g_autofree char *link = NULL;
+    struct stat each;
+
+    if (fstat(fd, &each) != 0) {
+        return false;
+    }
+    link = g_strdup_printf(DESCRIPTORS "/%d", fd);
+    if (info->st_mode ? !scsi_pr_is_same_file(&each, info)
+                      : !scsi_pr_has_name(link, filename)) {
+        return false;
+    }
+    *info = each;
+    return true;
+}
+
+/* What this process has open, as above; @info is set then. */
 static bool scsi_pr_find_open(const char *filename, struct stat *info)
 {
     g_autoptr(GDir) dir = g_dir_open(DESCRIPTORS, 0, NULL);
     const char *number;
-    struct stat each;
 
-    /* Without /proc what has the name has to do. */
     while (dir && (number = g_dir_read_name(dir))) {
-        g_autofree char *link = g_build_filename(DESCRIPTORS, number, NULL);
-
-        if (fstat(atoi(number), &each) == 0 &&
-            (info->st_mode ? scsi_pr_is_same_file(&each, info)
-                           : scsi_pr_has_name(link, filename))) {
-            *info = each;
+        if (scsi_pr_is_open_as(atoi(number), filename, info)) {
             return true;
         }
     }
-    return !dir && info->st_mode;
+    /* A profile of AppArmor's may forbid to list them; or there is no /proc. */
+    for (int fd = 0; !dir && fd < MOST_DESCRIPTORS; fd++) {
+        if (scsi_pr_is_open_as(fd, filename, info)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void scsi_pr_stat_passed(const char *filename, struct stat *info,
@@ -92,25 +108,27 @@ static void scsi_pr_stat_passed(const char *filename, struct stat *info,
 
 /*
  * The file that the node has open, and its path; st_mode 0 where nobody can
- * tell (no /proc). Only the node has the descriptor, and the path may lead
- * elsewhere by now.
+ * tell (no /proc, and nothing has the name). Only the node has the descriptor,
+ * and the path may lead elsewhere by now.
  */
 static bool scsi_pr_stat(BlockDriverState *bs, struct stat *info, char **path,
                          Error **errp)
 {
+    bool exists;
+
     *info = (struct stat) {};
     if (g_str_has_prefix(bs->filename, "/dev/fdset/")) {
         scsi_pr_stat_passed(bs->filename, info, path);
         return true;
     }
     *path = g_strdup(bs->filename);
-    if (stat(bs->filename, info) == 0 &&
-        scsi_pr_find_open(bs->filename, info)) {
+    exists = stat(bs->filename, info) == 0;
+    if (exists && scsi_pr_find_open(bs->filename, info)) {
         return true;
     }
     *info = (struct stat) {};
     if (scsi_pr_find_open(bs->filename, info) ||
-        !g_file_test(DESCRIPTORS, G_FILE_TEST_IS_DIR)) {
+        (!exists && !g_file_test(DESCRIPTORS, G_FILE_TEST_IS_DIR))) {
         return true;
     }
     error_setg(errp, "%s is not the file, or not any more, that node '%s' has"

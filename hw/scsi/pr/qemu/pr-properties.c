@@ -137,11 +137,12 @@ static void scsi_pr_release(Object *obj, const char *name, void *opaque)
 
 static const SCSIPRProperty scsi_pr_properties[] = {
     { "pr-store", "str",
-      "Persistent reservations: URI of the store (memory:, file:/PATH)",
+      "Persistent reservations: URI of the store (memory:, file:/PATH,"
+      " cluster:NAME)",
       offsetof(SCSIPRDisk, store) },
     { "pr-dir", "str",
-      "Persistent reservations: directory with a store for each shared disk"
-      " that has no pr-store, named by the disk's identity",
+      "Persistent reservations: directory, or cluster:, with a store for each"
+      " shared disk that has no pr-store, named by the disk's identity",
       offsetof(SCSIPRDisk, dir) },
     { "pr-initiator", "str",
       "Persistent reservations: TransportID of the initiator port"
@@ -149,7 +150,7 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       offsetof(SCSIPRDisk, initiator) },
     { "pr-runtime-dir", "str",
       "Persistent reservations: directory on tmpfs for what is in force of file:"
-      " stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR, else /dev/shm)",
+      " and cluster: stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR, else /dev/shm)",
       offsetof(SCSIPRDisk, runtime_dir) },
     { "pr-target-port", "uint32",
       "Persistent reservations: relative target port identifier, 1 to 65535"

@@ -31,7 +31,10 @@ void scsi_pr_reset_device(DeviceState *qdev)
     ScsiPrReset kind;
 
     if (scsi_pr_class(dev)->reset) {
+        BlockDriverState *purging = s ? pr_compat_begin_purge(dev) : NULL;
+
         scsi_pr_class(dev)->reset(qdev);
+        pr_compat_end_purge(purging);
     }
     /* Plugging a device resets it before it is realized: that is no event. */
     if (!s || !qdev->realized) {

@@ -11,7 +11,7 @@ import pytest
 
 from guest.lib import store
 from guest.lib.vm import VM
-from tool.run import A, B, BOTH, DAMAGED, KEY_A, UNUSABLE, document, fails, good, scsi_pr, state_in_qemu
+from tool.run import A, B, BOTH, DAMAGED, DONE, KEY_A, UNUSABLE, Ran, document, fails, good, scsi_pr, state_in_qemu
 
 ONLY_NEWEST_QEMU = True
 
@@ -132,3 +132,15 @@ def test_state_of_qemu_is_untouched(uri: str, vm: VM) -> None:
     for command in ("info", "dump", "check"):
         good(command, uri)
     assert state_in_qemu(vm) == before
+
+
+def test_without_memory() -> None:
+    """An exception of a library ends it as any other failure does."""
+    def within(mebibytes: int, *arguments: str) -> Ran:
+        return scsi_pr(*arguments, wrapper=["prlimit", f"--as={mebibytes << 20}", "--"])
+
+    least = next(size for size in range(4, 200) if within(size, "--version").code == DONE)
+    directories = ["/nowhere/" + 100_000 * "x"] * 15
+    runs = [within(size, "list", *directories) for size in range(least, least + 12)]
+    assert not [ran.err for ran in runs if "terminate" in ran.err]
+    assert [ran.code for ran in runs if "bad_alloc" in ran.err].count(UNUSABLE) > 0

@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from guest.lib import host
 from tool.run import good
 
@@ -14,20 +16,26 @@ PAGE = host.ROOT / "docs/scsi-pr.1"
 TEXT = PAGE.read_text().replace("\\-", "-").replace('"', "")
 
 
-def commands() -> list[str]:
-    section = good("--help").out.split("Subcommands:")[1].split("\n\n")[0]
+def subcommands(*of: str) -> list[str]:
+    section = good(*of, "--help").out.split("Subcommands:")[1].split("\n\n")[0]
     return re.findall(r"^  ([\w-]+)", section, re.M)
 
 
+def commands() -> list[str]:
+    """Those of `path` by both words."""
+    simple = [command for command in subcommands() if command != "path"]
+    return simple + [f"path {command}" for command in subcommands("path")]
+
+
 def test_has_every_subcommand() -> None:
-    assert len(commands()) == 9
+    assert len(commands()) == 20
     for command in commands():
         assert re.search(rf"^\.B scsi-pr {command}$", TEXT, re.M), f"synopsis lacks {command}"
         assert re.search(rf"^\.BI {command} ", TEXT, re.M), f"subcommands lack {command}"
 
 
 def test_has_every_option_and_no_other() -> None:
-    options = {option for command in [[], *[[c] for c in commands()]]
+    options = {option for command in [[], *[c.split() for c in commands()]]
                for option in re.findall(r"--[a-z]+", good(*command, "--help").out.split("Examples:")[0])}
     told = set(re.findall(r"^\.(?:B|BI|BR) (?:-h ,\s+)?(--[a-z]+)", TEXT, re.M))
     assert told == options
@@ -42,9 +50,19 @@ def test_has_every_kind_of_change() -> None:
         assert re.search(rf"\b{name}\b", TEXT), name
 
 
-def test_formats_without_a_warning() -> None:
-    done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", PAGE], capture_output=True, text=True)
+@pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.[18]")), ids=lambda page: page.name)
+def test_formats_without_a_warning(page: Path) -> None:
+    done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", page], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
+
+
+def test_hooks_have_every_option_and_no_other() -> None:
+    program = host.ROOT / "hw/scsi/pr/agent/hooks/scsi-pr-confirm"
+    helps = [subprocess.run([program, kind, "--help"], capture_output=True, text=True, check=True).stdout
+             for kind in ("kubernetes", "proxmox")]
+    page = (PAGE.parent / "scsi-pr-confirm.8").read_text().replace("\\-", "-")
+    told = set(re.findall(r"^\.(?:B|BI|BR) (?:-h ,\s+)?(--[a-z-]+)", page.replace('"', ""), re.M))
+    assert told == set(re.findall(r"--[a-z-]+", "".join(helps)))
 
 
 def test_is_installed() -> None:

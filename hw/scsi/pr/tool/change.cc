@@ -15,6 +15,7 @@
 #include "server/device_server.h"
 #include "spc/text.h"
 #include "tool/changes.h"
+#include "tool/cluster.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -71,6 +72,13 @@ void PrintChanges(const char* name, const View& before, const View& after, bool 
 
 // In the runtime directory of those who use the store, if anybody does.
 Status OpenStore(const StoreArgument& argument, std::shared_ptr<Store>* store) {
+  if (IsCluster(argument)) {
+    std::unique_ptr<cluster::Client> client;
+    if (Status status = FindDaemon(argument, &client); !status.ok()) return status;
+    Store::OpenOptions options(Store::OpenMode::kExisting);
+    options.runtime_directory = client->directory()->path();
+    return Store::Open(argument.uri, options, store);
+  }
   Subject subject;
   if (Status status = SubjectOf(argument, &subject); !status.ok()) return status;
   Store::OpenOptions options(Store::OpenMode::kExisting);

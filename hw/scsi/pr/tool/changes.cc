@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "cluster/messages.h"
 #include "core/document.h"
-#include "server/device_server.h"
 
 namespace scsi_pr::tool {
 
@@ -88,12 +88,13 @@ void CompareFlags(const State& before, const State& after, std::vector<Change>* 
 void CompareAttached(const View& before, const View& after, std::vector<Change>* changes) {
   const auto find = [](const View& view, const Attachment& wanted) {
     return std::ranges::find_if(view.attached, [&](const Attachment& attachment) {
-      return attachment.nexus == wanted.nexus && attachment.process_id == wanted.process_id;
+      return attachment.nexus == wanted.nexus && attachment.process_id == wanted.process_id &&
+             attachment.host == wanted.host;
     });
   };
   const auto add = [&](const char* name, const std::string& text, const Attachment& attachment) {
     changes->push_back(
-        {name, AttachmentsToJson({attachment}).at(0), text + AttachmentText(attachment)});
+        {name, cluster::AttachmentsToJson({attachment}).at(0), text + AttachmentText(attachment)});
   };
   for (const Attachment& old : before.attached) {
     if (find(after, old) == after.attached.end()) add("detached", "detached ", old);

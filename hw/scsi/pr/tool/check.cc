@@ -6,6 +6,7 @@
 #include "core/document.h"
 #include "core/json_text.h"
 #include "spc/text.h"
+#include "tool/cluster.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -31,13 +32,15 @@ json ToJson(const Inspection& inspection) {
           {"findings", std::move(findings)}};
 }
 
-void Print(const Inspection& inspection) {
-  std::cout << "file:" << Printable(inspection.path) << " is "
-            << (inspection.damaged() ? "damaged" : "sound");
-  if (!inspection.attached.empty()) {
-    std::cout << "; " << inspection.attached.size() << " I_T nexuses are attached";
-  }
+void PrintSound(const std::string& uri, bool sound, size_t attached) {
+  std::cout << uri << " is " << (sound ? "sound" : "damaged");
+  if (attached != 0) std::cout << "; " << attached << " I_T nexuses are attached";
   std::cout << "\n";
+}
+
+void Print(const Inspection& inspection) {
+  PrintSound("file:" + Printable(inspection.path), !inspection.damaged(),
+             inspection.attached.size());
   for (const Finding& finding : inspection.findings) {
     std::cout << (finding.is_damage() ? "Damage: " : "Note: ") << finding.what << "\n  "
               << finding.meaning << "\n";
@@ -65,9 +68,28 @@ void Print(const Repair& repair) {
          "until\nscsi-pr load or scsi-pr clear.\n";
 }
 
+// What etcd keeps can be read and makes sense, or it is said why not; there is nothing to repair
+// on this host.
+int CheckCluster(const StoreArgument& store, bool as_json) {
+  View view;
+  if (Status status = ReadView(store, &view); !status.ok()) return Fail(status);
+  if (as_json) {
+    std::cout << JsonText({{"store", view.uri},
+                           {"sound", true},
+                           {"attached", view.attached.size()},
+                           {"findings", json::array()}},
+                          2)
+              << "\n";
+  } else {
+    PrintSound(view.uri, true, view.attached.size());
+  }
+  return kDone;
+}
+
 }  // namespace
 
 int Check(const StoreArgument& store, bool repair, bool as_json) {
+  if (IsCluster(store)) return CheckCluster(store, as_json);
   Subject subject;
   if (Status status = SubjectOf(store, &subject); !status.ok()) return Fail(status);
   const Inspection inspection = Inspect(subject);

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "tool/common.h"
 
 namespace scsi_pr::tool {
@@ -19,6 +21,20 @@ int List(const std::vector<std::string>& directories, const StoreArgument& like,
 int Dump(const StoreArgument& store);
 int Check(const StoreArgument& store, bool repair, bool as_json);
 int Watch(const StoreArgument& store, bool as_json);
+
+// Of the cluster: what its daemon on this host knows. `like`: its runtime directory.
+int Hosts(const StoreArgument& like, bool as_json);
+int Metrics(const StoreArgument& like);
+int AcceptRestore(const StoreArgument& like, bool as_json);
+int ForgetHost(const StoreArgument& like, const std::string& host, bool as_json);
+struct Confirmation {
+  std::string host;
+  std::string boot_id;
+  std::string why;
+};
+int ConfirmHostDead(const StoreArgument& like, const Confirmation& confirmation, bool as_json);
+// Adds to `list`, or prints where that is null.
+int ListCluster(const StoreArgument& like, nlohmann::json* list);
 
 // Change, as an administrator (core/administrator.h). `timeout`: for commands of
 // those who lose their registration.

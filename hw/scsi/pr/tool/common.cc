@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tool/common.h"
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -9,9 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cluster/messages.h"
 #include "core/document.h"
 #include "server/device_server.h"
 #include "spc/text.h"
+#include "store/membership.h"
+#include "tool/cluster.h"
 
 namespace scsi_pr::tool {
 
@@ -33,12 +37,13 @@ int ExitFor(Code code) {
     case Code::kCorrupt: return kDamaged;
     case Code::kInUse: return kRefused;
     case Code::kBusy: return kNotInTime;
+    case Code::kUnknown: return kNotKnown;
     default: return kUnusable;
   }
 }
 
-Status Invalid(std::string message, std::string hint) {
-  return Status::Error(Code::kInvalid, std::move(message), std::move(hint));
+Status Invalid(const std::string& message, const std::string& hint) {
+  return Status::Error(Code::kInvalid, message, hint);
 }
 
 void PrintReservation(const State& state, std::ostream& out) {
@@ -82,8 +87,12 @@ Status SubjectOf(const StoreArgument& store, Subject* subject) {
                    "Use QMP's query-scsi-pr, scsi-pr-save, scsi-pr-load, scsi-pr-preempt or "
                    "scsi-pr-clear there.");
   }
-  return Invalid("\"" + uri + "\" is no store URI",
-                 uri.starts_with('/') ? "Write file:" + uri : "Known is file:/PATH.");
+  if (IsCluster(store)) {
+    return Invalid(uri + " is in etcd, and not in a file of this host", "Ask for a file: store.");
+  }
+  return Invalid("\"" + uri + "\" is no store URI", uri.starts_with('/')
+                                                        ? "Write file:" + uri
+                                                        : "Known are file:/PATH and cluster:NAME.");
 }
 
 Status MakeView(const Inspection& inspection, View* view) {
@@ -96,6 +105,11 @@ Status MakeView(const Inspection& inspection, View* view) {
 }
 
 Status ReadView(const StoreArgument& store, View* view) {
+  if (IsCluster(store)) {
+    std::unique_ptr<cluster::Client> client;
+    const Status status = FindDaemon(store, &client);
+    return status.ok() ? ReadClusterView(*client, view) : status;
+  }
   Subject subject;
   if (Status status = SubjectOf(store, &subject); !status.ok()) return status;
   return MakeView(Inspect(subject), view);
@@ -109,6 +123,12 @@ void CatchInterrupts() {
 
 bool Interrupted() { return interrupted != 0; }
 
+bool ParseKey(const std::string& text, uint64_t* key) {
+  const char* end = text.data() + text.size();
+  return text.starts_with("0x") && text.size() > 2 && text.size() <= 18 &&
+         std::from_chars(text.data() + 2, end, *key, 16).ptr == end;
+}
+
 std::string NexusText(const Nexus& nexus) {
   const bool all = nexus.target_port == Nexus::kAllTargetPorts;
   return nexus.initiator.ToText() +
@@ -116,7 +136,7 @@ std::string NexusText(const Nexus& nexus) {
 }
 
 std::string AttachmentText(const Attachment& attachment) {
-  return "process " + std::to_string(attachment.process_id) + " (" + Printable(attachment.owner) +
+  return PlaceText(attachment) + " (" + Printable(attachment.owner) +
          "): " + NexusText(attachment.nexus);
 }
 
@@ -130,7 +150,7 @@ json ViewToJson(const View& view) {
           {"identity", view.identity},
           {"version", view.version},
           {"state", StateToJson(view.state)},
-          {"attached", AttachmentsToJson(view.attached)}};
+          {"attached", cluster::AttachmentsToJson(view.attached)}};
 }
 
 std::string ViewText(const View& view) {

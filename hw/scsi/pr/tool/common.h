@@ -24,12 +24,19 @@ enum Exit : int {
   kDamaged = 2,    // the store, or the document, is damaged
   kRefused = 3,    // somebody uses it, or would lose something; or nobody is meant
   kNotInTime = 4,  // nothing has changed; trying again may help
+  kNotKnown = 5,   // a change was sent, and nobody can say whether it is in force
+  // Of path groups alone:
+  kDoesNotFit = 6,  // what was asked for does not fit the group, or there is none
+  kClosed = 7,      // status: it is not open
 };
 
 // Says on stderr what is wrong and what to do.
 int Fail(const Status& status);
 // The same after an operation of an administrator, which may be senseless.
 int FailOperation(const Status& status);
+
+// A reservation key on the command line: 0x and 1 to 16 hexadecimal digits.
+bool ParseKey(const std::string& text, uint64_t* key);
 
 // A store at one time, as people want to see it.
 struct View {

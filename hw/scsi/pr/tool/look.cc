@@ -93,6 +93,10 @@ int List(const std::vector<std::string>& directories, const StoreArgument& like,
   int result = kDone;
   json list = json::array();
   for (const std::string& directory : directories) {
+    if (directory == "cluster:") {
+      result = std::max(result, ListCluster(like, as_json ? &list : nullptr));
+      continue;
+    }
     std::vector<fs::path> stores;
     if (Status status = FindStores(directory, &stores); !status.ok()) {
       result = std::max(result, Fail(status));

@@ -3,11 +3,13 @@
 // scsi-pr: looks at reservation stores from the command line, and changes them as
 // an administrator, whether a QEMU uses them or not.
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <iostream>
 #include <string>
 
+#include "core/guarded.h"
 #include "tool/commands.h"
+#include "tool/common.h"
+#include "tool/path.h"
 
 namespace {
 
@@ -17,7 +19,8 @@ constexpr const char* kExitStatus =
     "Exit status: 0 done; 1 the store, a file or the plugin cannot be used; 2 the store or the "
     "document is\n"
     "damaged; 3 refused: somebody uses it or would lose something, or nobody is meant; 4 not in\n"
-    "time, nothing has changed; above 100 wrong usage.";
+    "time, nothing has changed; 5 it is not known whether it has changed; 6 the path group is not\n"
+    "there, or in another state; 7 it is closed; above 100 wrong usage.";
 
 constexpr const char* kWaitForThem =
     "How long to wait for the commands of those who lose their registration";
@@ -29,6 +32,8 @@ struct Arguments {
   std::vector<std::string> directories;
   std::string file;
   std::string key;
+  std::string host;
+  tool::Confirmation confirmation;
   tool::PluginArguments qemu;
   double timeout = 10;
   bool repair = false;
@@ -40,15 +45,10 @@ struct Arguments {
   }
 };
 
-bool ParseKey(const std::string& text, uint64_t* key) {
-  const char* end = text.data() + text.size();
-  return text.starts_with("0x") && text.size() > 2 && text.size() <= 18 &&
-         std::from_chars(text.data() + 2, end, *key, 16).ptr == end;
-}
-
 std::string CheckKey(const std::string& text) {
   uint64_t key = 0;
-  return ParseKey(text, &key) ? "" : "a key is 0x and 1 to 16 hexadecimal digits, not " + text;
+  return tool::ParseKey(text, &key) ? ""
+                                    : "a key is 0x and 1 to 16 hexadecimal digits, not " + text;
 }
 
 CLI::App* AddCommand(CLI::App& app, Arguments& arguments, const char* name, const char* description,
@@ -70,7 +70,8 @@ CLI::App* AddCommand(CLI::App& app, Arguments& arguments, const char* name, cons
 CLI::App* AddStoreCommand(CLI::App& app, Arguments& arguments, const char* name,
                           const char* description, const char* examples) {
   CLI::App* command = AddCommand(app, arguments, name, description, examples);
-  command->add_option("STORE", arguments.store.uri, "Store URI: file:/PATH")->required();
+  command->add_option("STORE", arguments.store.uri, "Store URI: file:/PATH, cluster:NAME")
+      ->required();
   return command;
 }
 
@@ -88,9 +89,11 @@ void AddLookers(CLI::App& app, Arguments& a, int* result) {
                   "  scsi-pr info --output=json file:/var/lib/scsi-pr/quorum.pr | jq .state")
       ->callback([&a, result] { *result = tool::Info(a.store, a.as_json()); });
   CLI::App* list = AddCommand(app, a, "list", "Show the stores in directories, one line each",
-                              "  scsi-pr list /var/lib/scsi-pr");
+                              "  scsi-pr list /var/lib/scsi-pr\n"
+                              "  scsi-pr list cluster:");
   a.directories = {"."};
-  list->add_option("DIR", a.directories, "Directories; the current one if none is named");
+  list->add_option("DIR", a.directories,
+                   "Directories, cluster: for the cluster; the current one if none is named");
   list->callback([&a, result] { *result = tool::List(a.directories, a.store, a.as_json()); });
   CLI::App* check = AddStoreCommand(app, a, "check", "Find and explain damage, and repair it",
                                     "  scsi-pr check file:/var/lib/scsi-pr/quorum.pr\n"
@@ -131,9 +134,36 @@ void AddChangers(CLI::App& app, Arguments& a, int* result) {
   AddTimeout(preempt, &a.timeout, kWaitForThem);
   preempt->callback([&a, result] {
     uint64_t key = 0;
-    ParseKey(a.key, &key);
+    tool::ParseKey(a.key, &key);
     *result = tool::Preempt(a.store, key, a.change());
   });
+}
+
+void AddCluster(CLI::App& app, Arguments& a, int* result) {
+  AddCommand(app, a, "hosts", "Show the hosts of the cluster, as scsi-prd of this one knows them",
+             "  scsi-pr hosts")
+      ->callback([&a, result] { *result = tool::Hosts(a.store, a.as_json()); });
+  AddCommand(app, a, "metrics", "Print what scsi-prd has counted, as OpenMetrics",
+             "  scsi-pr metrics")
+      ->callback([&a, result] { *result = tool::Metrics(a.store); });
+  AddCommand(app, a, "accept-restore", "Go on with an etcd that was put back, or is another one",
+             "  scsi-pr accept-restore")
+      ->callback([&a, result] { *result = tool::AcceptRestore(a.store, a.as_json()); });
+  CLI::App* forget = AddCommand(app, a, "forget-host", "Remove a dead host that will not come back",
+                                "  scsi-pr forget-host node3");
+  forget->add_option("HOST", a.host, "As scsi-pr hosts names it")->required();
+  forget->callback([&a, result] { *result = tool::ForgetHost(a.store, a.host, a.as_json()); });
+  CLI::App* confirm = AddCommand(
+      app, a, "confirm-host-dead", "Vouch that a silent host is off, so that its VMs can be fenced",
+      "  scsi-pr confirm-host-dead node3 --boot-id 6f0b7ac8… --reason 'unplugged'");
+  confirm->add_option("HOST", a.confirmation.host, "As scsi-pr hosts names it")->required();
+  confirm->add_option("--boot-id", a.confirmation.boot_id, "Which of its boots has ended: the same")
+      ->required()
+      ->type_name("ID");
+  confirm->add_option("--reason", a.confirmation.why, "How you know; it is recorded")
+      ->type_name("TEXT");
+  confirm->callback(
+      [&a, result] { *result = tool::ConfirmHostDead(a.store, a.confirmation, a.as_json()); });
 }
 
 void AddPluginCheck(CLI::App& app, Arguments& a, int* result) {
@@ -153,9 +183,7 @@ void AddPluginCheck(CLI::App& app, Arguments& a, int* result) {
   });
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Run(int argc, char** argv) {
   CLI::App app("Looks at SCSI-3 persistent reservation stores, and changes them.", "scsi-pr");
   app.require_subcommand(1);
   app.set_version_flag("--version", SCSI_PR_VERSION);
@@ -164,8 +192,21 @@ int main(int argc, char** argv) {
   int result = 0;
   AddLookers(app, arguments, &result);
   AddChangers(app, arguments, &result);
+  AddCluster(app, arguments, &result);
   AddPluginCheck(app, arguments, &result);
+  tool::AddPathCommands(app, &result);
   CLI11_PARSE(app, argc, argv);
   std::cout.flush();
   return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int result = 0;
+  const scsi_pr::Status status = scsi_pr::Guarded("what the command names", [&] {
+    result = Run(argc, argv);
+    return scsi_pr::Status();
+  });
+  return status.ok() ? result : tool::Fail(status);
 }

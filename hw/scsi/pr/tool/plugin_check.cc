@@ -18,8 +18,6 @@
 #include "tool/commands.h"
 #include "tool/common.h"
 
-extern char** environ;
-
 namespace scsi_pr::tool {
 
 namespace {
@@ -30,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view kQuestions =
     "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-scsi-pr\"}\n{\"execute\":\"quit\"}\n";
 constexpr int kAnswers = 3;
-constexpr size_t kOutputMax = 64 * 1024;
+constexpr size_t kOutputMax = size_t{64} * 1024;
 
 struct Pipe {
   int read = -1;

@@ -8,9 +8,12 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "care/memory_view.h"
 #include "care/observer.h"
+#include "cluster/names.h"
 #include "core/json_text.h"
 #include "tool/changes.h"
+#include "tool/cluster.h"
 #include "tool/commands.h"
 #include "tool/common.h"
 
@@ -73,15 +76,64 @@ bool ReaderIsGone() {
          (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0);
 }
 
+// Where the news come from.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual Status Look(View* view) = 0;
+  // Whether there may be any since.
+  virtual bool Changed() = 0;
+};
+
+class FileSource : public Source {
+ public:
+  explicit FileSource(Subject subject) : observer_(std::move(subject)) {}
+  Status Look(View* view) override { return MakeView(observer_.Look(), view); }
+  bool Changed() override { return observer_.Changed(); }
+
+ private:
+  Observer observer_;
+};
+
+// Where the logical unit is in use on this host its gate says when it is time to look; and once
+// a second it is looked at, for what it does not say.
+class ClusterSource : public Source {
+ public:
+  explicit ClusterSource(std::unique_ptr<cluster::Client> client) : client_(std::move(client)) {}
+  Status Look(View* view) override {
+    mark_ = Take();
+    looked_ = Clock::now();
+    return ReadClusterView(*client_, view);
+  }
+  bool Changed() override { return Take() != mark_ || Clock::now() - looked_ >= kInterval; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Mark = std::pair<uint64_t, std::vector<size_t>>;  // what is published, who is attached
+  static constexpr std::chrono::milliseconds kInterval{1000};
+
+  Mark Take() const {
+    const auto memory = MemoryView::Find(cluster::MemoryIdentity(client_->name()),
+                                         client_->directory()->path(), geteuid());
+    if (!memory || !memory->in_use()) return {};
+    return {memory->gate().published.load(), memory->LiveSlots()};
+  }
+
+  const std::unique_ptr<cluster::Client> client_;
+  Mark mark_;
+  Clock::time_point looked_;
+};
+
 // Tells of each change until it is interrupted, or nobody listens.
-void Follow(Observer& observer, Audience& audience, View view) {
+void Follow(Source& source, Audience& audience, View view) {
   std::string failure;
   while (!Interrupted() && !ReaderIsGone()) {
-    observer.Wait();
-    if (!observer.Changed()) continue;
+    Observer::Wait();
+    if (!source.Changed()) continue;
     View now;
-    const Status status = MakeView(observer.Look(), &now);
+    const Status status = source.Look(&now);
     if (!status.ok()) {
+      if (Interrupted()) return;
       if (status.message() != failure) audience.Fail(status);
       failure = status.message();
       continue;
@@ -93,21 +145,33 @@ void Follow(Observer& observer, Audience& audience, View view) {
   }
 }
 
+Status FindSource(const StoreArgument& store, std::unique_ptr<Source>* source) {
+  if (IsCluster(store)) {
+    std::unique_ptr<cluster::Client> client;
+    const Status status = FindDaemon(store, &client);
+    if (status.ok()) *source = std::make_unique<ClusterSource>(std::move(client));
+    return status;
+  }
+  Subject subject;
+  const Status status = SubjectOf(store, &subject);
+  if (status.ok()) *source = std::make_unique<FileSource>(subject);
+  return status;
+}
+
 }  // namespace
 
 int Watch(const StoreArgument& store, bool as_json) {
-  Subject subject;
-  if (Status status = SubjectOf(store, &subject); !status.ok()) return Fail(status);
+  std::unique_ptr<Source> source;
+  if (Status status = FindSource(store, &source); !status.ok()) return Fail(status);
   signal(SIGPIPE, SIG_IGN);
   CatchInterrupts();
-  Observer observer(subject);
   View view;
-  if (Status status = MakeView(observer.Look(), &view); !status.ok()) return Fail(status);
+  if (Status status = source->Look(&view); !status.ok()) return Fail(status);
   JsonLines json_lines;
   PlainLines plain_lines;
   Audience& audience = as_json ? static_cast<Audience&>(json_lines) : plain_lines;
   audience.Begin(view);
-  Follow(observer, audience, std::move(view));
+  Follow(*source, audience, std::move(view));
   return kDone;
 }
 

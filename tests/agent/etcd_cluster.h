@@ -28,7 +28,7 @@ class EtcdCluster {
   std::vector<std::string> Endpoints(size_t first = 0) const;
   size_t Leader() const;
   void Signal(size_t member, int signal) const;
-  void Kill(size_t member);
+  void Kill(size_t index);
   const std::string& directory() const { return directory_.path(); }
 
  private:
@@ -37,7 +37,7 @@ class EtcdCluster {
     pid_t process = -1;
   };
 
-  void Start(size_t member);
+  void Start(size_t index);
   void WaitFor(const Member& member) const;
 
   const testing::TemporaryDirectory directory_;

@@ -29,10 +29,8 @@ const Transaction kWrite{{{"a", 0}}, {{"a", "1"}}, {{"a", false}}};
 constexpr const char* kApplied =
     R"({"header":{"cluster_id":"5","revision":"9"},"succeeded":true,"responses":[{"response_put":{}},
     {"response_range":{"kvs":[{"key":"YQ==","mod_revision":"9","value":"MQ=="}],"count":"1"}}]})";
-constexpr const char* kNothingFound =
-    R"({"header":{"cluster_id":"5","revision":"9"},"succeeded":true,"responses":[{"response_range":{}}]})";
 
-std::unique_ptr<EtcdEngine> EngineFor(EtcdOptions options) {
+std::unique_ptr<EtcdEngine> EngineFor(const EtcdOptions& options) {
   std::unique_ptr<EtcdEngine> engine;
   const Status status = EtcdEngine::Create(options, &engine);
   EXPECT_TRUE(status.ok()) << status.message();
@@ -68,7 +66,7 @@ std::string Nobody() {
 
 TEST(EtcdEngine, Options) {
   std::unique_ptr<EtcdEngine> engine;
-  const auto refused = [&](EtcdOptions options) {
+  const auto refused = [&](const EtcdOptions& options) {
     const Status status = EtcdEngine::Create(options, &engine);
     EXPECT_EQ(engine, nullptr);
     return status.code();
@@ -92,6 +90,16 @@ TEST(EtcdEngine, Applied) {
   EXPECT_EQ(answer.outcome, Outcome::kApplied) << answer.failure.message;
   EXPECT_EQ(answer.Find("a")->value, "1");
   EXPECT_EQ(server.requests().at(0).path, "/v3/kv/txn");
+}
+
+TEST(EtcdEngine, ReadsOneRange) {
+  FakeHttp server(Says(R"({"header":{"cluster_id":"5","revision":"9"}})"));
+  const Answer answer = EngineAt({server.url()})->Read({{"a", false}});
+  EXPECT_EQ(answer.outcome, Outcome::kApplied) << answer.failure.message;
+  EXPECT_EQ(answer.revision, 9);
+  EXPECT_EQ(server.requests().at(0).path, "/v3/kv/range");
+  FakeHttp garbage(Says("[]"));
+  EXPECT_EQ(EngineAt({garbage.url()})->Read({{"a", false}}).outcome, Outcome::kFailed);
 }
 
 // What an error means is in its text, whatever the HTTP code is.
@@ -293,7 +301,7 @@ TEST(EtcdEngine, CertificateWithACommonName) {
 // Counts the calls.
 class Looks {
  public:
-  void operator()() {
+  void operator()(const std::vector<News>&) {
     const std::lock_guard lock(mutex_);
     count_++;
     changed_.notify_all();
@@ -331,7 +339,7 @@ TEST(EtcdEngine, AWatchIsBegunAgain) {
 TEST(EtcdEngine, ASilentWatchEndsAtOnce) {
   FakeHttp server(Silent);
   const auto engine = EngineAt({server.url()});
-  auto hints = engine->Hint("p/", [] {});
+  auto hints = engine->Hint("p/", [](auto) {});
   while (server.requests().empty()) std::this_thread::sleep_for(1ms);
   EXPECT_LT(SecondsOf([&] { hints.reset(); }), 0.9);
 }

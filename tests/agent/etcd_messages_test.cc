@@ -39,6 +39,54 @@ TEST(EtcdMessages, TransactionAsSent) {
   EXPECT_EQ(sent["failure"], json::parse(R"([{"request_range":{"key":"YQ=="}}])"));
 }
 
+// What is read only where nothing was written.
+TEST(EtcdMessages, Otherwise) {
+  Transaction transaction = kWrite;
+  transaction.otherwise = {{"c", false}};
+  const json sent = json::parse(EncodeTransaction(transaction));
+  EXPECT_EQ(sent["success"].size(), 3u);
+  EXPECT_EQ(sent["failure"], json::parse(R"([{"request_range":{"key":"YQ=="}},
+      {"request_range":{"key":"Yw=="}}])"));
+  const std::string a = R"({"response_range":{}})";
+  const std::string c =
+      R"({"response_range":{"kvs":[{"key":"Yw==","mod_revision":"3","value":"MQ=="}],"count":"1"}})";
+  Answer answer;
+  const auto decode = [&](const std::string& members) {
+    return DecodeTransaction(AnswerOf(members), transaction, &answer).message;
+  };
+  EXPECT_EQ(decode(R"("responses":[)" + a + "," + c + "]"), "");
+  EXPECT_EQ(answer.outcome, Outcome::kCompareFailed);
+  EXPECT_EQ(answer.Find("c")->value, "1");
+  EXPECT_NE(decode(R"("responses":[)" + a + "]"), "");
+  const std::string writes = R"({"response_put":{}},{"response_delete_range":{}},)";
+  EXPECT_EQ(decode(R"("succeeded":true,"responses":[)" + writes + a + "]"), "");
+  EXPECT_EQ(answer.outcome, Outcome::kApplied);
+  EXPECT_NE(decode(R"("succeeded":true,"responses":[)" + writes + a + "," + c + "]"), "");
+}
+
+TEST(EtcdMessages, OneRange) {
+  const Range range = {"p/", true};
+  EXPECT_EQ(json::parse(EncodeRange(range)), json::parse(R"({"key":"cC8=","range_end":"cDA="})"));
+  Answer answer;
+  const auto decode = [&](const std::string& text) {
+    return DecodeRange(text, range, &answer).message;
+  };
+  EXPECT_EQ(
+      decode(AnswerOf(R"("kvs":[{"key":"cC9h","mod_revision":"8","value":"MQ=="}],"count":"1")")),
+      "");
+  EXPECT_EQ(answer.outcome, Outcome::kApplied);
+  EXPECT_EQ(answer.revision, 9);
+  EXPECT_EQ(answer.found, (std::vector<KeyValue>{{"p/a", "1", 8}}));
+  EXPECT_EQ(decode(AnswerOf("")), "");
+  EXPECT_TRUE(answer.found.empty());
+  for (const std::string& text :
+       {std::string("{}"), std::string("[]"), AnswerOf(R"("more":true)"),
+        AnswerOf(R"("count":"1")"),
+        AnswerOf(R"("kvs":[{"key":"YQ==","mod_revision":"8"}],"count":"1")")}) {
+    EXPECT_NE(decode(text), "") << text;
+  }
+}
+
 TEST(EtcdMessages, AllKeysBelowOne) {
   const json sent = json::parse(EncodeTransaction(kReadBelow));
   EXPECT_EQ(sent["success"][0]["request_range"]["range_end"], "cDA=");  // "p0"
@@ -231,6 +279,22 @@ TEST(EtcdMessages, Errors) {
   EXPECT_FALSE(DecodeError(AnswerOf("")));
 }
 
+// etcd whose own certificate is none of a client's: 3.4, then 3.5.
+TEST(EtcdMessages, GatewayThatCannotReachItsEtcd) {
+  for (
+      const char* text :
+      {R"({"error":"connection closed","code":14,"message":"connection closed"})",
+       R"({"code":14,"message":"connection error: desc = \"remote error: tls: bad certificate\""})"}) {
+    const auto error = DecodeError(text);
+    ASSERT_TRUE(error) << text;
+    EXPECT_NE(error->failure.hint.find("clientAuth"), std::string::npos);
+    EXPECT_FALSE(error->is_final);
+    EXPECT_TRUE(error->try_next);
+  }
+  const auto other = DecodeError(R"({"code":14,"message":"etcdserver: leader changed"})");
+  EXPECT_EQ(other->failure.hint, "");
+}
+
 TEST(EtcdMessages, ErrorTextIsPrintableAndNotEndless) {
   const auto error =
       DecodeError(R"({"code":9,"message":"\u001b[31m)" + std::string(100000, 'x') + "\"}");
@@ -264,16 +328,42 @@ TEST(EtcdMessages, Status) {
 }
 
 TEST(EtcdMessages, LinesOfAWatch) {
-  EXPECT_EQ(DecodeWatchLine(R"({"result":{"header":{"revision":"3"},"created":true}})"),
-            WatchLine::kLook);
-  EXPECT_EQ(DecodeWatchLine(R"({"result":{"events":[{"kv":{"key":"YQ=="}}]}})"), WatchLine::kLook);
-  EXPECT_EQ(DecodeWatchLine(R"({"result":{"header":{"revision":"3"}}})"), WatchLine::kQuiet);
-  EXPECT_EQ(DecodeWatchLine(R"({"result":{"created":true,"canceled":true,"cancel_reason":"no"}})"),
+  std::vector<News> news(1);
+  const auto means = [&](std::string_view line) { return DecodeWatchLine(line, &news); };
+  EXPECT_EQ(means(R"({"result":{"header":{"revision":"3"},"created":true}})"), WatchLine::kLook);
+  EXPECT_TRUE(news.empty()) << "anything may have changed before";
+  EXPECT_EQ(means(R"({"result":{"header":{"revision":"3"}}})"), WatchLine::kQuiet);
+  EXPECT_EQ(means(R"({"result":{"created":true,"canceled":true,"cancel_reason":"no"}})"),
             WatchLine::kOver);
-  for (const char* line : {"", "{", "[]", "{}", R"({"result":7})", R"({"result":{"events":7}})",
-                           R"({"error":{"grpc_code":14,"message":"etcdserver: no leader"}})"}) {
-    EXPECT_EQ(DecodeWatchLine(line), WatchLine::kOver) << line;
+  EXPECT_EQ(means(R"({"result":{"events":[{"kv":{"key":"YQ==","mod_revision":"3","value":"Yg=="}},)"
+                  R"({"type":"DELETE","kv":{"key":"Yw==","mod_revision":"4"}}]}})"),
+            WatchLine::kLook);
+  EXPECT_EQ(news, (std::vector<News>{{"a", "b", 3}, {"c", std::nullopt, 4}}));
+  for (const char* line :
+       {"", "{", "[]", "{}", R"({"result":7})", R"({"result":{"events":7}})",
+        R"({"result":{"events":[{"kv":{"key":"YQ=="}}]}})",
+        R"({"result":{"events":[{"kv":{"key":"*","mod_revision":"3"}}]}})",
+        R"({"result":{"events":[{"mod_revision":"3"}]}})",
+        R"({"result":{"events":[{"type":"MOVE","kv":{"key":"YQ==","mod_revision":"3"}}]}})",
+        R"({"error":{"grpc_code":14,"message":"etcdserver: no leader"}})"}) {
+    EXPECT_EQ(means(line), WatchLine::kOver) << line;
+    EXPECT_TRUE(news.empty());
   }
+}
+
+// One line may have very many.
+TEST(EtcdMessages, ManyNewsAreAnything) {
+  const std::string event = R"({"kv":{"key":"YQ==","mod_revision":"3"}})";
+  const auto line = [&](int count) {
+    std::string text = event;
+    for (int i = 1; i < count; i++) text += "," + event;
+    return R"({"result":{"events":[)" + text + "]}}";
+  };
+  std::vector<News> news;
+  EXPECT_EQ(DecodeWatchLine(line(100), &news), WatchLine::kLook);
+  EXPECT_EQ(news.size(), 100u);
+  EXPECT_EQ(DecodeWatchLine(line(101), &news), WatchLine::kLook);
+  EXPECT_TRUE(news.empty());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <functional>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -141,15 +142,22 @@ TEST_F(EtcdTest, Hints) {
   EtcdCluster etcd(1);
   const auto engine = EngineAt(etcd.Endpoints());
   std::atomic<int> looks = 0;
+  std::promise<std::vector<News>> told;
   const auto reaches = [&](int count) {
     const auto deadline = Clock::now() + 10s;
     while (looks < count && Clock::now() < deadline) std::this_thread::sleep_for(5ms);
     return looks >= count;
   };
-  const auto hints = engine->Hint("p/", [&] { looks++; });
+  const auto hints = engine->Hint("p/", [&](std::vector<News> news) {
+    if (++looks == 3) told.set_value(std::move(news));
+  });
   EXPECT_TRUE(reaches(1)) << "when it begins";
-  engine->Txn(Put("p/k", 0, "1"));
+  const int64_t first = engine->Txn(Put("p/k", 0, "1")).revision;
   EXPECT_TRUE(reaches(2));
+  engine->Txn({{{"p/k", first}}, {{"p/k", std::nullopt}, {"p/l", "2"}}, {}});
+  ASSERT_TRUE(reaches(3));
+  const std::vector<News> news = {{"p/k", std::nullopt, first + 1}, {"p/l", "2", first + 1}};
+  EXPECT_EQ(told.get_future().get(), news);
   const int before = looks;
   engine->Txn(Put("q", 0, "1"));
   std::this_thread::sleep_for(200ms);

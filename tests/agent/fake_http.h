@@ -35,8 +35,8 @@ inline std::string HttpText(const std::string& body, int code = 200) {
 class FakeHttp {
  public:
   // An empty answer: nothing is said, and the connection stays open.
-  explicit FakeHttp(FakeHandler handler) : handler_(std::move(handler)) {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  explicit FakeHttp(FakeHandler handler)
+      : handler_(std::move(handler)), listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

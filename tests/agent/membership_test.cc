@@ -22,7 +22,7 @@ const Keys kKeys("/p/");
 // Remembers what it was asked for, and carries requests out when the test says so.
 class Host : public Membership::Outside {
  public:
-  explicit Host(SimulatedStore& store, Membership::Memory before = {},
+  explicit Host(SimulatedStore& store, const Membership::Memory& before = {},
                 const std::string& boot_id = "boot", const std::string& machine_id = "machine")
       : memory(before),
         machine({"h", machine_id, boot_id}, kKeys, before, *this,
@@ -41,6 +41,9 @@ class Host : public Membership::Outside {
   void Open() override { log.push_back("open"); }
   void Admit(Time until) override { admitted_until = std::max(admitted_until, until); }
   void Remember(const Membership::Memory& what) override { memory = what; }
+  void WasDead(const HostRecord& record) override { log.push_back("dead by " + record.by); }
+  // The state of "lu" is to be in force here.
+  Status See(const std::optional<StateRecord>& state) { return machine.See("lu", state); }
   void Refused(const Status& why) override { log.push_back("refused: " + why.message()); }
 
   // The request under way is carried out, and the answer comes at `now`.
@@ -70,6 +73,14 @@ class Host : public Membership::Outside {
     const auto* entry = store_.Find(kKeys.Host("h"));
     EXPECT_TRUE(entry != nullptr && Decode(entry->value, &decoded).ok());
     return decoded;
+  }
+  // Another host takes it for that, and writes so: what there is then.
+  HostRecord Mark(State state) {
+    HostRecord marked = record();
+    marked.state = state;
+    marked.by = "other";
+    Write(marked);
+    return marked;
   }
   // Somebody writes it.
   void Write(const HostRecord& record) {
@@ -133,10 +144,7 @@ TEST(Membership, SuspicionIsTakenAwayBeforeItAdmits) {
   SimulatedStore store;
   Host host(store);
   host.Join(100 * kSecond);
-  HostRecord record = host.record();
-  record.state = State::kSuspect;
-  record.by = "other";
-  host.Write(record);
+  const HostRecord record = host.Mark(State::kSuspect);
   host.machine.Tick(101 * kSecond);
   host.Answer(101 * kSecond);
   EXPECT_EQ(host.admitted_until, 108 * kSecond) << "not yet";
@@ -146,21 +154,60 @@ TEST(Membership, SuspicionIsTakenAwayBeforeItAdmits) {
   EXPECT_EQ(host.record().incarnation, record.incarnation);
 }
 
+// Its daemon was killed meanwhile: what is in the gates is a predecessor's.
+TEST(Membership, DeadWhileThereWasNoDaemon) {
+  SimulatedStore store;
+  Host host(store);
+  host.Join(100 * kSecond);
+  const HostRecord record = host.Mark(State::kDead);
+  Host again(store, host.memory);
+  again.Look(110 * kSecond);
+  EXPECT_EQ(again.log, (Log{"dead by other", "shut", "drain"}));
+  Host booted(store, host.memory, "another boot");
+  booted.Look(110 * kSecond);
+  EXPECT_EQ(booted.log, (Log{"shut", "drain"})) << "there is nothing of that boot";
+}
+
+// Whoever waits for a watchdog counts on one that is armed.
+TEST(Membership, TheRecordSaysWhatIsArmed) {
+  SimulatedStore store;
+  Host host(store);
+  host.machine.SetWatchdog(10 * kSecond);
+  host.Join(100 * kSecond);
+  EXPECT_EQ(host.record().watchdog, 10 * kSecond);
+  host.Look(101 * kSecond);
+  EXPECT_EQ(host.machine.recorded_watchdog(), 10 * kSecond);
+
+  // A daemon that is started again has it to begin with from its predecessor, who left it armed.
+  Host again(store, host.memory);
+  again.Look(102 * kSecond);
+  EXPECT_EQ(again.machine.phase(), Phase::kMember);
+  EXPECT_EQ(again.record().watchdog, 10 * kSecond);
+
+  again.machine.SetWatchdog(0);
+  const HostRecord before = again.record();
+  again.Look(103 * kSecond);
+  EXPECT_EQ(again.record().watchdog, 0u);
+  EXPECT_EQ(again.record().incarnation, before.incarnation);
+  EXPECT_EQ(again.machine.recorded_watchdog(), Time{0});
+  EXPECT_EQ(again.admitted_until, 111 * kSecond);
+  again.Look(104 * kSecond);
+  EXPECT_EQ(again.admitted_until, 112 * kSecond);
+}
+
 TEST(Membership, DeadIsShutDrainJoinOpen) {
   SimulatedStore store;
   Host host(store);
   host.Join(100 * kSecond);
-  HostRecord record = host.record();
-  record.state = State::kDead;
-  host.Write(record);
+  const HostRecord record = host.Mark(State::kDead);
   host.Look(101 * kSecond);
-  EXPECT_EQ(host.log, (Log{"shut", "drain"}));
+  EXPECT_EQ(host.log, (Log{"dead by other", "shut", "drain"}));
   EXPECT_EQ(host.admitted_until, 0u);
   host.Look(105 * kSecond);
   EXPECT_EQ(host.record(), record) << "not before all is drained";
   host.machine.Drained(106 * kSecond);
   host.Look(106 * kSecond);
-  EXPECT_EQ(host.log, (Log{"shut", "drain", "open"}));
+  EXPECT_EQ(host.log, (Log{"dead by other", "shut", "drain", "open"}));
   EXPECT_NE(host.record().incarnation, record.incarnation);
   EXPECT_EQ(host.admitted_until, 114 * kSecond);
 }
@@ -312,9 +359,73 @@ TEST(Membership, AnotherEtcdWithTheSameContents) {
   EXPECT_EQ(host.machine.phase(), Phase::kRefused);
 }
 
+// Its revision was raised behind what this host knows, or nobody looked.
+StateRecord After(const std::optional<StateRecord>& before, const std::string& nonce) {
+  return StateRecord::Next(before, nonce, "", {});
+}
+
+TEST(Membership, LogicalUnitThatWasPutBack) {
+  SimulatedStore store;
+  Host host(store);
+  host.Join(100 * kSecond);
+  EXPECT_TRUE(host.See(std::nullopt).ok());
+  const StateRecord second = After(std::nullopt, "a"), third = After(second, "b");
+  StateRecord later = third;
+  for (int i = 0; i < 70; i++) later = After(later, "c" + std::to_string(i));
+  EXPECT_TRUE(host.See(second).ok());
+  EXPECT_TRUE(host.See(third).ok());
+  EXPECT_TRUE(host.See(third).ok());
+  EXPECT_EQ(host.machine.memory().units, (std::vector{SeenVersion{"lu", 3, "b"}}));
+  EXPECT_NE(host.See(second).message().find("version 2 of cluster:lu, but version 3 was in force"),
+            std::string::npos);
+  EXPECT_NE(host.See(std::nullopt).message().find("version 1 of"), std::string::npos);
+  const StateRecord other = After(second, "x");
+  EXPECT_NE(host.See(other).message().find("but another version 3 was"), std::string::npos);
+  EXPECT_FALSE(host.See(After(other, "y")).ok());
+  EXPECT_TRUE(host.See(After(third, "y")).ok());
+  EXPECT_TRUE(host.See(later).ok()) << "too much for anybody to tell";
+  EXPECT_TRUE(host.machine.See("other", second).ok());
+  // What it knows outlives the process.
+  Host again(store, host.machine.memory());
+  EXPECT_FALSE(again.See(third).ok());
+}
+
+TEST(Membership, NothingOfAStoreThatWasPutBackCounts) {
+  SimulatedStore store;
+  Host host(store);
+  host.Join(100 * kSecond);
+  EXPECT_TRUE(host.See(After(std::nullopt, "a")).ok());
+  const Status why = host.See(std::nullopt);
+  host.machine.Disbelieve("another", why);
+  EXPECT_EQ(host.machine.phase(), Phase::kMember) << "that was another one";
+  host.machine.Disbelieve(host.memory.life, why);
+  EXPECT_EQ(host.machine.phase(), Phase::kRefused);
+  EXPECT_EQ(host.log, (Log{"shut", "refused: " + why.message()}));
+  host.Look(101 * kSecond);
+  EXPECT_EQ(host.log.size(), 2u) << "told once";
+  Host again(store, host.memory);
+  again.Look(102 * kSecond);
+  EXPECT_EQ(again.machine.phase(), Phase::kRefused);
+  store.Apply({{}, {{kKeys.Meta(), Encode(Meta{1, "life-2", {host.memory.life}})}}, {}});
+  again.Look(103 * kSecond);
+  EXPECT_TRUE(again.memory.units.empty());
+  EXPECT_TRUE(again.See(std::nullopt).ok());
+}
+
+TEST(Membership, RemembersSoManyLogicalUnits) {
+  SimulatedStore store;
+  Host host(store);
+  constexpr size_t kMost = Membership::Memory::kMostUnits;
+  const StateRecord state = After(std::nullopt, "a");
+  for (size_t i = 0; i <= kMost; i++) EXPECT_TRUE(host.machine.See(std::to_string(i), state).ok());
+  EXPECT_EQ(host.machine.memory().units.size(), kMost);
+  EXPECT_TRUE(host.machine.See("0", std::nullopt).ok()) << "the oldest one is forgotten";
+  EXPECT_FALSE(host.machine.See("1", std::nullopt).ok());
+}
+
 // ---------------------------------------------------------------- Declaring dead
 
-HostRecord Alive() { return {"m", "b", "i", 1, 8 * kSecond, State::kAlive, "", "n", ""}; }
+HostRecord Alive() { return {"m", "b", "i", 1, 8 * kSecond, State::kAlive, "", "n", "", 0}; }
 
 TEST(Declaration, SuspectWaitDead) {
   Declaration declaration;

@@ -5,10 +5,18 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "agent/engine.h"
 
 namespace scsi_pr::agent {
+
+// What a watch tells of it.
+inline std::vector<News> NewsOf(const Transaction& transaction, int64_t revision) {
+  std::vector<News> news;
+  for (const Write& write : transaction.writes) news.push_back({write.key, write.value, revision});
+  return news;
+}
 
 class SimulatedStore {
  public:
@@ -33,6 +41,9 @@ class SimulatedStore {
       }
     }
     for (const Range& range : transaction.reads) Find(range, &answer);
+    if (answer.outcome == Outcome::kCompareFailed) {
+      for (const Range& range : transaction.otherwise) Find(range, &answer);
+    }
     answer.cluster = cluster;
     answer.revision = revision_;
     return answer;

@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "simulated_daemon.h"
 #include "simulated_host.h"
 
 namespace scsi_pr::agent {
 
 namespace {
 
-constexpr const char* kLu = "lu";
+constexpr const char* kUnit = kSimulatedUnit;
 constexpr Instant kMs = 1'000'000;
 constexpr Instant kSeconds = 1000 * kMs;
 constexpr Instant kTry = 1500 * kMs;
@@ -18,12 +19,6 @@ constexpr Instant kLatest = 20 * kSeconds;  // that a request may arrive
 // Until all is at rest: everything late has come, dead changes are taken away, two commands.
 constexpr Instant kCalm = 80 * kSeconds;
 constexpr Instant kRest = 30 * kSeconds;
-
-uint64_t MaskOf(const std::string& state) {
-  StateRecord record;
-  if (state.empty() || !Decode(state, &record).ok()) return ~uint64_t{0};
-  return std::stoull(record.document);
-}
 
 }  // namespace
 
@@ -40,17 +35,17 @@ Instant Random::Delay(Instant usual, Instant longest, uint64_t one_in) {
 }
 
 Simulation::Simulation(Options options)
-    : options_(options), random_(options.seed), duration_((2 + random_.Below(4)) * kSecond) {
+    : options_(options),
+      random_(options.seed),
+      duration_((2 + random_.Below(4)) * kSecond),
+      rarely_(random_.OneIn(2)) {
   cut_until_.resize(options.hosts);
   deaf_until_.resize(options.hosts);
   is_out_.resize(options.nexuses);
   out_since_.resize(options.nexuses);
   for (size_t i = 0; i < options.nexuses; i++) {
-    nexuses_.push_back({"n" + std::to_string(i), i % options.hosts, false});
-    store_.Apply({{},
-                  {{keys_.Nexuses(kLu) + nexuses_[i].name,
-                    Encode(NexusRecord{"h" + std::to_string(nexuses_[i].host)})}},
-                  {}});
+    const Nexus nexus = SimulatedNexusOf(i);
+    nexuses_.push_back({"n" + std::to_string(i), NexusKey(nexus), nexus, {}});
   }
   for (size_t i = 0; i < options.hosts; i++) {
     hosts_.push_back(std::make_unique<SimulatedHost>(*this, i));
@@ -77,21 +72,33 @@ void Simulation::Trace(const std::string& what) {
 
 uint64_t Simulation::Run() {
   std::function<void()> command = [&] {
-    const size_t nexus = random_.Below(nexuses_.size());
-    hosts_[nexuses_[nexus].host]->StartCommand(nexus);
-    After(static_cast<Instant>(random_.Below(100 * kMs)), command);
+    // Wherever it runs; a host that is dead may have one, too, that does not know of it.
+    const size_t nexus = random_.Below(nexuses_.size()), first = RandomHost();
+    for (size_t i = 0; i < hosts_.size(); i++) {
+      SimulatedHost& host = *hosts_[(first + i) % hosts_.size()];
+      if (host.gate().slots[nexus].owner == 0) continue;
+      host.StartCommand(nexus);
+      break;
+    }
+    After(static_cast<Instant>(random_.Below(60 * kMs)), command);
   };
   std::function<void()> change = [&] {
     if (now_ > options_.length + kCalm - kRest) return;
-    hosts_[random_.Below(hosts_.size())]->StartChange();
-    After(static_cast<Instant>(random_.Below(kSeconds)), change);
+    hosts_[RandomHost()]->StartChange();
+    After(static_cast<Instant>(random_.Below(2 * kSeconds)), change);
+  };
+  std::function<void()> manage = [&] {
+    if (now_ > options_.length + kCalm - kRest) return;
+    Manage();
+    After(static_cast<Instant>(random_.Below(600 * kMs)), manage);
   };
   std::function<void()> fault = [&] {
     if (is_calm_) return;
     Fault();
-    After(static_cast<Instant>(random_.Below(3 * kSeconds)), fault);
+    After(static_cast<Instant>(random_.Below(rarely_ ? 30 * kSeconds : 3 * kSeconds)), fault);
   };
   command();
+  After(kSeconds, manage);
   After(2 * kSeconds, change);
   After(4 * kSeconds, fault);
   At(options_.length, [this] { Calm(); });
@@ -112,6 +119,16 @@ bool Simulation::IsCut(size_t host) const {
   return now_ < cut_until_[host] || now_ < engine_down_until_;
 }
 
+// Whether the change that is committed takes something away from a nexus that is being migrated.
+bool Simulation::HasMovingVictim() const {
+  const Records records = Look();
+  if (!records.change) return false;
+  return std::ranges::any_of(records.change->victims, [&](const Victim& victim) {
+    const auto record = records.nexuses.find(victim.nexus);
+    return record != records.nexuses.end() && !record->second.heir.empty();
+  });
+}
+
 void Simulation::Request(size_t host, const Transaction& transaction, Done done) {
   const auto is_answered = std::make_shared<bool>(false);
   const auto once = [is_answered, done](const Answer& answer) {
@@ -119,7 +136,8 @@ void Simulation::Request(size_t host, const Transaction& transaction, Done done)
   };
   const bool writes = !transaction.writes.empty();
   if (writes && transaction.compares.empty()) Violation("a write that compares nothing");
-  if (writes && transaction.writes[0].key == keys_.State(kLu) && !is_calm_ && random_.OneIn(12)) {
+  const bool commits = writes && transaction.writes[0].key == keys_.State(kUnit);
+  if (commits && !is_calm_ && random_.OneIn(HasMovingVictim() ? 2 : 12)) {
     // A commit that nobody hears of, and that may be applied when nobody waits for it any more.
     Trace("the commit of h" + std::to_string(host) + " is lost or late");
     deaf_until_[host] = now_ + random_.Delay(5 * kSeconds, kLatest, 2);
@@ -169,124 +187,48 @@ void Simulation::Deliver(size_t host, const Transaction& transaction, const Done
 }
 
 void Simulation::Apply(size_t host, const Transaction& transaction, Answer* answer) {
-  std::map<std::string, std::string> before;
-  for (const Write& write : transaction.writes) {
-    const auto* entry = store_.Find(write.key);
-    before[write.key] = entry == nullptr ? "" : entry->value;
-  }
-  *answer = store_.Apply(transaction);
-  if (answer->outcome != Outcome::kApplied || transaction.writes.empty()) return;
-  Hint();
-  for (const Write& write : transaction.writes) {
-    Trace("h" + std::to_string(host) + " writes " + write.key + " " + write.value.value_or("-"));
-    if (write.key == keys_.State(kLu)) CheckState(before[write.key], *write.value);
-    for (size_t i = 0; i < hosts_.size(); i++) {
-      if (write.key != keys_.Host(hosts_[i]->name())) continue;
-      CheckHostRecord(host, i, before[write.key], write.value.value_or(""));
-    }
-  }
-}
-
-// A watch tells it, or it does not.
-void Simulation::Hint() {
-  for (const auto& host : hosts_) {
-    if (random_.OneIn(4)) continue;
-    After(random_.Delay(2 * kMs, 5 * kSeconds, 20), [&host] { host->Hint(); });
-  }
-}
-
-// ---------------------------------------------------------------- What must hold
-
-// An incarnation is begun by its host alone, and never again once it is dead or has a successor.
-void Simulation::CheckHostRecord(size_t writer, size_t host, const std::string& before,
-                                 const std::string& after) {
-  HostRecord old, now;
-  if (!Decode(after, &now).ok()) return Violation("a host's record was destroyed");
-  const bool had = !before.empty() && Decode(before, &old).ok();
-  if (had && old.incarnation != now.incarnation) burnt_.insert(old.incarnation);
-  if ((!had || old.incarnation != now.incarnation) && writer != host) {
-    Violation("somebody else has begun an incarnation of " + hosts_[host]->name());
-  }
-  if (now.state != HostRecord::State::kDead && burnt_.contains(now.incarnation)) {
-    Violation("the dead incarnation " + now.incarnation + " is alive again");
-  }
-  if (now.state == HostRecord::State::kDead) {
-    burnt_.insert(now.incarnation);
-    Count("declared dead");
-  }
-  if (now.state == HostRecord::State::kSuspect) Count("suspected");
-}
-
-void Simulation::CheckState(const std::string& before, const std::string& after) {
-  StateRecord state;
-  if (!Decode(after, &state).ok()) return Violation("the state was destroyed");
-  const uint64_t old_mask = MaskOf(before), mask = MaskOf(after);
-  const std::string& id = state.nonces.front();
-  committed_[id] = {now_, old_mask & ~mask};
-  Count("commits");
-  if (ended_.contains(id) && ended_[id] != Change::Result::kUnknown) {
-    Violation("change " + id + " is committed after it has ended");
-  }
-  for (size_t i = 0; i < nexuses_.size(); i++) {
-    if (((mask ^ old_mask) >> i & 1) == 0) continue;
-    is_out_[i] = (mask >> i & 1) == 0;
-    out_since_[i] = now_;
-  }
-}
-
-// A command has passed its gate.
-void Simulation::CheckAdmitted(const SimulatedCommand& command) {
-  Count("commands admitted");
-  const SimulatedNexus& nexus = nexuses_[command.nexus];
-  const SimulatedHost& host = *hosts_[nexus.host];
-  const auto* entry = store_.Find(keys_.Host(host.name()));
-  HostRecord record;
-  if (entry == nullptr || !Decode(entry->value, &record).ok()) {
-    return Violation(host.name() + " admits, and nobody knows it");
-  }
-  if (record.state == HostRecord::State::kDead) {
-    return Violation(host.name() + " admits after it was declared dead");
-  }
-  if (record.incarnation != host.incarnation()) {
-    return Violation(host.name() + " admits as an incarnation that is over");
-  }
-  if (command.incarnation != host.incarnation()) {
-    return Violation(nexus.name + " enters, counted before its host had joined");
-  }
-  if (is_out_[command.nexus] && command.counted > out_since_[command.nexus]) {
-    Violation(nexus.name + " enters after it has lost its access");
-  }
-}
-
-void Simulation::CheckEnded(const std::string& id, Change::Result result, bool aborts) {
-  constexpr const char* kNames[] = {"GOOD", "foreign", "busy", "refused", "unknown"};
-  Count(kNames[static_cast<size_t>(result)]);
-  Trace("change " + id + " ends: " + kNames[static_cast<size_t>(result)]);
-  ended_[id] = result;
-  const auto committed = committed_.find(id);
-  if (result != Change::Result::kGood) {
-    if (result != Change::Result::kUnknown && committed != committed_.end()) {
-      Violation("change " + id + " is committed, and its status is not GOOD");
-    }
+  if (transaction.writes.empty()) {
+    *answer = store_.Apply(transaction);
     return;
   }
-  if (committed == committed_.end()) return Violation("GOOD, and nothing is committed");
-  const Committed& change = committed->second;
-  for (size_t i = 0; i < nexuses_.size(); i++) {
-    if (!aborts || (change.removed >> i & 1) == 0) continue;
-    hosts_[nexuses_[i].host]->MarkStale(i, change.time);
-    Count("fenced");
+  const Records before = Look();
+  std::vector<std::string> hosts_before;
+  for (const auto& each : hosts_) {
+    const auto* entry = store_.Find(keys_.Host(each->name()));
+    hosts_before.push_back(entry == nullptr ? "" : entry->value);
   }
+  *answer = store_.Apply(transaction);
+  if (answer->outcome != Outcome::kApplied) return;
+  Hint(transaction);
+  for (const Write& write : transaction.writes) {
+    Trace("h" + std::to_string(host) + " writes " + write.key + " " + write.value.value_or("-"));
+    for (size_t i = 0; i < hosts_.size(); i++) {
+      if (write.key != keys_.Host(hosts_[i]->name())) continue;
+      CheckHostRecord(host, i, hosts_before[i], write.value.value_or(""));
+    }
+  }
+  const Records after = Look();
+  if (before.state != after.state) CheckState(host, before, after);
+  for (size_t i = 0; i < nexuses_.size(); i++) {
+    const std::string key = keys_.OfNexus(kUnit, nexuses_[i].key);
+    if (std::ranges::find(transaction.writes, key, &Write::key) != transaction.writes.end()) {
+      CheckNexus(host, i, before, after);
+    }
+  }
+  CheckHosts(before, after);
 }
 
-// Nothing is left shut, nobody outside, nothing half done.
-void Simulation::CheckRest() {
-  const auto* state = store_.Find(keys_.State(kLu));
-  const uint64_t mask = MaskOf(state == nullptr ? "" : state->value);
-  if (store_.Find(keys_.Change(kLu)) != nullptr) return Violation("a change is left");
+// A watch tells it, or it does not, or not what; or something that was once.
+void Simulation::Hint(const Transaction& transaction) {
+  constexpr size_t kMost = 50;
+  told_.push_back(NewsOf(transaction, store_.revision()));
+  if (told_.size() > kMost) told_.pop_front();
   for (const auto& host : hosts_) {
-    const std::string why = host->WhyNotAtRest(mask);
-    if (!why.empty()) return Violation(why + " in the end");
+    if (random_.OneIn(4)) continue;
+    std::vector<News> news = told_.back();
+    if (!is_calm_ && random_.OneIn(10)) news = told_[random_.Below(told_.size())];
+    if (random_.OneIn(10)) news.clear();
+    After(random_.Delay(2 * kMs, 5 * kSeconds, 20), [&host, news] { host->Hint(news); });
   }
 }
 
@@ -296,7 +238,7 @@ void Simulation::Fault() {
   const size_t index = random_.Below(hosts_.size());
   SimulatedHost& host = *hosts_[index];
   const Instant length = random_.Delay(3 * kSeconds, 20 * kSeconds, 2);
-  switch (random_.Below(8)) {
+  switch (random_.Below(9)) {
     case 0:
       Trace(host.name() + " freezes for " + std::to_string(length / kMs) + " ms");
       return host.Freeze(now_ + length);
@@ -331,15 +273,45 @@ void Simulation::Fault() {
         Trace(host.name() + " is on");
       });
     }
+    case 7:
+      if (!host.is_up()) return;
+      Trace("a VM of " + host.name() + " has the members' lock for " +
+            std::to_string(length / kMs) + " ms");
+      host.gate().locked_until = now_ + length / 2;
+      return;
     default: return;
   }
 }
 
-// Just when somebody waits for it.
+// One that is being migrated, or has left something on a host that is dead, often.
+size_t Simulation::ChooseVictim() {
+  const size_t index = random_.Below(nexuses_.size());
+  if (random_.OneIn(2)) return index;
+  const Records records = Look();
+  for (size_t i = 0; i < nexuses_.size(); i++) {
+    const auto record = records.nexuses.find(nexuses_[i].key);
+    if (record == records.nexuses.end()) continue;
+    if (!record->second.heir.empty() || !record->second.remains.empty()) return i;
+  }
+  return index;
+}
+
+// Just when somebody waits for it, and it has something under way.
+void Simulation::MaybeSilence(size_t nexus, size_t but_not) {
+  if (is_calm_ || !random_.OneIn(rarely_ ? 20 : 4)) return;
+  for (const SimulatedVm* vm : Vms()) {
+    const size_t host = vm->host().index();
+    if (vm->nexus() != nexus || host == but_not) continue;
+    vm->host().StartCommand(nexus);
+    After(static_cast<Instant>(random_.Below(100'000)), [=, this] { Silence(host); });
+    break;
+  }
+}
+
 void Simulation::Silence(size_t index) {
-  const Instant until = now_ + random_.Delay(12 * kSeconds, 20 * kSeconds, 4);
+  const Instant until = now_ + 4 * kSeconds + random_.Delay(12 * kSeconds, 40 * kSeconds, 4);
   Trace(hosts_[index]->name() + " falls silent until " + std::to_string(until / kMs) + " ms");
-  switch (random_.Below(6)) {
+  switch (random_.Below(8)) {
     case 0: return hosts_[index]->FreezeDaemon(until);
     case 1: cut_until_[index] = until; [[fallthrough]];
     case 2: deaf_until_[index] = until; return;
@@ -372,6 +344,7 @@ void Simulation::Calm() {
     hosts_[i]->FreezeDaemon(0);
     if (!hosts_[i]->is_up()) hosts_[i]->PowerOn();
     hosts_[i]->StartDaemon();
+    hosts_[i]->gate().locked_until = 0;
   }
 }
 

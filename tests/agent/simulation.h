@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Hosts with their daemons' logic (Membership, Participant, Change), gates and commands, an
-// engine and a network between them, in one thread and on a clock of its own. A seed fixes
-// everything: what is sent, lost, late, repeated, who freezes, is cut off, killed, rebooted.
-// docs/many-hosts.md says what must hold at every step.
+// Hosts with their daemons' logic (Membership, Participant, Change, NexusChange), gates, VMs and
+// their commands, an engine and a network between them, in one thread and on a clock of its own.
+// A seed fixes everything: what is sent, lost, late, repeated, who freezes, is cut off, killed,
+// rebooted, migrated. docs/many-hosts.md says what must hold at every step.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@
 
 #include "agent/change.h"
 #include "agent/membership.h"
+#include "agent/nexus_change.h"
 #include "agent/participant.h"
+#include "simulated_state.h"
 #include "simulated_store.h"
 
 namespace scsi_pr::agent {
@@ -40,16 +42,15 @@ class Random {
   uint64_t state_;
 };
 
-class Simulation;
-
-// A machine's gates for one logical unit, in memory that outlives its daemon.
 struct SimulatedNexus {
   std::string name;
-  size_t host = 0;
-  bool allowed = false;
+  std::string key;
+  Nexus nexus;
+  std::vector<uint64_t> told;  // versions that have told it something
 };
 
 struct SimulatedCommand {
+  uint64_t vm = 0;
   size_t nexus = 0;
   Instant counted = 0;
   std::string incarnation;  // under which it was counted
@@ -57,6 +58,7 @@ struct SimulatedCommand {
 };
 
 class SimulatedHost;
+class SimulatedVm;
 
 class Simulation {
  public:
@@ -80,7 +82,9 @@ class Simulation {
   const std::map<std::string, uint64_t>& counts() const { return counts_; }
 
  private:
+  friend class SimulatedDaemon;
   friend class SimulatedHost;
+  friend class SimulatedVm;
 
   struct Event {
     Instant time;
@@ -94,33 +98,71 @@ class Simulation {
   struct Committed {
     Instant time;
     uint64_t removed;  // bits of nexuses
+    uint64_t version;
   };
+  // What a change is to do, for the checks.
+  struct Planned {
+    uint64_t preempted = 0;  // bits of nexuses whose tasks it aborts
+    uint64_t told = 0;       // of those to whom it has something to tell
+    uint64_t concerned = 0;  // and of those who may something else behind it
+  };
+  struct Migration;
   using Done = std::function<void(const Answer&)>;
 
   void At(Instant time, std::function<void()> act);
   void After(Instant delay, std::function<void()> act) { At(now_ + delay, std::move(act)); }
   void Violation(const std::string& what);
   void Trace(const std::string& what);
-  void Count(const char* what) { counts_[what]++; }
+  void Count(const std::string& what) { counts_[what]++; }
 
   // The network.
   void Request(size_t host, const Transaction& transaction, Done done);
   void Deliver(size_t host, const Transaction& transaction, const Done& done);
   bool IsCut(size_t host) const;
-  void Hint();
+  bool HasMovingVictim() const;
+  void Hint(const Transaction& transaction);
   void Apply(size_t host, const Transaction& transaction, Answer* answer);
+
+  // Who starts, ends and moves VMs.
+  void Manage();
+  void StartVm();
+  void Migrate();
+  void Arrived(const std::shared_ptr<Migration>& migration, bool ok, bool owned);
+  void Paused(const std::shared_ptr<Migration>& migration, bool ok);
+  void GoOn(const std::shared_ptr<Migration>& migration, bool there);
+  void TidyUp();
+  bool IsLost(const SimulatedVm& vm) const;
+  SimulatedVm* FindVm(uint64_t id) const;
+  // In which somebody runs or may go on.
+  std::vector<SimulatedVm*> Vms() const;
+  size_t RandomHost() { return random_.Below(hosts_.size()); }
 
   // What is checked where.
   void CheckHostRecord(size_t writer, size_t host, const std::string& before,
                        const std::string& after);
-  void CheckState(const std::string& before, const std::string& after);
-  void CheckAdmitted(const SimulatedCommand& command);
-  void CheckEnded(const std::string& id, Change::Result result, bool aborts);
+  void CheckState(size_t writer, const Records& before, const Records& after);
+  void CheckPowerOn(size_t writer, const Records& before, const Records& after);
+  void CheckNexus(size_t writer, size_t nexus, const Records& before, const Records& after);
+  void CheckLost(const std::string& by, size_t nexus, const NexusRecord& was,
+                 const NexusRecord& is);
+  void CheckHosts(const Records& before, const Records& after);
+  bool KeepsUnitOn(const NexusRecord& record, const std::string& but_for) const;
+  HostRecord RecordOf(const std::string& host) const;
+  bool IsDead(const std::string& host) const;
+  bool IsProvedDead(const std::string& host) const;
+  void CheckAdmitted(const SimulatedCommand& command, const SimulatedHost& host);
+  void CheckHeard(SimulatedVm& vm, uint64_t version);
+  void CheckEnded(const SimulatedHost& host, const std::string& id, Change::Result result);
+  void CheckPublished(const SimulatedHost& host, const Committed& change, uint64_t concerned);
   void CheckRest();
+  void CheckVmAtRest(SimulatedVm& vm, const Records& records);
+  Records Look() const;
 
   void Fault();
-  void Silence(size_t host);
-  void ConfirmDead(size_t host, const std::string& boot_id);
+  size_t ChooseVictim();
+  void MaybeSilence(size_t nexus, size_t but_not);
+  void Silence(size_t index);
+  void ConfirmDead(size_t index, const std::string& boot_id);
   void Calm();
 
   const Options options_;
@@ -129,21 +171,27 @@ class Simulation {
   SimulatedStore store_;
   Instant now_ = 0;
   Time duration_;  // D
+  bool rarely_;    // happen faults: then there is time for much else
   uint64_t steps_ = 0;
   uint64_t idle_ = 0;  // of them, in which nobody had anything to do
   uint64_t events_made_ = 0;
-  uint64_t words_ = 0;  // nonces
+  uint64_t words_ = 0;                  // nonces
+  std::deque<std::vector<News>> told_;  // by the watch, lately
   std::priority_queue<Event> events_;
   std::vector<std::unique_ptr<SimulatedHost>> hosts_;
   std::vector<SimulatedNexus> nexuses_;
+  uint64_t vms_ = 0;                 // made so far
   std::vector<Instant> cut_until_;   // of each host: no request arrives
   std::vector<Instant> deaf_until_;  // no answer arrives
   Instant engine_down_until_ = 0;
   bool is_calm_ = false;
 
   std::set<std::string> burnt_;  // incarnations
+  std::map<std::string, Planned> planned_;
   std::map<std::string, Committed> committed_;
   std::map<std::string, Change::Result> ended_;
+  std::set<uint64_t> dropped_;                                  // versions that are told no more
+  std::map<std::pair<size_t, std::string>, Instant> at_since_;  // nexus and host
   std::vector<bool> is_out_;  // of each nexus, by what is committed
   std::vector<Instant> out_since_;
 

@@ -29,11 +29,13 @@ inline void CopyMemory(const std::string& from, const std::string& to) {
 // What the next one to open the store would find if every process died now, and whoever
 // powers the logical unit on then.
 inline State FoundAfterDeathOfAll(const std::string& path, const RuntimeDirectoryOfTest& runtime) {
+  // The memory first, as of one moment: what it disowns may be taken back from the disk meanwhile,
+  // and is not disowned any more then.
+  const RuntimeDirectoryOfTest another;
+  CopyMemory(runtime.path(), another.path());
   const TemporaryDirectory directory;
   const std::string copy = directory / "lu.pr";
   WriteFile(copy, ReadFile(path));
-  const RuntimeDirectoryOfTest another;
-  CopyMemory(runtime.path(), another.path());
   Child child("file:" + copy, 9);
   EXPECT_EQ(child.opened(), "ok");
   State found;

@@ -36,7 +36,8 @@ class FailingStartTest : public ::testing::Test {
 
   // `make` puts what is there before into a directory; `expected` is the state
   // that every attempt which does not fail finds.
-  void AtEveryCall(const std::function<void(const std::string&)>& make, const State& expected) {
+  static void AtEveryCall(const std::function<void(const std::string&)>& make,
+                          const State& expected) {
     for (const Fault& fault : kFaults) {
       SCOPED_TRACE(fault.name);
       int at = 1;
@@ -117,6 +118,35 @@ TEST_F(FailingStartTest, ExistingStore) { AtEveryCall(ReservedByA, kReserved); }
 TEST_F(FailingStartTest, StoreOfAKilledProcess) {
   const Nexus holder = MakeNexus("naa.5000000000000011");
   AtEveryCall(KilledHolder, Given().Registered(holder, 1).Reserved(kWE, holder).Aptpl());
+}
+
+// Between the look of this process and its making of the store.
+class AnotherIsFaster : public FileWatcher {
+ public:
+  explicit AnotherIsFaster(std::string path) : path_(std::move(path)) {}
+  int Before(const FileCall& call) override {
+    if (call.kind != FileCall::Kind::kOpen || call.path != path_ || another_) return 0;
+    another_ = std::make_unique<Child>("file:" + path_, 2);
+    EXPECT_EQ(another_->opened(), "ok");
+    return ENOENT;  // it was not there yet
+  }
+  bool was_here() const { return another_ != nullptr; }
+
+ private:
+  const std::string path_;
+  std::unique_ptr<Child> another_;
+};
+
+TEST_F(FailingStartTest, TwoMakeTheStoreAtATime) {
+  const TemporaryDirectory directory;
+  const RuntimeDirectoryOfTest runtime;
+  const std::string path = directory / "lu.pr";
+  AnotherIsFaster another(path);
+  const Watching watching(path, &another);
+  State state;
+  const Status status = Use(path, &state);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(another.was_here());
 }
 
 }  // namespace

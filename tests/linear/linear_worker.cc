@@ -2,7 +2,7 @@
 //
 // A process of the storm: one initiator port behind some target ports.
 //
-//   linear-worker URI FAULT INITIATORS INITIATOR PORTS LIFE SEED
+//   linear-worker URI FAULT INITIATORS INITIATOR PORTS LIFE SEED [RUNTIME-DIRECTORY]
 //
 // It attaches at once, then obeys:
 //
@@ -22,11 +22,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <iostream>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "faulty_store.h"
@@ -38,6 +40,8 @@ namespace {
 
 using namespace scsi_pr;
 using namespace scsi_pr::linear;
+
+bool many_hosts = false;
 
 int64_t Now() {
   timespec now = {};
@@ -77,6 +81,17 @@ class Recorded {
   std::string id_;
 };
 
+// Whether it is to be tried again. A daemon of many hosts may be away for a while.
+bool Passes(const Status& status) {
+  constexpr auto kAway = std::chrono::seconds(60);
+  static const auto start = std::chrono::steady_clock::now();
+  if (status.code() == Status::Code::kBusy) return true;
+  const bool is_away = status.code() == Status::Code::kIo && many_hosts;
+  if (!is_away || std::chrono::steady_clock::now() > start + kAway) return false;
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return true;
+}
+
 // One nexus at work.
 class Device {
  public:
@@ -88,7 +103,7 @@ class Device {
       const Status status = DeviceServer::Open(store, nexus, "storm", {}, &server_);
       attach.End({status.ok() ? ScsiStatus::kGood : ScsiStatus::kBusy, {}, {}});
       if (status.ok()) return;
-      if (status.code() != Status::Code::kBusy) Unable(status.message());
+      if (!Passes(status)) Unable(status.message());
     }
   }
 
@@ -103,10 +118,11 @@ class Device {
       Run(count - 1, finished);
     });
   }
-  void Do(const Command& command) {
-    const auto done = std::make_shared<std::promise<void>>();
-    Send(command, [done](const Response&) { done->set_value(); });
-    done->get_future().wait();
+  // Returns its status when it has ended.
+  ScsiStatus Do(const Command& command) {
+    const auto done = std::make_shared<std::promise<ScsiStatus>>();
+    Send(command, [done](const Response& response) { done->set_value(response.status); });
+    return done->get_future().get();
   }
 
  private:
@@ -132,12 +148,15 @@ class Device {
   bool at_once_ = false;
 };
 
-std::shared_ptr<Store> OpenStore(const std::string& uri, const std::string& fault) {
+std::shared_ptr<Store> OpenStore(const std::string& uri, const std::string& fault,
+                                 const std::string& runtime_directory) {
   std::shared_ptr<Store> store;
+  Store::OpenOptions options(Store::OpenMode::kCreate);
+  options.runtime_directory = runtime_directory;
   for (;;) {
-    const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+    const Status status = Store::Open(uri, options, &store);
     if (status.ok()) break;
-    if (status.code() != Status::Code::kBusy) Unable(status.message());
+    if (!Passes(status)) Unable(status.message());
   }
   store = WithFault(store, fault);
   if (!store) Unable("there is no fault " + fault);
@@ -156,12 +175,14 @@ void RunAll(std::vector<std::unique_ptr<Device>>& devices, int count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) return 2;
+  if (argc != 8 && argc != 9) return 2;
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // also when it is stopped
   const int initiators = std::stoi(argv[3]);
   const int initiator = std::stoi(argv[4]);
   const auto life = static_cast<uint32_t>(std::stoul(argv[6]));
-  const auto store = OpenStore(argv[1], argv[2]);
+  const std::string runtime_directory = argc == 9 ? argv[8] : "";
+  many_hosts = !runtime_directory.empty();
+  const auto store = OpenStore(argv[1], argv[2], runtime_directory);
   const Capabilities capabilities = store->capabilities();
   WriteLine(std::string("capabilities ") + (capabilities.persist_through_power_loss ? "1" : "0") +
             (capabilities.abort_tasks ? " 1" : " 0"));
@@ -178,7 +199,12 @@ int main(int argc, char** argv) {
     words >> verb >> count;
     if (verb == "run") RunAll(devices, count);
     if (verb == "barrier") {
-      devices[0]->Do(Barrier());
+      // What others have left undone is kept away by a command that was decided: also by one
+      // that meets a legacy reservation.
+      ScsiStatus status;
+      do {
+        status = devices[0]->Do(Barrier());
+      } while (status != ScsiStatus::kGood && status != ScsiStatus::kReservationConflict);
       for (const Command& command : Witnesses()) devices[0]->Do(command);
     }
     WriteLine("done");

@@ -87,6 +87,11 @@ bool Operation::Failed() const {
                   response.sense == sense::kInternalTargetFailure));
 }
 
+bool Operation::IsUnknown() const {
+  return end && response.status == ScsiStatus::kCheckCondition &&
+         response.sense == sense::kLogicalUnitCommunicationTimeOut;
+}
+
 std::string LogicalUnit::Fingerprint() const {
   std::string text = std::to_string(state.generation) + (state.aptpl ? "a" : "v");
   for (const Registration& registration : state.registrations) {

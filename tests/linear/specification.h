@@ -40,6 +40,8 @@ struct Operation {
 
   // The store could not carry it out, and promises that nothing has changed.
   bool Failed() const;
+  // It has ended, and nobody can say whether it took effect, or will some time.
+  bool IsUnknown() const;
 };
 
 // All that later operations can depend on.

@@ -55,10 +55,21 @@ Storm::Storm(StormOptions options) : options_(std::move(options)), random_(optio
 void Storm::Start(Worker& worker) {
   worker.life++;
   worker.awaited = 0;
-  worker.process = std::make_unique<testing::PipeProcess>(std::vector<std::string>{
-      options_.worker, options_.uri, options_.fault, std::to_string(workers_.size()),
-      std::to_string(worker.number), std::to_string(worker.ports), std::to_string(worker.life),
-      std::to_string(random_() >> 1)});
+  std::vector<std::string> command = {options_.worker,
+                                      options_.uri,
+                                      options_.fault,
+                                      std::to_string(workers_.size()),
+                                      std::to_string(worker.number),
+                                      std::to_string(worker.ports),
+                                      std::to_string(worker.life),
+                                      std::to_string(random_() >> 1)};
+  if (!options_.runtime_directories.empty()) command.push_back(RuntimeDirectoryOf(worker));
+  worker.process = std::make_unique<testing::PipeProcess>(command);
+}
+
+std::string Storm::RuntimeDirectoryOf(const Worker& worker) const {
+  const auto& directories = options_.runtime_directories;
+  return directories[static_cast<size_t>(worker.number) % directories.size()];
 }
 
 void Storm::Tell(Worker& worker, const std::string& line) {
@@ -104,6 +115,11 @@ void Storm::Heed(Worker& worker, const std::string& line) {
       const bool out = !operation.cdb.empty() && operation.cdb[0] == opcode::kPersistentReserveOut;
       figures_.changes += out && operation.response.status == ScsiStatus::kGood ? 1 : 0;
       figures_.failed += operation.Failed() ? 1 : 0;
+      if (operation.IsUnknown()) {
+        figures_.unknown++;
+        figures_.untold++;
+        operation.end.reset();
+      }
       worker.running.erase(id);
       operations_.push_back(std::move(operation));
     }
@@ -138,6 +154,15 @@ void Storm::End(const std::vector<Worker*>& workers, bool killed) {
   }
 }
 
+// Over many hosts a death takes effect when the daemon there has noticed it: at the latest when the
+// nexus comes again, as each does within the round.
+void Storm::EndGone() {
+  if (options_.runtime_directories.empty()) return;
+  for (Operation& operation : operations_) {
+    if (operation.kind == Operation::Kind::kGone) operation.end = Now();
+  }
+}
+
 void Storm::Restart(const std::vector<Worker*>& workers, bool killed) {
   End(workers, killed);
   for (Worker* worker : workers) {
@@ -154,7 +179,8 @@ void Storm::Pause(uint32_t most_us) {
 
 // While one is stopped: whether it seems to have the change lock of the store.
 bool Storm::HoldsTheOthersUp() const {
-  constexpr uint64_t kChangeLock = 2;  // store/host_locks.h
+  if (!options_.runtime_directories.empty()) return false;  // the daemon has it
+  constexpr uint64_t kChangeLock = 2;                       // store/host_locks.h
   std::unique_ptr<FileDurable> file;
   std::shared_ptr<const RuntimeDirectory> directory;
   const std::string path = options_.uri.substr(options_.uri.find(':') + 1);
@@ -216,6 +242,7 @@ History Storm::Round() {
   const bool disturb = Below(4) != 0;
   if (disturb) Disturb();
   for (Worker& worker : workers_) Collect(worker);
+  EndGone();
   if (!disturb) round_ns_ = Now() - start;
   Tell(workers_[0], "barrier");
   Collect(workers_[0]);

@@ -23,6 +23,9 @@ namespace scsi_pr::linear {
 struct StormOptions {
   std::string worker;  // the program linear-worker
   std::string uri;     // of a new store
+  // Of the hosts that the processes are on, in turn; none: this process's own. Daemons and engine
+  // of a cluster: store are somebody else's, and so is what happens to them.
+  std::vector<std::string> runtime_directories = {};
   std::string fault = "none";
   int processes = 4;    // at most 9; every second one has two nexuses
   int operations = 40;  // of a round, about
@@ -40,8 +43,9 @@ struct StormFigures {
   uint64_t stops = 0;
   uint64_t long_stops = 0;
   uint64_t power_ons = 0;  // attached when nobody else was
-  uint64_t unknown = 0;
-  uint64_t failed = 0;  // ended in BUSY or an error of the store
+  uint64_t unknown = 0;    // nobody heard how it ended
+  uint64_t untold = 0;     // of these, those that ended so
+  uint64_t failed = 0;     // ended in BUSY or an error of the store
 };
 
 class Storm {
@@ -65,12 +69,14 @@ class Storm {
   };
 
   void Start(Worker& worker);
-  void Tell(Worker& worker, const std::string& line);
+  std::string RuntimeDirectoryOf(const Worker& worker) const;
+  static void Tell(Worker& worker, const std::string& line);
   void RunAll();
   // Reads what it says until it has nothing more to do, or has ended.
   void Collect(Worker& worker);
   void Heed(Worker& worker, const std::string& line);
   void End(const std::vector<Worker*>& workers, bool killed);
+  void EndGone();
   void Restart(const std::vector<Worker*>& workers, bool killed);
 
   void Disturb();

@@ -30,6 +30,8 @@ constexpr const char* kUsage = R"(usage: linear-storm [OPTION...]
   --bound N       states to visit before a round counts as undecided (4000000)
   --keep DIR      where a round that is a violation is kept (. without --fault)
   --fault NAME    a store that breaks its promise (faulty_store.h); success is to find that
+  --uri URI       of a new store (one of its own, of kind file:)
+  --host DIR      runtime directory of a host that processes are on; once for each (none)
   --replay FILE   only check a history that was kept
 )";
 
@@ -50,7 +52,8 @@ bool Parse(int argc, char** argv, Options* options) {
   constexpr option kOptions[] = {
       {"seconds", 1, nullptr, 's'},    {"seed", 1, nullptr, 'r'},   {"processes", 1, nullptr, 'p'},
       {"operations", 1, nullptr, 'o'}, {"bound", 1, nullptr, 'b'},  {"keep", 1, nullptr, 'k'},
-      {"fault", 1, nullptr, 'f'},      {"replay", 1, nullptr, 'y'}, {nullptr, 0, nullptr, 0}};
+      {"fault", 1, nullptr, 'f'},      {"replay", 1, nullptr, 'y'}, {"uri", 1, nullptr, 'u'},
+      {"host", 1, nullptr, 'h'},       {nullptr, 0, nullptr, 0}};
   options->seconds = std::stod(Environment("LINEAR_SECONDS", "10"));
   options->storm.seed = std::stoull(Environment("LINEAR_SEED", "1"));
   for (int c; (c = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -63,6 +66,8 @@ bool Parse(int argc, char** argv, Options* options) {
       case 'k': options->keep = optarg; break;
       case 'f': options->storm.fault = optarg; break;
       case 'y': options->replay = optarg; break;
+      case 'u': options->storm.uri = optarg; break;
+      case 'h': options->storm.runtime_directories.emplace_back(optarg); break;
       default: return false;
     }
   }
@@ -155,8 +160,8 @@ void Print(const StormFigures& figures, const Tally& tally) {
   std::cout << figures.operations << " operations (" << figures.changes << " changes), "
             << figures.kills << " kills, " << figures.leaves << " departures, " << figures.stops
             << " stops (" << figures.long_stops << " long), " << figures.power_ons
-            << " power losses, " << figures.unknown << " unknown outcomes, " << figures.failed
-            << " not carried out\n"
+            << " power losses, " << figures.unknown << " unknown outcomes (" << figures.untold
+            << " of commands that have ended), " << figures.failed << " not carried out\n"
             << tally.rounds << " histories checked, " << tally.visited
             << " states visited (at most " << tally.most_visited << " in one), " << tally.undecided
             << " undecided, " << tally.violations << " violations\n";
@@ -169,7 +174,7 @@ int Main(Options options) {
   setenv("XDG_RUNTIME_DIR", runtime.path().c_str(), 1);
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
   options.storm.worker = program.parent_path() / "linear-worker";
-  options.storm.uri = "file:" + scratch.path() + "/lu.pr";
+  if (options.storm.uri.empty()) options.storm.uri = "file:" + scratch.path() + "/lu.pr";
   std::cout << "seed " << options.storm.seed << ", fault " << options.storm.fault << std::endl;
   Storm storm(options.storm);
   const Tally tally = Run(options, storm);

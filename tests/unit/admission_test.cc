@@ -15,6 +15,8 @@
 namespace scsi_pr {
 namespace {
 
+using WhyNot = Admission::WhyNot;
+
 constexpr AccessMask kReadOnly = Bit(AccessClass::kUnrestricted) | Bit(AccessClass::kRead);
 
 TEST(Admission, StartsShut) {
@@ -201,7 +203,7 @@ TEST(Admission, EndOfATenure) {
   EXPECT_TRUE(admission.Enter(AccessClass::kRead, admission.BeginTenure(&ended_drain)));
 }
 
-// No number comes again, and none is that of nobody. The word has room for 64.
+// No number comes again, and none is that of nobody. The word has room for 32.
 TEST(Admission, TenuresDiffer) {
   Admission admission;
   admission.SetAccess(kFullAccess);
@@ -230,6 +232,33 @@ TEST(Admission, ManyCommands) {
   for (int i = 0; i < kCommands - 1; i++) ASSERT_FALSE(admission.Leave(0));
   EXPECT_TRUE(admission.Leave(0));
   EXPECT_EQ(admission.access(), kReadOnly);
+}
+
+TEST(Admission, WhyRefused) {
+  Admission admission;
+  WhyNot why{};
+  const auto refused = [&](AccessClass access, Admission::Tenure tenure) {
+    EXPECT_FALSE(admission.Enter(access, tenure, &why));
+    const auto looked = admission.Refuses(access, tenure);
+    EXPECT_EQ(looked.value_or(WhyNot::kFull), why) << "looking says the same";
+    return why;
+  };
+  const Admission::Tenure first = Admission::kFirstTenure;
+  admission.SetAccess(kReadOnly);
+  EXPECT_EQ(refused(AccessClass::kWrite, first), WhyNot::kNoAccess);
+  EXPECT_EQ(refused(AccessClass::kRead, Admission::kNoTenure), WhyNot::kNotOwner);
+  EXPECT_EQ(refused(AccessClass::kRead, 1), WhyNot::kNotOwner);
+  EXPECT_EQ(refused(AccessClass::kRead, 32), WhyNot::kNotOwner) << "the word has the same bits";
+  admission.SetAccess(kReadOnly | kInformationLost);
+  EXPECT_EQ(refused(AccessClass::kWrite, first), WhyNot::kInformationLost);
+  EXPECT_EQ(admission.Refuses(AccessClass::kRead, first), std::nullopt);
+  admission.Hold(0);
+  EXPECT_EQ(refused(AccessClass::kRead, first), WhyNot::kHeld);
+  EXPECT_EQ(refused(AccessClass::kRead, 1), WhyNot::kNotOwner);
+  EXPECT_EQ(admission.access(), kHeld);
+  admission.SetAccess(kReadOnly);
+  for (int i = 0; i < (1 << 20) - 1; i++) ASSERT_TRUE(admission.Enter(AccessClass::kRead));
+  EXPECT_EQ(refused(AccessClass::kRead, first), WhyNot::kFull);
 }
 
 // Another process may write there what it likes: nothing wraps into what it is not.

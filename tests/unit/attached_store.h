@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A store, of memory or of a file, to which A, B and C are attached.
+// A store, of memory, of a file or of a cluster, to which A, B and C are attached.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "eventually.h"
+#include "fake_agent.h"
 #include "store/store.h"
 #include "temporary_directory.h"
 #include "testing.h"
@@ -55,19 +57,32 @@ struct Fencings : FencingListener {
     told.emplace_back("late");
     awaited = pending;
   }
+  void Proved(const std::vector<HostProof>& by) override {
+    told.emplace_back("proved");
+    proofs = by;
+  }
   void FencingEnded(std::chrono::milliseconds, const Status& status) override {
     told.emplace_back(status.ok() ? "committed" : "given up");
   }
 
   std::vector<std::string> told;
   std::vector<Attachment> awaited;
+  std::vector<HostProof> proofs;
 };
 
 class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::string uri = IsFile() ? "file:" + path_ : "memory:attached-store-test";
-    ASSERT_TRUE(Store::Open(uri, Store::OpenMode::kCreate, &store_).ok());
+    std::string uri = "memory:attached-store-test";
+    Store::OpenOptions options(Store::OpenMode::kCreate);
+    if (IsFile()) uri = "file:" + path_;
+    if (Kind() == "cluster") {
+      host_ = std::make_unique<OneHost>();
+      uri = "cluster:" + host_->cluster.name;
+      options = host_->Options();
+    }
+    const Status status = Store::Open(uri, options, &store_);
+    ASSERT_TRUE(status.ok()) << status.message();
     for (const Nexus& nexus : {A(), B(), C()}) Attach(nexus);
   }
   void TearDown() override {
@@ -111,24 +126,16 @@ class AttachedStoreTest : public ::testing::TestWithParam<const char*> {
     return epoch.has_value();
   }
 
-  static bool IsFile() { return std::string(GetParam()) == "file"; }
+  static std::string Kind() { return GetParam(); }
+  static bool IsFile() { return Kind() == "file"; }
 
   const TemporaryDirectory directory_;
   const std::string path_ = directory_ / "lu.pr";
+  std::unique_ptr<OneHost> host_;  // of a cluster: store
   std::shared_ptr<Store> store_;
   std::vector<std::unique_ptr<Owner>> owners_;
   Fencings fencings_;
   Store::Waiting waiting_{.listener = &fencings_};
 };
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 }  // namespace scsi_pr::testing

@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 class FenceTest : public AttachedStoreTest {};
 
-INSTANTIATE_TEST_SUITE_P(Uri, FenceTest, ::testing::Values("memory", "file"),
+INSTANTIATE_TEST_SUITE_P(Uri, FenceTest, ::testing::Values("memory", "file", "cluster"),
                          [](const auto& scheme) { return std::string(scheme.param); });
 
 TEST_P(FenceTest, NothingOnItsWay) {

@@ -226,7 +226,7 @@ TEST(UnitAttentionQueue, ConcurrentRaiseAndTake) {
 class GateTest : public ::testing::Test {
  protected:
   GateSlot& Attach(size_t index, const Nexus& nexus, const std::string& owner = "test") {
-    gate_->slots[index].Attach(nexus, 42, owner, kFullAccess, version_);
+    gate_->slots[index].Attach(*gate_, nexus, 42, owner, kFullAccess, version_);
     return gate_->slots[index];
   }
   void Publish(const State& state, const Attentions& attentions = {}) {

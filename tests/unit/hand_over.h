@@ -6,17 +6,21 @@
 #include <future>
 #include <nlohmann/json.hpp>
 
+#include "eventually.h"
 #include "execute.h"
 #include "testing.h"
 
 namespace scsi_pr::testing {
 
 inline std::unique_ptr<DeviceServer> Open(const std::string& uri, const Nexus& nexus,
-                                          bool incoming = false,
-                                          NexusListener* listener = nullptr) {
+                                          bool incoming = false, NexusListener* listener = nullptr,
+                                          const std::string& runtime_directory = "") {
   std::shared_ptr<Store> store;
-  const auto mode = incoming ? Store::OpenMode::kIncoming : Store::OpenMode::kCreate;
-  EXPECT_TRUE(Store::Open(uri, mode, &store).ok());
+  Store::OpenOptions how(incoming ? Store::OpenMode::kIncoming : Store::OpenMode::kCreate);
+  how.runtime_directory = runtime_directory;
+  const Status opened = Store::Open(uri, how, &store);
+  EXPECT_TRUE(opened.ok()) << opened.message();
+  if (!opened.ok()) return nullptr;
   DeviceServer::Options options;
   options.incoming = incoming;
   options.listener = listener;
@@ -35,6 +39,13 @@ inline std::string HandOver(DeviceServer& server) {
   const Status status = server.HandOver(&text);
   EXPECT_TRUE(status.ok()) << status.message();
   return text;
+}
+
+// As the emulator's timer does: a daemon may have to be asked first.
+inline Ownership TakeOver(DeviceServer& server) {
+  auto taken = Ownership::kNotTaken;
+  Eventually([&] { return (taken = server.TakeOver()) != Ownership::kNotTaken; });
+  return taken;
 }
 
 inline bool Writes(DeviceServer& server) {

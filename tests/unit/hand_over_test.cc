@@ -4,6 +4,7 @@
 // ownership, and the state of a memory: store that travels. Source and destination
 // of a file: store are in tests/process, the texts in hand_over_text_test.cc.
 #include "hand_over.h"
+#include "fake_agent.h"
 #include "other_process.h"
 
 #include <thread>
@@ -20,33 +21,41 @@ const ByteVector kReserve6 = {0x16, 0, 0, 0, 0, 0};
 
 class HandOverTest : public ::testing::TestWithParam<const char*> {
  protected:
+  void SetUp() override {
+    if (GetParam() == std::string("cluster")) host_ = std::make_unique<OneHost>();
+  }
   std::string Uri() const {
+    if (host_) return "cluster:" + host_->cluster.name;
     return GetParam() == std::string("file") ? "file:" + (directory_ / "lu.pr")
                                              : "memory:hand-over-test";
   }
+  std::unique_ptr<DeviceServer> Open(const Nexus& nexus, NexusListener* listener = nullptr) {
+    return testing::Open(Uri(), nexus, false, listener, host_ ? host_->runtime.path() : "");
+  }
 
   const TemporaryDirectory directory_;
+  std::unique_ptr<OneHost> host_;  // of a cluster: store
 };
 
-INSTANTIATE_TEST_SUITE_P(Uri, HandOverTest, ::testing::Values("memory", "file"),
+INSTANTIATE_TEST_SUITE_P(Uri, HandOverTest, ::testing::Values("memory", "file", "cluster"),
                          [](const auto& scheme) { return std::string(scheme.param); });
 
 TEST_P(HandOverTest, NobodyIsAdmittedUntilItIsTaken) {
-  const auto a = Open(Uri(), A());
+  const auto a = Open(A());
   EXPECT_TRUE(a->IsOwner());
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
   for (int i = 0; i < 200; i++) {  // more often than there are numbers for tenures
     HandOver(*a);
     EXPECT_FALSE(a->IsOwner());
     EXPECT_FALSE(Writes(*a));
-    EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+    EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
     EXPECT_TRUE(Writes(*a));
   }
 }
 
 TEST_P(HandOverTest, NothingIsDoneForWhoIsNotTheOwner) {
-  const auto a = Open(Uri(), A());
-  const auto b = Open(Uri(), B());
+  const auto a = Open(A());
+  const auto b = Open(B());
   EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
   HandOver(*a);
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), ScsiStatus::kBusy);
@@ -59,24 +68,24 @@ TEST_P(HandOverTest, NothingIsDoneForWhoIsNotTheOwner) {
   Settle(*b);
   EXPECT_TRUE(Writes(*b));
   EXPECT_EQ(a->TakeUnitAttention(), std::nullopt);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_EQ(a->TakeUnitAttention(), sense::kBusDeviceResetFunctionOccurred);
 }
 
 // SPC-2 5.5.1: whoever takes over holds it, and loses it with the nexus.
 TEST_P(HandOverTest, LegacyReservationEndsWithTheNewOwner) {
-  auto a = Open(Uri(), A());
-  const auto b = Open(Uri(), B());
+  auto a = Open(A());
+  const auto b = Open(B());
   EXPECT_EQ(Execute(*a, kReserve6).status, kGood);
   HandOver(*a);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_FALSE(Writes(*b));
   a.reset();
   EXPECT_TRUE(Writes(*b));
 }
 
 TEST_P(HandOverTest, CommandsOnTheirWayForbidIt) {
-  const auto a = Open(Uri(), A());
+  const auto a = Open(A());
   const auto epoch = a->Enter(AccessClass::kWrite);
   ASSERT_TRUE(epoch);
   std::string text;
@@ -88,7 +97,7 @@ TEST_P(HandOverTest, CommandsOnTheirWayForbidIt) {
 }
 
 TEST_P(HandOverTest, SubmittedCommandsEndFirst) {
-  const auto a = Open(Uri(), A());
+  const auto a = Open(A());
   std::vector<ScsiStatus> statuses;
   for (uint64_t key = 0; key < 20; key++) {
     a->Execute(OutCdb(Register(key, key + 1)), OutData(Register(key, key + 1)),
@@ -100,8 +109,8 @@ TEST_P(HandOverTest, SubmittedCommandsEndFirst) {
 
 // A PREEMPT AND ABORT that waits for others would hold a migration up.
 TEST_P(HandOverTest, WhatWaitsForOthersEndsInBusy) {
-  const auto a = Open(Uri(), A());
-  const auto b = Open(Uri(), B());
+  const auto a = Open(A());
+  const auto b = Open(B());
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
   EXPECT_EQ(Send(*b, Register(0, kKeyB)), kGood);
   const auto epoch = b->Enter(AccessClass::kWrite);
@@ -113,24 +122,24 @@ TEST_P(HandOverTest, WhatWaitsForOthersEndsInBusy) {
   while (!b->IsBeingFenced()) std::this_thread::yield();
   HandOver(*a);
   EXPECT_EQ(ended.get_future().get(), ScsiStatus::kBusy);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   b->Leave(*epoch);
   EXPECT_EQ(Send(*a, fence), kGood) << "only then was it in a hurry";
 }
 
 TEST_P(HandOverTest, FencedMeanwhile) {
-  const auto a = Open(Uri(), A());
-  const auto b = Open(Uri(), B());
+  const auto a = Open(A());
+  const auto b = Open(B());
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
   EXPECT_EQ(Send(*b, Register(0, kKeyB)), kGood);
   HandOver(*a);
   EXPECT_EQ(Send(*b, PreemptAndAbort(kKeyB, kKeyA, kWERO)), kGood) << "waits for nobody";
-  EXPECT_EQ(a->TakeOver(), Ownership::kTakenMaybeFenced);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTakenMaybeFenced);
   EXPECT_EQ(a->TakeUnitAttention(), sense::kRegistrationsPreempted);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken) << "said once";
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken) << "said once";
   HandOver(*a);
   EXPECT_EQ(Send(*b, Register(kKeyB, kKeyC)), kGood);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken) << "what does not concern its tasks";
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken) << "what does not concern its tasks";
 }
 
 // Who is not the owner hears what may concern its tasks, and the rest later.
@@ -141,8 +150,8 @@ TEST_P(HandOverTest, Listener) {
     void Preempted() override { preemptions++; }
     std::atomic<int> aborts{0}, fencings{0}, preemptions{0};
   } listener;
-  const auto a = Open(Uri(), A(), false, &listener);
-  const auto b = Open(Uri(), B());
+  const auto a = Open(A(), &listener);
+  const auto b = Open(B());
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
   EXPECT_EQ(Send(*b, Register(0, kKeyB)), kGood);
   HandOver(*a);
@@ -155,7 +164,7 @@ TEST_P(HandOverTest, Listener) {
   EXPECT_EQ(eventually(listener.aborts), 1);
   EXPECT_EQ(listener.fencings, 0);
   EXPECT_EQ(listener.preemptions, 0);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTakenMaybeFenced);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTakenMaybeFenced);
   EXPECT_EQ(eventually(listener.fencings), 1);
   EXPECT_EQ(eventually(listener.preemptions), 1);
 }
@@ -190,8 +199,8 @@ TEST(HandOver, StateOfAMemoryStoreTravels) {
   EXPECT_FALSE(Writes(*a2));
   EXPECT_TRUE(a2->Arrive(text_a).ok());
   EXPECT_TRUE(b2->Arrive(text_b).ok());
-  EXPECT_EQ(a2->TakeOver(), Ownership::kTaken);
-  EXPECT_EQ(b2->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a2), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*b2), Ownership::kTaken);
   EXPECT_EQ(StateOf(*a2), StateOf(*a));
   EXPECT_TRUE(Writes(*a2));
   EXPECT_FALSE(Writes(*b2));
@@ -208,7 +217,7 @@ TEST(HandOver, WithoutEverHavingRun) {
   EXPECT_TRUE(b->Arrive(HandOver(*a)).ok());
   const auto c = Open("memory:", A(), true);
   EXPECT_TRUE(c->Arrive(HandOver(*b)).ok());
-  EXPECT_EQ(c->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*c), Ownership::kTaken);
   EXPECT_EQ(StateOf(*c), StateOf(*a));
 }
 
@@ -218,11 +227,11 @@ TEST(HandOver, SnapshotOfAMemoryStore) {
   EXPECT_EQ(Send(*a, Register(0, kKeyA)), kGood);
   const auto then = StateOf(*a);
   const std::string snapshot = HandOver(*a);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_EQ(Send(*a, Reserve(kKeyA, kWE)), kGood);
   EXPECT_EQ(Send(*a, Register(kKeyA, 0)), kGood);
   EXPECT_TRUE(a->Arrive(snapshot).ok());
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_EQ(StateOf(*a), then);
 }
 
@@ -236,15 +245,15 @@ TEST(HandOver, SnapshotOfAFileStore) {
   EXPECT_EQ(Send(*b, Register(0, kKeyB)), kGood);
   EXPECT_EQ(Send(*a, Reserve(kKeyA, kWERO)), kGood);
   const std::string snapshot = HandOver(*a);
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_TRUE(a->Arrive(snapshot).ok());
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken) << "nothing has changed since";
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken) << "nothing has changed since";
   EXPECT_EQ(a->TakeUnitAttention(), std::nullopt);
 
   EXPECT_EQ(Send(*b, PreemptAndAbort(kKeyB, kKeyA, kWERO)), kGood);
   EXPECT_EQ(a->TakeUnitAttention(), sense::kRegistrationsPreempted);
   EXPECT_TRUE(a->Arrive(snapshot).ok());
-  EXPECT_EQ(a->TakeOver(), Ownership::kTakenMaybeFenced);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTakenMaybeFenced);
   EXPECT_FALSE(Writes(*a));
   EXPECT_EQ(a->TakeUnitAttention(), sense::kRegistrationsPreempted)
       << "the guest that has come back does not know";
@@ -254,7 +263,7 @@ TEST(HandOver, SnapshotOfAFileStore) {
   a.reset();
   const auto again = Open(uri, A(), true);
   EXPECT_TRUE(again->Arrive(snapshot).ok());
-  EXPECT_EQ(again->TakeOver(), Ownership::kTakenMaybeFenced);
+  EXPECT_EQ(TakeOver(*again), Ownership::kTakenMaybeFenced);
   EXPECT_EQ(again->TakeUnitAttention(), sense::kRegistrationsPreempted);
 }
 
@@ -272,7 +281,7 @@ TEST(HandOver, SavedUnitAttentions) {
   a.reset();
   a = Open(uri, A(), true);
   EXPECT_TRUE(a->Arrive(saved).ok());
-  EXPECT_EQ(a->TakeOver(), Ownership::kTaken);
+  EXPECT_EQ(TakeOver(*a), Ownership::kTaken);
   EXPECT_EQ(a->TakeUnitAttention(), sense::kReservationsPreempted);
   EXPECT_EQ(a->TakeUnitAttention(), std::nullopt);
 }
@@ -307,7 +316,7 @@ TEST(HandOver, UnderLoad) {
     handed++;
     std::this_thread::yield();
     owned = true;
-    EXPECT_EQ(server->TakeOver(), Ownership::kTaken);
+    EXPECT_EQ(TakeOver(*server), Ownership::kTaken);
   }
   stop = true;
   one.join();

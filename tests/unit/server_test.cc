@@ -248,14 +248,14 @@ TEST_F(ServerTest, RefusedCommandsFindOutThatTheHolderIsGone) {
               {}, &outcome)
           .ok());
   const auto look = [&] {
-    for (int i = 0; i < 3; i++) b->Refused();
+    for (int i = 0; i < 3; i++) b->Refused(Admission::WhyNot::kNoAccess);
     Settle(*b);
   };
   look();
   EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "it lives";
   store->Detach(slot);
   EXPECT_FALSE(b->Admits(AccessClass::kWrite)) << "nobody has looked";
-  b->Refused();
+  b->Refused(Admission::WhyNot::kNoAccess);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!b->Admits(AccessClass::kWrite) && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::yield();
@@ -269,23 +269,20 @@ TEST_F(ServerTest, LostInformation) {
   ASSERT_TRUE(Store::Open(uri_, Store::OpenMode::kCreate, &store).ok());
   const auto a = Open(A());
   Send(*a, Register(0, kKeyA));
-  EXPECT_FALSE(a->InformationLost());
+  EXPECT_EQ(a->Refuses(AccessClass::kTestUnitReady), std::nullopt);
   Outcome outcome;
   const auto lose = [](State state) {
     state.information_lost = true;
     return Unchanged(state, ScsiStatus::kGood);
   };
   ASSERT_TRUE(store->Update(lose, {}, &outcome).ok());
-  EXPECT_TRUE(a->InformationLost());
-  EXPECT_FALSE(a->Admits(AccessClass::kTestUnitReady));
+  EXPECT_EQ(a->Refuses(AccessClass::kTestUnitReady), Admission::WhyNot::kInformationLost);
   EXPECT_TRUE(a->Admits(AccessClass::kWriteBuffer));
-  a->Refused();
   const Response keys = Execute(*a, InCdb(InAction::kReadKeys, 100));
   EXPECT_EQ(keys.status, ScsiStatus::kCheckCondition);
   EXPECT_EQ(keys.sense, sense::kPersistentReservationInformationLost);
   EXPECT_EQ(Execute(*a, kReserve6).sense, sense::kPersistentReservationInformationLost);
   EXPECT_EQ(Send(*a, ReplaceLost(kKeyB, kWE)), kGood);
-  EXPECT_FALSE(a->InformationLost());
   EXPECT_TRUE(a->Admits(AccessClass::kWrite));
 }
 
@@ -351,7 +348,11 @@ TEST_F(ServerTest, Statistics) {
   Send(*b, Register(0, kKeyC));
   Send(*a, PreemptAndAbort(kKeyB, kKeyC, kWE));
   Execute(*b, kReserve6);  // conflicts: somebody is registered
-  b->Refused();
+  b->Refused(Admission::WhyNot::kNoAccess);
+  b->Refused(Admission::WhyNot::kHeld);
+  b->Refused(Admission::WhyNot::kDeadline);
+  b->Refused(Admission::WhyNot::kNotOwner);
+  b->Refused(Admission::WhyNot::kInformationLost);
   const nlohmann::json of_a = a->Inspect().at("statistics");
   EXPECT_EQ(of_a.at("conflicts"), 1);
   EXPECT_EQ(OutCounts(of_a),
@@ -360,6 +361,7 @@ TEST_F(ServerTest, Statistics) {
   EXPECT_EQ(of_a.at("fencings"), 1);
   EXPECT_EQ(of_a.at("fencings-failed"), 0);
   EXPECT_EQ(b->Inspect().at("statistics").at("conflicts"), 2);
+  EXPECT_EQ(b->Inspect().at("statistics").at("suspended"), 2);
 }
 
 // How long it waited, and that a fencing that was given up counts as failed.

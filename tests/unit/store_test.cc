@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "core/legacy.h"
+#include "eventually.h"
+#include "fake_agent.h"
 #include "temporary_directory.h"
 #include "testing.h"
 
@@ -17,16 +19,25 @@ namespace {
 using namespace testing;
 using Code = Status::Code;
 
-std::shared_ptr<Store> Open(const std::string& uri) {
+std::shared_ptr<Store> Open(const std::string& uri,
+                            const Store::OpenOptions& options = Store::OpenMode::kCreate) {
   std::shared_ptr<Store> store;
-  const Status status = Store::Open(uri, Store::OpenMode::kCreate, &store);
+  const Status status = Store::Open(uri, options, &store);
   EXPECT_TRUE(status.ok()) << uri << ": " << status.message();
   return store;
 }
 
 class StoreTest : public ::testing::TestWithParam<const char*> {
  protected:
-  void SetUp() override { store_ = Open(uri_); }
+  void SetUp() override {
+    if (Kind() == "cluster") host_ = std::make_unique<OneHost>();
+    store_ = OpenAgain();
+  }
+
+  std::shared_ptr<Store> OpenAgain() {
+    if (host_) return Open("cluster:" + host_->cluster.name, host_->Options());
+    return Open(IsFile() ? "file:" + (directory_ / "lu.pr") : "memory:store-test");
+  }
 
   GateSlot* Attach(const Nexus& nexus) {
     GateSlot* slot = nullptr;
@@ -56,14 +67,15 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
     EXPECT_TRUE(status.ok()) << status.message();
     return snapshot->state;
   }
-  bool IsFile() const { return std::string(GetParam()) == "file"; }
+  static std::string Kind() { return GetParam(); }
+  static bool IsFile() { return Kind() == "file"; }
 
   const TemporaryDirectory directory_;
-  const std::string uri_ = IsFile() ? "file:" + (directory_ / "lu.pr") : "memory:store-test";
+  std::unique_ptr<OneHost> host_;  // of a cluster: store
   std::shared_ptr<Store> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Uri, StoreTest, ::testing::Values("memory", "file"),
+INSTANTIATE_TEST_SUITE_P(Uri, StoreTest, ::testing::Values("memory", "file", "cluster"),
                          [](const auto& scheme) { return std::string(scheme.param); });
 
 TEST_P(StoreTest, StartsEmpty) {
@@ -242,6 +254,9 @@ TEST_P(StoreTest, LegacyReservationEndsWithItsHolder) {
     GateSlot* a = Attach(A());
     EXPECT_EQ(Send(A(), LegacyAction::kReserve), ScsiStatus::kGood);
     store_->Detach(a);
+    // It is the daemon that sees it, soon.
+    const auto seen = [&] { return !host_ || !host_->agent.IsAttached(A()); };
+    EXPECT_TRUE(Eventually(seen));
   };
   reserve_and_leave();
   EXPECT_EQ(Read(), State{});
@@ -302,7 +317,7 @@ TEST_P(StoreTest, NoMoreThanAllSlots) {
   for (GateSlot* each : slots) store_->Detach(each);
 }
 
-TEST_P(StoreTest, OneObjectForAllOfAProcess) { EXPECT_EQ(Open(uri_), store_); }
+TEST_P(StoreTest, OneObjectForAllOfAProcess) { EXPECT_EQ(OpenAgain(), store_); }
 
 TEST(StoreUri, Unknown) {
   for (const char* uri : {"", "file", "memory", "/var/lib/x.pr", "nfs://host/x", "FILE:/x",

@@ -29,8 +29,8 @@ inline void PrintTo(ScsiStatus status, std::ostream* out) {
   *out << "status " << std::hex << static_cast<int>(status) << "h" << std::dec;
 }
 inline void PrintTo(Status::Code code, std::ostream* out) {
-  constexpr const char* kNames[] = {"ok",     "invalid", "corrupt",  "unsupported",
-                                    "in use", "busy",    "I/O error"};
+  constexpr const char* kNames[] = {"ok",     "invalid", "corrupt",   "unsupported",
+                                    "in use", "busy",    "I/O error", "unknown"};
   *out << kNames[static_cast<int>(code)];
 }
 inline void PrintTo(const Nexus& nexus, std::ostream* out) {

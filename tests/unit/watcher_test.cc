@@ -166,7 +166,7 @@ TEST(WatcherTest, ScribblingNeighbour) {
     slot.EndFencing(true);
     slot.EndTenure();
     slot.BeginTenure(1);
-    slot.Attach({*initiator, 1}, 1, "test", kFullAccess, rounds);
+    slot.Attach(*gate, {*initiator, 1}, 1, "test", kFullAccess, rounds);
     if (rounds % 100 == 0) Publish(*gate, rounds, State{}, {{{*initiator, 1}, sense::kNone}});
   }
   for (size_t i = 0; i < kWatched; i++) watcher.Remove(i);

@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.chmod(runtime.name, 0o1777)
     os.environ["XDG_RUNTIME_DIR"] = runtime.name
     config.add_cleanup(runtime.cleanup)
+    config.addinivalue_line("markers", "long: not in `make check`, but in `make check-long`")
 
 
 @functools.cache  # pytest tells parameters apart by identity: new objects mean new guests

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from guest.lib import disk
 from guest.lib.disk import Disk
 from guest.lib.vm import boot
+from hosts.stores import stores
 
 from .node import BOOT_TIMEOUT, Node
 from .switch import Switch
@@ -35,14 +38,21 @@ def key_of(number: int) -> int:
 class Cluster:
     """The nodes of corosync.conf, with one disk, one store and the network between them."""
 
-    def __init__(self, directory: Path, binary: Path, store: str | None = None) -> None:
+    def __init__(self, directory: Path, binary: Path, store: str | None = None, arguments: Sequence[str] = ()) -> None:
+        """`store`: another one than there would be. `arguments`: more of each node's QEMU."""
         self.image = disk.create(directory / "shared.img", size=4 << 20)
-        self.store = store or f"file:{directory}/shared.pr"
         self.switch = Switch(2)
-        shared = Disk(self.image, pr_store=self.store)
+        self._closing = contextlib.ExitStack()
+        store_on = self._closing.enter_context(stores(directory))
+        of_store = [{"pr_store": store} if store else store_on(host) for host in (0, 1)]
         self.nodes = {
             f"node{n}": Node(
-                n, [shared], binary=binary, directory=directory, port=self.switch.port(n - 1)
+                n,
+                [Disk(self.image, **of_store[n - 1])],
+                binary=binary,
+                directory=directory,
+                port=self.switch.port(n - 1),
+                arguments=arguments,
             )
             for n in (1, 2)
         }
@@ -51,6 +61,7 @@ class Cluster:
         for node in self.nodes.values():
             node.close()
         self.switch.close()
+        self._closing.close()
 
     def boot(self) -> None:
         boot(list(self.nodes.values()), BOOT_TIMEOUT)

@@ -101,7 +101,9 @@ def test_nothing_has_changed(
 
 
 def frozen(vm: VM, directory: Path, how: str) -> None:
-    subprocess.run(["nsenter", "-t", str(vm.child.pid), "-m", "fsfreeze", how, directory], check=True)
+    # By the root of the VM, too: in a chroot that is not the one of the name space.
+    inside = ["nsenter", "-t", str(vm.child.pid), "-m", "-r"]
+    subprocess.run([*inside, "fsfreeze", how, directory], check=True)
 
 
 def test_frozen_file_system(qemu: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ those who share the medium, or take it from under the device, is refused. No CPU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from guest.lib import disk
 from guest.lib.disk import WWN, option
 from guest.lib.qmp import QmpError
+from guest.lib.startup import in_mount_namespace
 from guest.lib.vm import VM
 
 SIZE = 1 << 20
@@ -26,7 +27,12 @@ class Bench:
     """A VM with device disk0 on node `format`, which is raw, above node `file`."""
 
     def __init__(
-        self, qemu: Path, directory: Path, adapter: str = "virtio-scsi-pci", **properties: object
+        self,
+        qemu: Path,
+        directory: Path,
+        adapter: str = "virtio-scsi-pci",
+        wrapper: Sequence[str] = (),
+        **properties: object,
     ) -> None:
         self.directory = directory
         self.iothread = "t" if "iothread" in adapter else None
@@ -43,7 +49,7 @@ class Bench:
             *("-object", "iothread,id=t", "-device", f"{adapter},id=s", "-S"),
             *("-device", f"scsi-hd,{option(device)}"),
         ]
-        self.vm = VM("a", binary=qemu, arguments=arguments)
+        self.vm = VM("a", binary=qemu, arguments=arguments, wrapper=wrapper)
         self.vm.start()
         self.vm.qmp.negotiate()
 
@@ -264,3 +270,20 @@ def test_a_file_that_was_moved(bench: Bench) -> None:
     with pytest.raises(QmpError, match="not any more"):
         bench.plug("same", store)
     bench.plug("same", store, **{"pr-accept-medium": True})
+
+
+def test_a_file_that_was_replaced_and_proc_tells_nothing(qemu: Path, tmp_path: Path) -> None:
+    """As under libvirt's AppArmor profile, which refuses to list /proc/self/fd. Seen: a device showed
+    one file, and its store was that of another, which had its name by then."""
+    bench = Bench(qemu, tmp_path, wrapper=in_mount_namespace("mount -t tmpfs none /proc"))
+    try:
+        bench.add("same", driver="raw", file="file")
+        bench.plug("same", f"file:{tmp_path}/q.pr")
+        bench.do("device_del", id="disk1")
+        bench.image.unlink()
+        disk.create(bench.image, size=SIZE)
+        with pytest.raises(QmpError, match="is not the file, or not any more"):
+            bench.plug("same", f"file:{tmp_path}/late.pr")
+        bench.plug("same", f"file:{tmp_path}/q.pr", **{"pr-accept-medium": True})
+    finally:
+        bench.vm.close()

@@ -230,7 +230,7 @@ def test_proxmox_arguments(directory: Path, qemu: Path) -> None:
 def test_apparmor(name: str, tmp_path: Path) -> None:
     """The lines are rules; that they suffice: test_apparmor.py."""
     profile = tmp_path / "profile"
-    profile.write_text(f"profile x {{\n{block(name)}}}\n")
+    profile.write_text(f"#include <tunables/global>\nprofile x {{\n{block(name)}}}\n")
     parser = shutil.which("apparmor_parser", path="/usr/sbin:/sbin")
     assert parser, "the package apparmor is missing: scripts/deps check"
     result = subprocess.run(

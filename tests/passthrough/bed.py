@@ -38,17 +38,25 @@ echo rd_pages=2048 >$t/core/rd_mcp_0/disk/control
 echo 1 >$t/core/rd_mcp_0/disk/enable
 """
 
-# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The outer
-# QEMU's has neither a control mode page nor a list of commands. The nodes' paths go to /run/nodes as
-# shell variables.
-DISKS = "set -e; modprobe scsi_debug dev_size_mb=8" + LIO_DISK + """\
+
+def lio_paths(count: int) -> str:
+    """Paths to that disk, each an I_T nexus."""
+    numbers = " ".join(str(number + 1) for number in range(count))
+    return f"""\
 echo 7e4d0000-0000-4000-8000-0000000000d1 >$t/core/rd_mcp_0/disk/wwn/vpd_unit_serial
-for path in 1 2; do
+for path in {numbers}; do
     group=$t/loopback/naa.600000000000000$path/tpgt_1
     mkdir -p $group/lun/lun_0
     echo naa.600000000000001$path >$group/nexus
     ln -s $t/core/rd_mcp_0/disk $group/lun/lun_0/disk
 done
+"""
+
+
+# Two paths to one logical unit of LIO: two I_T nexuses of one host. A disk of scsi_debug. The outer
+# QEMU's has neither a control mode page nor a list of commands. The nodes' paths go to /run/nodes as
+# shell variables.
+DISKS = "set -e; modprobe scsi_debug dev_size_mb=8" + LIO_DISK + lio_paths(2) + """\
 # disks MODEL COUNT: their names, once they are there
 disks() {
     until [ "$(grep -l "$1" /sys/block/sd*/device/model 2>/dev/null | wc -l)" = $2 ]; do usleep 50000; done

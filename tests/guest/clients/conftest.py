@@ -10,19 +10,17 @@ import pytest
 
 from guest.lib.nodes import Node, clean, node, virtual_machine
 from guest.lib.nodes import Path as Nexus
-from guest.lib.vm import boot
+from guest.lib.vm import running
+from hosts.stores import stores
 
 
 @pytest.fixture(scope="session")
 def booted(qemu: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
     directory = tmp_path_factory.mktemp("nodes")
-    vms = [virtual_machine(name, directory, qemu) for name in "AB"]
-    try:
-        boot(vms)
-        yield node(vms[0]), node(vms[1])
-    finally:
-        for vm in vms:
-            vm.close()
+    with stores(directory) as store_on:
+        vms = [virtual_machine(name, directory, qemu, store_on) for name in "AB"]
+        with running(*vms):
+            yield node(vms[0]), node(vms[1])
 
 
 @pytest.fixture

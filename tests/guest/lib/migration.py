@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that goes to another QEMU process of this host."""
+"""A guest that goes to another QEMU process, of this host or as if it were on another one."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .disk import Disk
 from .qmp import Qmp
 from .vm import VM, GuestTimeout
 
@@ -25,9 +27,11 @@ class Migration:
     is under way no new ones may be sent.
     """
 
-    def __init__(self, source: VM, binary: Path | None = None) -> None:
+    def __init__(
+        self, source: VM, binary: Path | None = None, disks: Iterable[Disk] | None = None
+    ) -> None:
         self.source = source
-        self.destination = source.twin(binary)
+        self.destination = source.twin(binary, disks)
         self.destination.start()
         self.destination.qmp.negotiate()
         self._directory = tempfile.TemporaryDirectory(prefix="migration-")
@@ -65,8 +69,8 @@ class Migration:
         self.destination.close()
 
 
-def migrate(source: VM, binary: Path | None = None) -> VM:
-    migration = Migration(source, binary)
+def migrate(source: VM, binary: Path | None = None, disks: Iterable[Disk] | None = None) -> VM:
+    migration = Migration(source, binary, disks)
     migration.begin()
     return migration.finish()
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+from hosts.stores import StoreOn
+
 from . import disk
 from .disk import Disk
 from .expect import DRAIN
@@ -20,6 +22,8 @@ PORTS = {
     "A": [("2100000000000a01", 1), ("2100000000000a01", 2)],
     "B": [("2100000000000b01", 1), ("2100000000000b02", 1)],
 }
+# Of which host each path is, where there are two: as unlike each other as can be.
+HOSTS = {"A": [0, 1], "B": [1, 0]}
 
 
 @dataclass
@@ -45,15 +49,14 @@ class Node:
         return " && ".join(f"({DRAIN.format(path.device)})" for path in self.paths)
 
 
-def virtual_machine(name: str, directory: FilePath, binary: FilePath) -> VM:
-    """A VM with the node's paths; image and store of all nodes are in `directory`."""
+def virtual_machine(name: str, directory: FilePath, binary: FilePath, store_on: StoreOn) -> VM:
+    """A VM with the node's paths; the image of all nodes is in `directory`."""
     image = directory / "shared.img"
     if not image.exists():
         disk.create(image)
-    store = f"file:{directory}/shared.pr"
     disks = [
-        Disk(image, f"disk{n}", pr_store=store, pr_initiator=f"0x{wwpn}", pr_target_port=port)
-        for n, (wwpn, port) in enumerate(PORTS[name])
+        Disk(image, f"disk{n}", pr_initiator=f"0x{wwpn}", pr_target_port=port, **store_on(host))
+        for n, ((wwpn, port), host) in enumerate(zip(PORTS[name], HOSTS[name], strict=True))
     ]
     return VM(name, disks, binary=binary)
 

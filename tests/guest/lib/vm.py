@@ -235,11 +235,12 @@ class VM:
 
     # --- migration; see migration.py
 
-    def twin(self, binary: Path | None = None) -> VM:
-        """The same VM for another process, which waits for the guest."""
+    def twin(self, binary: Path | None = None, disks: Iterable[Disk] | None = None) -> VM:
+        """The same VM for another process, which waits for the guest. `disks`: its own, as they are
+        there."""
         return VM(
             self.name,
-            self.disks,
+            self.disks if disks is None else disks,
             binary=binary or self.binary,
             accel=self.accel,
             machine=self.machine,

@@ -9,22 +9,23 @@ from __future__ import annotations
 import random
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from guest.lib.channel import ChannelClosed
 
 from .figures import Figures
 from .initiator import BUSY, CHECK_CONDITION, CONFLICT, GOOD, NOT_RUN, TASK_ABORTED, Request
 from .medium import BLOCK, CHUNK, Medium, tagged
-from .node import AIO, DEAD, FROZEN, RUNNING, Node, Setup
+from .node import AIO, DEAD, FROZEN, RUNNING, Home, Node, Setup, with_file_store
 
 REGISTER_AND_IGNORE, RESERVE, PREEMPT, PREEMPT_AND_ABORT = 0x06, 0x01, 0x04, 0x05
 READ_KEYS, READ_RESERVATION = 0x00, 0x01
 TYPES = (5, 6, 7, 8)  # those that let every registrant write, and nobody else
 REWRITE = 16  # chunks a command
-PATIENCE = 30.0  # seconds until a command that should end counts as hung
 
 STATUS = {GOOD: "GOOD", CHECK_CONDITION: "CHECK CONDITION", BUSY: "BUSY", NOT_RUN: "not run"}
 STATUS |= {CONFLICT: "RESERVATION CONFLICT", TASK_ABORTED: "TASK ABORTED"}
@@ -42,17 +43,30 @@ class Write:
 
 
 class Cluster:
-    NODES = 3
+    """On one host, with a `file:` store."""
+
+    PATIENCE = 30.0  # seconds until a command that should end counts as hung
+    ABORT_TIMEOUTS: Sequence[int] = range(150, 301)  # ms
+    BRAKES = (0, 0, 1000, 3000, 10000)  # writes a second of a victim's disk, see Node.brake()
+    # How a command of who has access may end, to be sent again.
+    PASSING: tuple[int, ...] = (CHECK_CONDITION,)  # a unit attention condition
 
     def __init__(self, binary: Path, directory: Path, rng: random.Random, area: int = 128) -> None:
         self.rng, self.figures = rng, Figures()
-        self.medium = Medium(directory / "storm.img", area, self.NODES)
-        self.nodes = [Node(i, binary, self.medium, directory) for i in range(self.NODES)]
+        self.directory = directory
+        homes = self.homes()
+        self.medium = Medium(directory / "storm.img", area, len(homes))
+        self.nodes = [Node(i, binary, self.medium, directory, home) for i, home in enumerate(homes)]
         self.fenced: set[int] = set()  # tenures that may write no more
         self.round = ""  # for people: which one a violation was found in
+        self.kind = ""  # of that round
         self._tenures = 0
         self._sequence = 0
         self._aio = [aio for aio in AIO if self._can_use(aio)]
+
+    def homes(self) -> list[Home]:
+        """Of each node."""
+        return [with_file_store(self.directory)] * 3
 
     def _can_use(self, aio: str) -> bool:
         """Not every kernel and file system has them all, and QEMU may refuse one for good reasons."""
@@ -77,17 +91,32 @@ class Cluster:
 
     # --- processes
 
-    def start(self, node: Node) -> None:
+    def start(self, node: Node, **chosen: Any) -> None:
+        """`chosen`: of its Setup; the rest is drawn."""
         rng = self.rng
         setup = Setup(
             aio=rng.choice(self._aio),
             iothreads=min(rng.choice((0, 0, 0, 1, 2)), node.most_iothreads),
             tas=rng.random() < 0.3,
-            abort_timeout=rng.randint(150, 300),
+            abort_timeout=rng.choice(self.ABORT_TIMEOUTS),
         )
+        setup = replace(setup, **chosen)
         node.start(setup)
-        kind = f"aio={setup.aio}" + f" iothreads: {setup.iothreads}" * bool(setup.iothreads)
+        kind = "fabric" if setup.fabric else f"aio={setup.aio}"
+        kind += f" iothreads: {setup.iothreads}" * bool(setup.iothreads)
         self.figures.processes[kind] += 1
+
+    def restart(self, node: Node, **chosen: Any) -> None:
+        """By another process, which has nothing under way, and nothing to report."""
+        node.depth = 0
+        self.end(node)
+        self.start(node, **chosen)
+        self.do(node, bytes(6))
+
+    def end(self, node: Node) -> None:
+        """By SIGKILL."""
+        node.kill()
+        self.killed(node)
 
     def killed(self, node: Node) -> None:
         """Its process is gone: what it still had under way will never be answered."""
@@ -116,7 +145,10 @@ class Cluster:
         if node.state != DEAD:
             node.initiator.reap(self._ended)
 
-    def until(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    def until(
+        self, condition: Callable[[], bool], what: str, patience: float | None = None
+    ) -> None:
+        patience = patience or self.PATIENCE
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
@@ -152,8 +184,11 @@ class Cluster:
 
     def rewrite(self, node: Node, chunks: range, tag: int | None = None) -> None:
         """Overwrites the chunks, and returns when all is on the medium."""
+        deadline = time.monotonic() + self.PATIENCE
         todo = {start: min(REWRITE, chunks.stop - start) for start in chunks[::REWRITE]}
         while todo:
+            if time.monotonic() > deadline:
+                raise Hung(f"{node.name} keeps its access, but cannot rewrite")
             status: dict[int, int] = {}
             for start, count in todo.items():
                 self.write(node, start, count, partial(status.__setitem__, start), tag)
@@ -161,7 +196,7 @@ class Cluster:
             for start, end in status.items():
                 if end == GOOD:
                     del todo[start]
-                elif end != CHECK_CONDITION:  # a unit attention condition
+                elif end not in self.PASSING:
                     self.violation(f"{node.name} keeps its access, but its write ended {STATUS[end]}")
                     return
 
@@ -181,12 +216,13 @@ class Cluster:
     # --- reservation commands
 
     def do(self, node: Node, cdb: bytes, out: bytes = b"", data_in: int = 0) -> Request:
-        """The command's end; repeated after unit attention conditions and BUSY."""
-        deadline = time.monotonic() + PATIENCE
+        """The command's end; repeated after unit attention conditions and BUSY, and if nobody knows
+        whether it was carried out."""
+        deadline = time.monotonic() + self.PATIENCE
         while True:
             request = node.send(cdb, out, data_in)
             self.until(lambda: request.status is not None, f"{node.name} runs {cdb.hex()}")
-            if not request.unit_attention and request.status != BUSY:
+            if not (request.unit_attention or request.unknown or request.status == BUSY):
                 return request
             if time.monotonic() > deadline:
                 raise Hung(f"{node.name}: {cdb.hex()} is BUSY for ever")
@@ -203,13 +239,15 @@ class Cluster:
         request = self.do(node, struct.pack(">BB5xHx", 0x5E, READ_RESERVATION, 256), data_in=256)
         return request.data[21] & 0x0F if struct.unpack_from(">I", request.data, 4)[0] else 0
 
-    def register(self, node: Node) -> None:
-        self._tenures += 1
-        cdb, out = pr_out(REGISTER_AND_IGNORE, 0, 0, self._tenures)
+    def register(self, node: Node, tenure: int | None = None) -> None:
+        """By a key that nobody has had; or by that of another node, to be fenced with it."""
+        self._tenures += tenure is None
+        key = self._tenures if tenure is None else tenure
+        cdb, out = pr_out(REGISTER_AND_IGNORE, 0, 0, key)
         request = self.do(node, cdb, out)
         if request.status != GOOD:
             raise Hung(f"{node.name}: REGISTER AND IGNORE EXISTING KEY ended {request.status:#x}")
-        node.tenure = self._tenures
+        node.tenure = key
 
     def make_ready(self) -> int:
         """All run, are registered, have nothing under way; the type of the reservation."""
@@ -237,9 +275,11 @@ class Cluster:
 
     # --- judgement
 
-    def has_been_fenced(self, node: Node, tenure: int) -> None:
+    def has_been_fenced(self, tenure: int) -> None:
         """From now on nothing may be written by that tenure."""
-        self.take_in(node)  # what ended before we knew
+        for node in self.nodes:
+            self.take_in(node)  # what ended before we knew
+        self.figures.fencings += 1
         self.fenced.add(tenure)
 
     def check_medium(self) -> None:

@@ -8,6 +8,7 @@ The others are rounds of their own kind.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .fencing import Fence, Round, lost
 from .initiator import BUSY, GOOD
@@ -98,8 +99,7 @@ def unplug(r: Round) -> None:
 
 def _kill(r: Round, node: Node) -> None:
     node.depth = 0
-    node.kill()
-    r.cluster.killed(node)
+    r.cluster.end(node)
     r.count("SIGKILL")
 
 
@@ -187,14 +187,12 @@ def fencer_dies(r: Round) -> None:
     r.fence()
     r.pass_time(4)
     _kill(r, r.fencer)
+    r.in_doubt = True
     r.fencer, r.other = r.other, r.fencer
-    if not r.is_fenced:
-        if r.tenure in r.cluster.keys(r.fencer):
-            r.must_write_on()
+    if not r.is_fenced and not r.turns_out_fenced():
+        r.must_write_on()
+        if not r.is_fenced:
             r.complete(r.fence())
-        else:
-            r.cluster.has_been_fenced(r.victim, r.tenure)
-            r.cluster.figures.fencings += 1
     r.take_over()
 
 
@@ -261,8 +259,11 @@ def _judge(r: Round, first: Fence, second: Fence) -> None:
             r.cluster.violation(f"one of two fencings ended in {fence.status:#x}")
 
 
-# By weight. A round that kills costs the start of a process.
-ROUNDS: dict[str, tuple[int, Callable[[Round], None]]] = {
+# With their weights.
+Rounds = dict[str, tuple[int, Callable[[Any], None]]]
+
+# A round that kills costs the start of a process.
+ROUNDS: Rounds = {
     "undisturbed": (4, strike(nothing)),
     "SIGKILL": (3, strike(kill)),
     "SIGSTOP": (2, strike(freeze)),

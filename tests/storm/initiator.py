@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from .qtest import Qtest, VirtioPci, virtqueue_layout
 
 GOOD, CHECK_CONDITION, BUSY, CONFLICT, TASK_ABORTED = 0x00, 0x02, 0x08, 0x18, 0x40
-UNIT_ATTENTION = 0x06
+UNIT_ATTENTION, ABORTED_COMMAND = 0x06, 0x0B
+COMMUNICATION_TIME_OUT = 0x0801  # LOGICAL UNIT COMMUNICATION TIME-OUT
 NOT_RUN = -1  # no status: the request was aborted or reset, or its process is gone
 
 MEMORY = 32 << 20
@@ -34,11 +35,18 @@ class Request:
     context: object
     status: int | None = None
     sense_key: int = 0
+    additional_sense: int = 0  # its code, and below it the qualifier
     data: bytes = b""
 
     @property
     def unit_attention(self) -> bool:
         return self.status == CHECK_CONDITION and self.sense_key == UNIT_ATTENTION
+
+    @property
+    def unknown(self) -> bool:
+        """Of a change of a state that many hosts share: it may be in force, or be some time."""
+        sense = self.sense_key, self.additional_sense
+        return self.status == CHECK_CONDITION and sense == (ABORTED_COMMAND, COMMUNICATION_TIME_OUT)
 
 
 class Virtqueue:
@@ -100,6 +108,11 @@ class Initiator:
         self._resetting = False
         self._device.start({index: (_SIZES[index], _RINGS[index]) for index in self._indices})
 
+    def go_on(self, qtest: Qtest) -> None:
+        """In the process that the machine has migrated to; what the first one left is done there."""
+        self._device.go_on(qtest)
+        self.renotify()
+
     def _request_queues(self) -> range:
         return self._indices[_REQUESTS:]
 
@@ -155,6 +168,7 @@ class Initiator:
             _sense_length, _residual, _, status, response = struct.unpack_from("<IIHBB", self._memory, at)
             request.status = status if response == 0 else NOT_RUN
             request.sense_key = self._memory[at + 12 + 2] & 0x0F
+            (request.additional_sense,) = struct.unpack_from(">H", self._memory, at + 12 + 12)
             data = _DATA + SLOT_DATA * request.slot
             request.data = self._memory[data : data + 512]
             ended(request)

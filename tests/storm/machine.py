@@ -12,7 +12,7 @@ from typing import Any
 from guest.lib import host
 from guest.lib.channel import Channel
 from guest.lib.process import Child
-from guest.lib.qmp import Qmp
+from guest.lib.qmp import Qmp, QmpError
 
 from . import initiator
 from .initiator import Initiator
@@ -39,7 +39,8 @@ def adapter(iothreads: int, **more: Any) -> dict[str, Any]:
 
 
 class Machine:
-    """Runs once it is made. `wrapper`: what the process is started by, with its options."""
+    """Runs once it is made. `wrapper`: what the process is started by, with its options. `source`: it
+    waits for that one to migrate, has the same memory, and takes its initiator over by take_over()."""
 
     def __init__(
         self,
@@ -51,23 +52,56 @@ class Machine:
         *,
         queues: int = 1,
         wrapper: Sequence[str] = (),
+        source: Machine | None = None,
     ) -> None:
         memory_file = directory / f"{name}.ram"
-        with memory_file.open("wb") as file:
-            file.truncate(initiator.MEMORY)
-        with memory_file.open("r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), initiator.MEMORY)
+        self.memory = source.memory if source else _new_memory(memory_file)
         channels = qmp, qtest = Channel(), Channel()
         fds = [channel.fd for channel in channels]
         command = [*wrapper, *_command(binary, memory_file, name, *fds), *options]
         command += [word for device in devices for word in ("-device", json.dumps(device))]
+        command += ["-incoming", "defer"] if source else []
         self.child = Child(command, directory / f"{name}.log", pass_fds=fds)
         for channel in channels:
             channel.passed_on()
         self.qmp = Qmp(qmp, timeout=30)
         self.qmp.negotiate()
         self.qtest = Qtest(qtest)
-        self.initiator = Initiator(self.memory, self.qtest, PCI_SLOT, queues)
+        self._source = source
+        if source is None:
+            self.initiator = Initiator(self.memory, self.qtest, PCI_SLOT, queues)
+        else:
+            source.migrate_to(self, f"unix:{directory}/{name}.migration")
+
+    def migrate_to(self, destination: Machine, uri: str) -> None:
+        """Goes on while it may. The memory is there already."""
+        capability = {"capability": "x-ignore-shared", "state": True}
+        for qmp in (self.qmp, destination.qmp):
+            qmp.execute("migrate-set-capabilities", {"capabilities": [capability]})
+        destination.qmp.execute("migrate-incoming", {"uri": uri})
+        self.qmp.execute("migrate", {"uri": uri})
+
+    def take_over(self) -> bool:
+        """Whether the source has come by now; its process is ended then."""
+        assert self._source is not None
+        status = self._source.qmp.execute("query-migrate").get("status")
+        if status != "completed":
+            if status in ("failed", "cancelled"):
+                raise QmpError("migrate", status, "the migration has failed")
+            return False
+        self.qmp.wait_event("RESUME")
+        self._source.child.kill()
+        self.initiator = self._source.initiator
+        self.initiator.go_on(self.qtest)
+        self._source = None
+        return True
+
+
+def _new_memory(path: Path) -> mmap.mmap:
+    with path.open("wb") as file:
+        file.truncate(initiator.MEMORY)
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), initiator.MEMORY)
 
 
 def _command(binary: Path, memory_file: Path, name: str, qmp: int, qtest: int) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,29 @@ class Setup:
     iothreads: int = 0  # each with a queue of its own
     tas: bool = False
     abort_timeout: int = 200  # ms
+    fabric: Path | None = None  # the socket of one, instead of the medium's file
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a process runs: the properties that name its store there, and the way to get there."""
+
+    store: Mapping[str, object]
+    wrapper: Sequence[str] = ()
+    host: str = ""
+
+
+def with_file_store(directory: Path) -> Home:
+    return Home({"pr-store": f"file:{directory}/storm.pr"})
 
 
 class Node:
     """`state` is what has been done to the process; only a RUNNING one is given commands."""
 
-    def __init__(self, index: int, binary: Path, medium: Medium, directory: Path) -> None:
-        self.index = index
+    def __init__(
+        self, index: int, binary: Path, medium: Medium, directory: Path, home: Home
+    ) -> None:
+        self.index, self.home = index, home
         self.name = "abcdefgh"[index]
         self.state = DEAD
         self.tenure = 0  # of its registration, and its key; 0: not registered
@@ -68,20 +84,44 @@ class Node:
         assert self.state == DEAD
         self.traps = list(self._medium.traps(self.index))
         self.setup = setup
+        self._be(self._machine(self.home))
+        self.state, self._clock = RUNNING, time.monotonic()
+
+    def _machine(self, home: Home, source: Machine | None = None) -> Machine:
+        setup = self.setup
         options = ["-object", "throttle-group,id=brake", "-blockdev", json.dumps(self._blockdev())]
         for i in range(setup.iothreads):
             options += ["-object", f"iothread,id=io{i}"]
-        machine = Machine(
+        return Machine(
             self._binary,
             self._directory,
             self.name,
             options,
-            [adapter(setup.iothreads), self._device()],
+            [adapter(setup.iothreads), self._device(home)],
             queues=max(setup.iothreads, 1),
+            wrapper=home.wrapper,
+            source=source,
         )
+
+    def _be(self, machine: Machine) -> None:
+        self._now = machine
         self.child, self.qmp, self._qtest = machine.child, machine.qmp, machine.qtest
         self.initiator = machine.initiator
-        self.state, self._clock = RUNNING, time.monotonic()
+
+    def begin_migration(self, home: Home) -> Callable[[], bool]:
+        """Nobody sends anything meanwhile. What it returns says whether the machine runs there now."""
+        self.state = PAUSED
+        there = self._machine(home, self._now)
+
+        def arrived() -> bool:
+            if not there.take_over():
+                return False
+            self._be(there)
+            self.home = home
+            self.state, self._clock = RUNNING, time.monotonic()
+            return True
+
+        return arrived
 
     def kill(self) -> None:
         """SIGKILL, and wait for the kernel to say that it is gone."""
@@ -193,11 +233,11 @@ class Node:
         return gone
 
     def plug(self) -> None:
-        self.qmp.execute("device_add", self._device())
+        self.qmp.execute("device_add", self._device(self.home))
 
     # --- its command line
 
-    def _device(self) -> dict[str, Any]:
+    def _device(self, home: Home) -> dict[str, Any]:
         return {
             "driver": "scsi-hd",
             "id": "disk",
@@ -206,11 +246,10 @@ class Node:
             "share-rw": True,
             "werror": "stop",
             "wwn": int(disk.WWN, 0),
-            "pr-store": f"file:{self._directory}/storm.pr",
             "pr-initiator": f"iqn.2026-01.org.example:{self.name}",
             "pr-abort-timeout": self.setup.abort_timeout,
             "pr-tas": self.setup.tas,
-        }
+        } | dict(home.store)
 
     def _blockdev(self) -> dict[str, Any]:
         """The first write to each trap fails; everything waits for the brake."""
@@ -218,11 +257,13 @@ class Node:
             {"event": "none", "iotype": "write", "errno": 5, "once": True, "sector": chunk * CHUNK // 512}
             for chunk in self._medium.traps(self.index)
         ]
-        file = {
+        file: dict[str, Any] = {
             "driver": "file",
             "filename": str(self._medium.path),
             "aio": self.setup.aio,
             "cache": {"direct": self._medium.direct},
         }
+        if self.setup.fabric:
+            file = {"driver": "nbd", "server": {"type": "unix", "path": str(self.setup.fabric)}}
         faulty = {"driver": "blkdebug", "inject-error": traps, "image": file}
         return {"driver": "throttle", "node-name": "medium", "throttle-group": "brake", "file": faulty}

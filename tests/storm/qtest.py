@@ -82,8 +82,8 @@ class VirtioPci:
     _VERSION_1 = 1 << (32 - 32)  # in the upper word
 
     def __init__(self, qtest: Qtest, slot: int) -> None:
-        self._qtest = qtest
-        self._function = PciFunction(qtest, slot)
+        self._slot = slot
+        self.go_on(qtest)
         self._regions: dict[int, int] = {}
         self._multiplier = 0
         self._doorbells: dict[int, int] = {}
@@ -100,6 +100,10 @@ class VirtioPci:
         for index, (size, address) in queues.items():
             self._start_queue(index, size, address)
         self._status(self._ACKNOWLEDGE | self._DRIVER | self._FEATURES_OK | self._DRIVER_OK)
+
+    def go_on(self, qtest: Qtest) -> None:
+        """Also when the machine has migrated to another process, as it was."""
+        self._qtest, self._function = qtest, PciFunction(qtest, self._slot)
 
     def notify(self, queue: int) -> None:
         self._qtest.write("w", self._doorbells[queue], queue)

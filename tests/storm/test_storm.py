@@ -26,7 +26,7 @@ def test_no_write_after_good(qemu: Path, directory: Path, cell: Record) -> None:
 
 def test_unplug_during_a_fencing(qemu: Path, directory: Path) -> None:
     """What a fencing asks of a device may come when its unrealize is done: QEMU 10.0 aborted."""
-    figures = storm(qemu, 60, SEED, only="device_del meanwhile", directory=directory)
+    figures = storm(qemu, 60, SEED, only=["device_del meanwhile"], directory=directory)
     assert not figures.violations, f"\n{figures}"
 
 

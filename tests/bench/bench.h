@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <future>
@@ -43,7 +44,7 @@ double Time(Function function) {
 inline double Quantile(std::vector<double> values, double part) {
   std::ranges::sort(values);
   const auto last = static_cast<double>(values.size() - 1);
-  return values[static_cast<size_t>(last * part + 0.5)];
+  return values[static_cast<size_t>(std::lround(last * part))];
 }
 inline double Median(const std::vector<double>& values) { return Quantile(values, 0.5); }
 

@@ -54,7 +54,7 @@ ScsiPrDevice* MakeDevice() {
 
 int main() {
   ScsiPrDevice* device = MakeDevice();
-  std::atomic<uint64_t> word{1};
+  alignas(64) std::atomic<uint64_t> word{1};  // alone on its cache line
   std::vector<double> gate, limit;
   for (int i = 0; i < kRounds; i++) {
     gate.push_back(Together([&] {

@@ -11,7 +11,7 @@ export DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 QEMU_DEPS = $(if $(filter full,$(CONFIG)),qemu-full,qemu)
 
-.PHONY: help deps core qemu qemu-source plugin deb demo demo-overlay demo-cluster check check-long fuzz coverage bench bench-peers install clean distclean
+.PHONY: help deps core qemu qemu-source plugin deb demo demo-overlay demo-hosts demo-cluster check check-long fuzz coverage bench bench-peers bench-hosts install clean distclean
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo '                  that starts it with the plugin'
 	@echo 'make deb          Debian packages for this Debian, of the plugin, the tool, the library'
 	@echo 'make demo-overlay the demo, with a QEMU of ours that has reservations built in'
+	@echo 'make demo-hosts   three hosts share a disk: one fences another, one is cut off (as root)'
 	@echo 'make demo-cluster Pacemaker with fence_scsi in two VMs: a node is fenced (as root)'
 	@echo 'make check        all tests (some of them: scripts/check GROUP...)'
 	@echo 'make check-long   the tests that take half an hour: the cluster, long storms (as root)'
@@ -29,6 +30,7 @@ help:
 	@echo 'make core         the library, the tool scsi-pr and the unit tests, without QEMU'
 	@echo 'make bench        what a store costs I/O, and what reservation commands cost'
 	@echo 'make bench-peers  the same commands to the kernel'"'"'s own target and to tgt (as root)'
+	@echo 'make bench-hosts  many hosts: commands, idle hosts, 1,000 disks on 50 hosts'
 	@echo 'make install      library, header and tool into PREFIX (below DESTDIR)'
 	@echo 'make deps         install the Debian packages that demo and check need'
 	@echo 'make qemu-source  fetch and unpack the source; the last line is its directory'
@@ -43,7 +45,7 @@ deps:
 	@scripts/deps check
 
 core:
-	@scripts/deps core bench
+	@scripts/deps core agent bench
 	@scripts/core
 
 qemu:
@@ -67,6 +69,13 @@ demo-overlay:
 	@scripts/qemu-build >/dev/null
 	@scripts/guest-image >/dev/null
 	@scripts/demo
+
+demo-hosts:
+	@scripts/deps etcd network plugin guest
+	@scripts/core >/dev/null
+	@scripts/guest-image >/dev/null
+	@scripts/plugin-build >/dev/null
+	@scripts/demo-hosts --stock
 
 plugin:
 	@scripts/deps core plugin
@@ -102,6 +111,10 @@ bench:
 bench-peers:
 	@scripts/deps peers
 	@scripts/bench peers
+
+bench-hosts:
+	@scripts/deps core agent etcd
+	@scripts/bench hosts
 
 install:
 	@scripts/deps core

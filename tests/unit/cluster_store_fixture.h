@@ -68,6 +68,15 @@ class ClusterStoreTest : public ::testing::Test {
     }
     return status;
   }
+  static ScsiStatus SendStatus(Store& store, const Nexus& nexus,
+                               const PersistentReserveOut& command) {
+    Outcome outcome;
+    const Status status = store.Update(
+        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); }, {},
+        &outcome);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return outcome.status;
+  }
   static Status::Code SendCode(Store& store, const Nexus& nexus,
                                const PersistentReserveOut& command,
                                const Store::Waiting& waiting = {}) {

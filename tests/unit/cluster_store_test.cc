@@ -306,12 +306,7 @@ TEST_F(ClusterStoreTest, ItIsDecidedAgain) {
   AttachBoth();
   const auto status_of = [&](const PersistentReserveOut& command, Fault behind) {
     agent_.Expect("decide", {Fault::kAgain, behind});
-    Outcome outcome;
-    const Status status = stores_[0]->Update(
-        [&](const State& state) { return Apply(state, stores_[0]->capabilities(), A(), command); },
-        {}, &outcome);
-    EXPECT_TRUE(status.ok()) << status.message();
-    return outcome.status;
+    return SendStatus(*stores_[0], A(), command);
   };
   for (const Fault behind : {Fault::kNone, Fault::kEndBehind}) {
     EXPECT_TRUE(Send(*stores_[0], A(), Register(0, kKeyA)).ok());
@@ -321,6 +316,24 @@ TEST_F(ClusterStoreTest, ItIsDecidedAgain) {
     EXPECT_EQ(Read(*stores_[0]).Find(A())->key, kKeyB);
     EXPECT_TRUE(Send(*stores_[0], A(), Register(kKeyB, 0)).ok());
   }
+  DetachBoth();
+}
+
+// What the daemon has shown may not be in force any more when it is looked at, and nothing is
+// decided by what it has not shown.
+TEST_F(ClusterStoreTest, WhatIsShownIsOvertaken) {
+  AttachBoth();
+  EXPECT_TRUE(Send(*stores_[0], A(), Register(0, kKeyA)).ok());
+  agent_.Expect("state", {Fault::kAgain});  // nobody is registered
+  EXPECT_EQ(SendStatus(*stores_[0], A(), Register(kKeyA, kKeyB)), ScsiStatus::kReservationConflict);
+  agent_.Expect("state", {Fault::kAgain, Fault::kAgain});
+  EXPECT_EQ(SendStatus(*stores_[0], A(), Register(0, kKeyB)), ScsiStatus::kGood);
+  EXPECT_EQ(Read(*stores_[0]).Find(A())->key, kKeyB);
+  // A daemon that takes "no change" for an answer has not heard one.
+  agent_.Expect("state", {Fault::kAgain});
+  agent_.Expect("decide", {Fault::kEndBehind});
+  EXPECT_EQ(SendCode(*stores_[0], A(), Register(0, kKeyA)), Code::kBusy);
+  EXPECT_EQ(Read(*stores_[0]).Find(A()), nullptr);
   DetachBoth();
 }
 

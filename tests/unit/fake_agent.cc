@@ -354,11 +354,15 @@ json FakeAgent::Change(const json& request, Peer& peer) {
   json message;
   Fault fault = Fault::kNone;
   for (;;) {
-    if (!peer.Send({{"state", {{"version", cluster_.version}, {"id", id}}}})) return nullptr;
+    const uint64_t shown = cluster_.version;
+    const bool is_overtaken = NextFault("state") == Fault::kAgain;
+    if (is_overtaken) Commit(again, {});
+    if (!peer.Send({{"state", {{"version", shown}, {"id", id}}}})) return nullptr;
     if (!peer.Receive(&message)) return nullptr;
+    EXPECT_TRUE(!is_overtaken || message.at("decide").is_null());
     fault = NextFault("decide");
-    if (fault != Fault::kAgain) break;
-    Commit(again, {});
+    if (fault == Fault::kAgain) Commit(again, {});
+    if (fault != Fault::kAgain && !(is_overtaken && fault == Fault::kNone)) break;
     id = RandomUuid();
   }
   if (message.at("decide").is_null()) return Ok({{"version", cluster_.version}});

@@ -64,7 +64,8 @@ class FakeAgent {
     kRaw,        // sends SetRaw() in place of the answer, and does nothing
     kBusy,       // cannot now, and nothing has changed
     kNotKnown,   // says that it does not know
-    kAgain,      // `again` is in force meanwhile: it is to be decided by that
+    kAgain,      // `again` is in force meanwhile: it is to be decided by that ("state": and is
+                 // published before what was in force is shown)
   };
 
   FakeAgent(FakeCluster& cluster, std::string runtime_directory, std::string host);

@@ -89,8 +89,8 @@ void ChangeOperation::Send(uint64_t request, const Transaction& transaction) {
 
 // ---------------------------------------------------------------- Deciding
 
-// The client decides by what is shown here, which must be what was read. It may come again: by what
-// was presumed, and by what is.
+// The client decides by what is shown here, which must be what was read; by what is newer it does
+// not decide. It may come again: by what was presumed, and by what is.
 void ChangeOperation::Decide(const std::optional<StateRecord>& state,
                              const std::map<std::string, NexusRecord>& nexuses) {
   before_ = state;
@@ -100,7 +100,7 @@ void ChangeOperation::Decide(const std::optional<StateRecord>& state,
 }
 
 bool ChangeOperation::IsShown() const {
-  return unit_.publisher().published() == (before_ ? before_->version : 1);
+  return unit_.publisher().published() >= VersionOf(before_);
 }
 
 bool ChangeOperation::IsDecided() const { return decided_by_ && *decided_by_ == before_; }
@@ -109,7 +109,7 @@ void ChangeOperation::AskClient(Time now) {
   deciding_ = false;
   if (!client_) return DecideSelf(now);
   asked_ = true;
-  client_->Send({{"state", {{"version", unit_.publisher().published()}, {"id", id_}}}});
+  client_->Send({{"state", {{"version", VersionOf(before_)}, {"id", id_}}}});
 }
 
 void ChangeOperation::DecideSelf(Time now) {

@@ -119,14 +119,19 @@ Status ClusterStore::Update(const Transition& transition, const Waiting& waiting
     turn.again = false;
     RecordPointer record;
     if (status = InForce(&record); !status.ok()) break;
-    if (record->version != turn.version) {
+    if (record->version < turn.version) {
       status = NotPublished(turn.version);
       break;
     }
-    *outcome = transition(record->state);
-    turn.changes = outcome->status == ScsiStatus::kGood && outcome->state != record->state;
+    // Since it was shown another host's change has been published. To "no change" the daemon has
+    // to say that it is to be decided again.
+    const bool is_overtaken = record->version > turn.version;
+    if (!is_overtaken) *outcome = transition(record->state);
+    turn.changes =
+        !is_overtaken && outcome->status == ScsiStatus::kGood && outcome->state != record->state;
     if (!drain && turn.changes && !outcome->preempted.empty()) drain.emplace(waiting.listener);
     status = Decide(turn, *outcome, waiting, deadline, drain ? &*drain : nullptr);
+    if (status.ok() && is_overtaken && !turn.again) status = NotPublished(turn.version);
   } while (status.ok() && turn.again);
   if (drain) drain->Ended(status);
   // Others that are in the way are no failure of the store.

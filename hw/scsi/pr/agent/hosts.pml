@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A model of a change across two hosts, for spin: host 0 takes the access of the one nexus of
-// host 1 away. docs/many-hosts.md says what is checked and what is left out.
+// A model of changes across hosts, for spin: host 0, and host 2 if there are two fencers, take the
+// access of the one nexus of host 1 away. docs/many-hosts.md says what is checked and what is left
+// out.
 //
 // The engine is variables; every compare-and-write is one atomic step. A commit, and the joining
 // of a host, may be applied at any later time. Everybody may be arbitrarily slow: that is the
@@ -12,8 +13,11 @@
 #ifndef ABORTS
 #define ABORTS 1    // PREEMPT AND ABORT; 0: PREEMPT
 #endif
+#ifndef FENCERS
+#define FENCERS 1   // at once; 2: three hosts
+#endif
 #ifndef ATTEMPTS
-#define ATTEMPTS 2  // changes, one after the other
+#define ATTEMPTS 2  // changes of a fencer, one after the other
 #endif
 #ifndef COMMANDS
 #define COMMANDS 1  // of the victim at a time
@@ -37,12 +41,12 @@ bool over = false;
 // ---- the engine
 byte change = 0;      // the id of the intent, never used twice; 0: none
 byte ack = 0;         // the id that host 1 has acknowledged
-bool committed = false;
+byte committed = 0;   // the id that was; 0: none
 mtype = { kAlive, kSuspect, kDead };
 mtype state = kAlive; // of host 1
 unsigned revision : 2;  // of its record
-bool commit_sent = false, join_sent = false;
-byte commit_id = 0;
+byte commit_sent[FENCERS] = 0; // the id; 0: nothing
+bool join_sent = false;
 unsigned join_revision : 2;
 
 // ---- host 1: its gate,
@@ -58,7 +62,7 @@ bool drained = false;
 
 // ---- the proof
 bool good = false;    // the command has ended in GOOD
-byte given_up = 0;    // the attempt that has ended in another status
+bool given_up[FENCERS * ATTEMPTS + 1] = false; // the attempts that have ended in another status
 
 inline Write(next) { state = next; revision++ }
 
@@ -80,14 +84,14 @@ end:
 #ifdef CLOCK_BEFORE_COUNT
   :: d_step { now <= admit_until && !over -> skip };
      if
-     :: atomic { allowed -> in_flight++; after = committed };
+     :: atomic { allowed -> in_flight++; after = (committed != 0) };
         d_step { assert(state != kDead); assert(!after) };
         d_step { assert(!good || !ABORTS); in_flight-- }
      :: !allowed
      fi;
      after = false
 #else
-  :: atomic { allowed && !over -> in_flight++; after = committed };
+  :: atomic { allowed && !over -> in_flight++; after = (committed != 0) };
      if
      :: d_step { now <= admit_until ->
           assert(state != kDead);              // (1)
@@ -192,7 +196,7 @@ proctype Participant() {
 end:
   do
   :: !over ->
-     d_step { current = true; seen = change; is_out = committed };
+     d_step { current = true; seen = change; is_out = (committed != 0) };
      d_step {
        if
 #ifdef OPEN_BY_AN_OLD_READ
@@ -244,26 +248,29 @@ end:
 
 // ---------------------------------------------------------------- Change
 
-inline ApplyCommit() {
+inline ApplyCommit(fencer) {
   atomic {
     if
 #ifdef COMMIT_WITHOUT_THE_CHANGE
-    :: commit_sent && !committed ->
+    :: commit_sent[fencer] != 0 && !committed ->
 #else
-    :: commit_sent && change == commit_id ->
+    :: commit_sent[fencer] != 0 && change == commit_sent[fencer] ->
 #endif
-       assert(given_up != commit_id);   // (4)
-       committed = true; change = 0
+       assert(!given_up[commit_sent[fencer]]);   // (4)
+       committed = commit_sent[fencer]; change = 0
     :: else
     fi;
-    commit_sent = false }
+    commit_sent[fencer] = 0 }
 }
 
 // What was sent, and had no answer.
 proctype Late() {
 end:
   do
-  :: commit_sent -> ApplyCommit()
+  :: commit_sent[0] != 0 -> ApplyCommit(0)
+#if FENCERS > 1
+  :: commit_sent[1] != 0 -> ApplyCommit(1)
+#endif
   :: join_sent -> ApplyJoin()
   od
 }
@@ -278,17 +285,21 @@ inline Settle() {
     fi;
 #endif
     if
-    :: committed -> good = true
-    :: else -> given_up = id
+    :: committed == id -> good = true
+    :: else -> given_up[id] = true
     fi }
 }
 
-proctype Change() {
-  byte id = 1, r, marks_left = MARKS;
+proctype Change(byte fencer) {
+  byte id = fencer * ATTEMPTS + 1, r, marks_left = MARKS;
   bool marked; unsigned mark : 2;
 end:
   do
-  :: id > ATTEMPTS || over || committed -> break
+  :: id > (fencer + 1) * ATTEMPTS || over || committed -> break
+#if FENCERS > 1
+  // Its owner may be dead, or slow.
+  :: atomic { change != 0 && !over && !committed -> change = 0 }
+#endif
   :: else ->
      atomic {
        if
@@ -322,11 +333,11 @@ end:
      od;
      break;
 commit:
-     atomic { commit_sent = true; commit_id = id };
+     commit_sent[fencer] = id;
      if
-     :: atomic { !commit_sent ->
+     :: atomic { commit_sent[fencer] == 0 ->
           if
-          :: committed -> good = true; break
+          :: committed == id -> good = true; break
           :: else
           fi }
      :: true
@@ -341,7 +352,10 @@ next:
 init {
   atomic {
     byte n = 0;
-    run Clock(); run Membership(); run Participant(); run Change(); run Late();
+    run Clock(); run Membership(); run Participant(); run Change(0); run Late();
+#if FENCERS > 1
+    run Change(1);
+#endif
     do
     :: n < COMMANDS -> run Command(); n++
     :: else -> break

@@ -59,11 +59,7 @@ struct SimulatedDaemon::Unit : public Participant::Outside {
     if (!shown_state || next.version != shown_state->version + 1) return true;
     const State before = SimulatedState::Of(SimulatedState::MaskOf(shown_state), false);
     const State after = SimulatedState::Of(SimulatedState::MaskOf(next), false);
-    return std::ranges::any_of(nexuses, [&](const auto& entry) {
-      const Nexus& nexus = entry.second.nexus;
-      return entry.second.IsAt(daemon.host_.name_) &&
-             (Gains(before, after, nexus) || !ToldSince(next, nexus, shown_state->version).empty());
-    });
+    return ConcernsHost(before, after, next, shown_state->version, daemon.host_.name_, nexuses);
   }
   static void Tell(const StateRecord& state, const SimulatedNexus& nexus, SimulatedSlot* slot) {
     for (const auto& [version, conditions] : ToldSince(state, nexus.nexus, slot->version)) {

@@ -167,11 +167,7 @@ bool LogicalUnit::IsConcerned(const StateRecord& next) const {
       !DecodeDocument(next.document, &after).ok()) {
     return true;
   }
-  return std::ranges::any_of(nexuses_, [&](const auto& entry) {
-    const Nexus& nexus = entry.second.nexus;
-    return entry.second.IsAt(house_.host) &&
-           (Gains(before, after, nexus) || !ToldSince(next, nexus, state_->version).empty());
-  });
+  return ConcernsHost(before, after, next, state_->version, house_.host, nexuses_);
 }
 
 // A nexus of which no record says that this host owns it stays held.

@@ -196,9 +196,13 @@ std::vector<Victim> VictimsOf(const State& before, const State& after,
   return victims;
 }
 
+namespace {
+
 bool Gains(const State& before, const State& after, const Nexus& nexus) {
   return (AllowedAccess(after, nexus) & ~AllowedAccess(before, nexus) & kFullAccess) != 0;
 }
+
+}  // namespace
 
 std::vector<std::string> ConcernedBy(const State& before, const State& after,
                                      const std::vector<UnitAttention>& unit_attentions,
@@ -212,6 +216,15 @@ std::vector<std::string> ConcernedBy(const State& before, const State& after,
     }
   }
   return concerned;
+}
+
+bool ConcernsHost(const State& before, const State& after, const StateRecord& next, uint64_t since,
+                  const std::string& host, const std::map<std::string, NexusRecord>& nexuses) {
+  return std::ranges::any_of(nexuses, [&](const auto& entry) {
+    const Nexus& nexus = entry.second.nexus;
+    return entry.second.IsAt(host) &&
+           (Gains(before, after, nexus) || !ToldSince(next, nexus, since).empty());
+  });
 }
 
 // ---------------------------------------------------------------- Encode

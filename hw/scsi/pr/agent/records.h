@@ -201,15 +201,17 @@ std::vector<Victim> VictimsOf(const State& before, const State& after,
                               const std::vector<Nexus>& preempted, bool aborts,
                               const std::map<std::string, NexusRecord>& nexuses);
 
-// Whether the nexus may more after what leads from `before` to `after`.
-bool Gains(const State& before, const State& after, const Nexus& nexus);
-
 // The attached nexuses, by NexusKey(), that may more after what leads from `before` to `after`, or
 // are told of it. To all others it is the same which of the two their gate shows: whoever loses
 // something has been shut before.
 std::vector<std::string> ConcernedBy(const State& before, const State& after,
                                      const std::vector<UnitAttention>& unit_attentions,
                                      const std::map<std::string, NexusRecord>& nexuses);
+
+// Whether a nexus that is attached on `host`, or waits there, may more after what leads from
+// `before`, the state of the version `since`, to `after`, that of `next`, or is told of it.
+bool ConcernsHost(const State& before, const State& after, const StateRecord& next, uint64_t since,
+                  const std::string& host, const std::map<std::string, NexusRecord>& nexuses);
 
 // Somebody changes the state. First he only says so; when he knows who loses access, and
 // there is somebody, he says whom to shut: the intent.

@@ -36,8 +36,12 @@ def binaries() -> dict[str, Path | host.Missing]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "qemu" in metafunc.fixturenames:
         count = 1 if getattr(metafunc.module, "ONLY_NEWEST_QEMU", False) else None
-        values, ids = list(binaries().values()), [f"qemu-{series}" for series in binaries()]
-        metafunc.parametrize("qemu", values[:count], ids=ids[:count], indirect=True, scope="session")
+        marks = [pytest.mark.long] if getattr(metafunc.module, "OTHER_QEMUS_TAKE_LONG", False) else []
+        params = [
+            pytest.param(binary, id=f"qemu-{series}", marks=marks if number else [])
+            for number, (series, binary) in enumerate(binaries().items())
+        ]
+        metafunc.parametrize("qemu", params[:count], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from guest.lib import disk
 from guest.lib.disk import WWN, Disk, option
 from guest.lib.vm import VM
 
+OTHER_QEMUS_TAKE_LONG = True
+
 WARNING = "may still be carried out after this process was killed"
 
 

@@ -18,6 +18,8 @@ from guest.lib.disk import Disk
 from guest.lib.scsi import CONFLICT, GOOD, UNIT_ATTENTION, Initiator, Reservation, outcome, sense
 from guest.lib.vm import VM, boot
 
+OTHER_QEMUS_TAKE_LONG = True
+
 EXCLUSIVE_ACCESS = 3
 KEY = 0xBAC
 COPY_MANAGER_KEY = 0xC0

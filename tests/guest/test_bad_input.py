@@ -15,6 +15,8 @@ from guest.lib.scsi import GOOD, Initiator, outcome
 from guest.lib.startup import fill, in_mount_namespace, start, without_override
 from guest.lib.vm import VM
 
+OTHER_QEMUS_TAKE_LONG = True
+
 INITIATOR = "iqn.2024-01.org.example:node-a"
 KEPT: store.State = {
     "pr-generation": 7,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from guest.lib import host
 
+OTHER_QEMUS_TAKE_LONG = True
+
 DEMO = host.ROOT / "scripts/demo"
 
 

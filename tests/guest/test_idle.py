@@ -11,6 +11,8 @@ from .lib import disk, host
 from .lib.disk import Disk
 from .lib.startup import UUID
 
+OTHER_QEMUS_TAKE_LONG = True
+
 DISKS = 8
 SECONDS = 3.0
 

@@ -16,6 +16,8 @@ from guest.lib.qmp import QmpError
 from guest.lib.startup import in_mount_namespace
 from guest.lib.vm import VM
 
+OTHER_QEMUS_TAKE_LONG = True
+
 SIZE = 1 << 20
 
 

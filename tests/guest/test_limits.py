@@ -17,6 +17,8 @@ from guest.lib.expect import drain, good
 from guest.lib.scsi import Initiator
 from guest.lib.vm import VM, running
 
+OTHER_QEMUS_TAKE_LONG = True
+
 MIB = 1 << 20
 BPS = 2 * MIB
 WRITES = 64

@@ -22,6 +22,8 @@ import pytest
 
 from .lib.vm import VM
 
+OTHER_QEMUS_TAKE_LONG = True
+
 GUIDE = Path(__file__).resolve().parents[2] / "docs/management.md"
 NOBODY = 65534  # libvirt run by root wants users that only its daemon's package makes
 UUID = "7e4d0000-0000-4000-8000-00000000000a"

@@ -9,6 +9,8 @@ from guest.lib.expect import conflict, drain, good, told
 from guest.lib.scsi import Initiator, Reservation, outcome, sense
 from guest.lib.vm import VM
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_A, KEY_B = 0xABC0001, 0xABC0002
 ILLEGAL_REQUEST = "ILLEGAL REQUEST"
 

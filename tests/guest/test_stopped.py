@@ -13,6 +13,8 @@ from guest.lib.disk import WWN, Disk, option
 from guest.lib.scsi import CONFLICT, GOOD, Initiator, outcome
 from guest.lib.vm import VM, running
 
+OTHER_QEMUS_TAKE_LONG = True
+
 BLOCK = 7
 KEY_B = 0xB
 

@@ -13,6 +13,8 @@ from guest.lib.startup import start
 from guest.lib.vm import VM
 from tool import run
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY = 0xABC0001
 
 

@@ -10,6 +10,8 @@ from guest.lib.expect import conflict, good
 from guest.lib.nodes import Node, Path
 from guest.lib.scsi import GOOD, Reservation, outcome
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_A, KEY_B = 0x4D5B0000, 0x4D5B0001  # it numbers the nodes of a cluster
 
 

@@ -15,6 +15,8 @@ import pytest
 from guest.lib.agent import Result
 from guest.lib.nodes import Node, clean
 
+OTHER_QEMUS_TAKE_LONG = True
+
 INITIATORS = ["iqn.2008-11.org.linux-kvm:one", "iqn.2008-11.org.linux-kvm:two"]
 TARGET = "iqn.2008-11.org.linux-kvm:shared"
 OPTIONS = f"--dataloss --initiator-name={INITIATORS[0]} --initiator-name-2={INITIATORS[1]}"

@@ -18,6 +18,8 @@ from guest.lib.expect import conflict, drain, good, told
 from guest.lib.nodes import Node, Path
 from guest.lib.scsi import CONFLICT, GOOD, Registration, Reservation, outcome
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_A, KEY_B = 0xA1, 0xB2
 Nodes = tuple[Node, Node]
 

@@ -10,6 +10,8 @@ from guest.lib.expect import conflict, drain, good
 from guest.lib.nodes import Path
 from guest.lib.scsi import Registration, Reservation
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_X, KEY_Y = 0xD1, 0xD2
 IGNORE_KEY = 1
 

@@ -13,6 +13,8 @@ from guest.lib.expect import conflict, drain, good, told
 from guest.lib.nodes import Node, Path
 from guest.lib.scsi import Registration, Reservation, sense
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_X, KEY_Y, KEY_Z = 0xABC0001, 0xABC0002, 0xABC0003
 TYPES = [1, 3, 5, 6, 7, 8]
 INVALID_RELEASE = "ILLEGAL REQUEST, INVALID RELEASE OF PERSISTENT RESERVATION"

@@ -10,6 +10,8 @@ from guest.lib.expect import conflict, drain, good
 from guest.lib.nodes import Node, Path
 from guest.lib.scsi import Reservation
 
+OTHER_QEMUS_TAKE_LONG = True
+
 KEY_A, KEY_B = 0x5A17E2B9_61737466, 0x0C44D0F3_61737466
 INTERVAL = 3  # DiskArbInterval, in seconds: all commands of a defence must fit into it
 

@@ -34,8 +34,9 @@ Status Failed(const std::string& path, const char* what, int error) {
   return Status::Error(code, path + ": " + what + ": " + strerror(error),
                        error == EBUSY ? "One program may have it: sbd, wdmd, systemd's "
                                         "RuntimeWatchdogSec=, or another scsi-prd."
-                                      : "[host] watchdog is the device of a watchdog that scsi-prd "
-                                        "may open.");
+                                      : "[host] watchdog is the device of a watchdog; scsi-prd's "
+                                        "service may open it by a drop-in: "
+                                        "docs/many-hosts-setup.md.");
 }
 
 }  // namespace

@@ -70,7 +70,9 @@ Status SgTransport::Open(const std::string& device, std::unique_ptr<Transport>* 
   if (fd < 0) {
     const bool denied = errno == EACCES || errno == EPERM;
     return Unusable(device, strerror(errno),
-                    denied ? "Run this as root." : "Name a SCSI disk (/dev/sda) or an sg node.");
+                    denied ? "Run this as root. The service of scsi-prd gets the right by a "
+                             "drop-in: docs/many-hosts-setup.md."
+                           : "Name a SCSI disk (/dev/sda) or an sg node.");
   }
   std::unique_ptr<SgTransport> opened(new SgTransport(fd));
   int version = 0;

@@ -150,7 +150,8 @@ static const SCSIPRProperty scsi_pr_properties[] = {
       offsetof(SCSIPRDisk, initiator) },
     { "pr-runtime-dir", "str",
       "Persistent reservations: directory on tmpfs for what is in force of file:"
-      " and cluster: stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR, else /dev/shm)",
+      " and cluster: stores (default: /run/scsi-pr, else $XDG_RUNTIME_DIR,"
+      " else /dev/shm)",
       offsetof(SCSIPRDisk, runtime_dir) },
     { "pr-target-port", "uint32",
       "Persistent reservations: relative target port identifier, 1 to 65535"

@@ -177,6 +177,18 @@ TEST(EtcdEngine, NextEndpointAfterASilentOne) {
   EXPECT_EQ(silent.requests().size(), 1u) << "the endpoint that answers is kept";
 }
 
+// A try that fails in its last moment leaves none for the next endpoint.
+TEST(EtcdEngine, WithoutTimeNothingIsSent) {
+  const FakeHttp silent([](const FakeRequest&) { return ""; });
+  Http http({});
+  for (const auto left : {Http::Milliseconds(0), Http::Milliseconds(-1)}) {
+    const HttpAnswer answer = http.Post({silent.url(), "{}", {}}, left, left);
+    EXPECT_FALSE(answer.sent || answer.whole);
+    EXPECT_EQ(answer.error, "there is no time left");
+  }
+  EXPECT_TRUE(silent.requests().empty());
+}
+
 TEST(EtcdEngine, NextEndpointWhenOneIsOverloaded) {
   FakeHttp busy(Says(R"({"code":8,"message":"etcdserver: too many requests"})"));
   FakeHttp server(Says(kApplied));

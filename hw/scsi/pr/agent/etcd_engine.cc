@@ -173,15 +173,15 @@ void EtcdEngine::PreferNext(size_t index) {
 
 EtcdEngine::Reply EtcdEngine::Call(const char* path, const std::string& body) {
   const Clock::time_point end = Clock::now() + kTry;
+  Milliseconds left = kTry;
   for (size_t tried = 1;; tried++) {
     const size_t index = preferred_;
-    Reply reply = CallEndpoint(*endpoints_[index], path, body, LeftUntil(end));
+    Reply reply = CallEndpoint(*endpoints_[index], path, body, left);
     if (!reply.error || !reply.error->try_next) return reply;
     PreferNext(index);
+    left = LeftUntil(end);
     // Only what is certain not to have been carried out may go to another one.
-    if (!reply.error->is_final || tried >= endpoints_.size() || LeftUntil(end).count() <= 0) {
-      return reply;
-    }
+    if (!reply.error->is_final || tried >= endpoints_.size() || left.count() <= 0) return reply;
   }
 }
 

@@ -133,6 +133,11 @@ void Http::PutBack(std::unique_ptr<Connection> connection) {
 
 HttpAnswer Http::Post(const HttpRequest& request, Milliseconds connect, Milliseconds all) {
   HttpAnswer answer;
+  // To libcurl no time is time without a limit.
+  if (connect.count() <= 0 || all.count() <= 0) {
+    answer.error = "there is no time left";
+    return answer;
+  }
   const Headers headers = MakeHeaders(request);
   std::unique_ptr<Connection> connection = Take();
   CURL* handle = connection->handle.get();

@@ -42,7 +42,7 @@ class Http {
   Http(const Http&) = delete;
   Http& operator=(const Http&) = delete;
 
-  // Any threads. `connect` and `all` bound the time.
+  // Any threads. `connect` and `all` bound the time; if none is left, nothing is sent.
   HttpAnswer Post(const HttpRequest& request, Milliseconds connect, Milliseconds all);
 
   // An answer without an end: `line` gets each line of it, and says whether to go on. Ends

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -197,7 +198,11 @@ class Cluster:
                 if end == GOOD:
                     del todo[start]
                 elif end not in self.PASSING:
-                    self.violation(f"{node.name} keeps its access, but its write ended {STATUS[end]}")
+                    listed = "lists" if node.tenure in self.keys(node) else "does not list"
+                    self.violation(
+                        f"{node.name} keeps its access, but its write ended {STATUS[end]};"
+                        f" READ KEYS {listed} it"
+                    )
                     return
 
     def _ended(self, request: Request) -> None:
@@ -261,8 +266,10 @@ class Cluster:
             node.brake(0)
         self.until(lambda: not any(n.initiator.under_way for n in self.nodes), "writes end")
         keys = self.keys(self.nodes[0])
+        # Two may share a key still: they were to be fenced together, and one of them won.
+        shared = Counter(node.tenure for node in self.nodes)
         for node in self.nodes:
-            if node.tenure not in keys or node.tenure in self.fenced:
+            if node.tenure not in keys or node.tenure in self.fenced or shared[node.tenure] > 1:
                 self.register(node)
             self.do(node, bytes(6))  # takes unit attention conditions
         holder = self.rng.choice(self.nodes)

@@ -15,6 +15,7 @@ class Fence:
     """A PREEMPT AND ABORT under way. `status` is None until it has ended."""
 
     def __init__(self, cluster: Cluster, fencer: Node, victim: Node, kind: int, action: int) -> None:
+        assert fencer.tenure != victim.tenure, "who fences himself loses his access"
         self._cluster, self._tenure = cluster, victim.tenure
         self.fencer = fencer
         self.status: int | None = None

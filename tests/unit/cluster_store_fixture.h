@@ -57,12 +57,16 @@ class ClusterStoreTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.message();
     return slot;
   }
+  static Status Try(Store& store, const Nexus& nexus, const PersistentReserveOut& command,
+                    const Store::Waiting& waiting, Outcome* outcome) {
+    return store.Update(
+        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
+        waiting, outcome);
+  }
   static Status Send(Store& store, const Nexus& nexus, const PersistentReserveOut& command,
                      const Store::Waiting& waiting = {}) {
     Outcome outcome;
-    const Status status = store.Update(
-        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); },
-        waiting, &outcome);
+    const Status status = Try(store, nexus, command, waiting, &outcome);
     if (status.ok()) {
       EXPECT_EQ(outcome.status, ScsiStatus::kGood);
     }
@@ -71,9 +75,7 @@ class ClusterStoreTest : public ::testing::Test {
   static ScsiStatus SendStatus(Store& store, const Nexus& nexus,
                                const PersistentReserveOut& command) {
     Outcome outcome;
-    const Status status = store.Update(
-        [&](const State& state) { return Apply(state, store.capabilities(), nexus, command); }, {},
-        &outcome);
+    const Status status = Try(store, nexus, command, {}, &outcome);
     EXPECT_TRUE(status.ok()) << status.message();
     return outcome.status;
   }

@@ -110,6 +110,10 @@ Status DecodeWith(std::string_view text, const char* what, Record* record,
   }
 }
 
+bool Gains(const State& before, const State& after, const Nexus& nexus) {
+  return (AllowedAccess(after, nexus) & ~AllowedAccess(before, nexus) & kFullAccess) != 0;
+}
+
 }  // namespace
 
 bool IsWord(std::string_view text, size_t most) {
@@ -195,14 +199,6 @@ std::vector<Victim> VictimsOf(const State& before, const State& after,
   }
   return victims;
 }
-
-namespace {
-
-bool Gains(const State& before, const State& after, const Nexus& nexus) {
-  return (AllowedAccess(after, nexus) & ~AllowedAccess(before, nexus) & kFullAccess) != 0;
-}
-
-}  // namespace
 
 std::vector<std::string> ConcernedBy(const State& before, const State& after,
                                      const std::vector<UnitAttention>& unit_attentions,

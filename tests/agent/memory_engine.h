@@ -4,10 +4,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <list>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "agent/engine.h"
 #include "simulated_store.h"
@@ -61,11 +63,15 @@ class MemoryEngine : public Engine {
   // `deaf` it is applied.
   std::atomic<bool> cut_off = false;
   std::atomic<bool> deaf = false;
+  // What a reading finds has been so for that long when it is told.
+  std::atomic<std::chrono::milliseconds> reading_takes{};
 
   Answer Read(const std::vector<Range>& ranges) override {
     Transaction read;
     read.reads = ranges;
-    return Txn(read);
+    Answer answer = Txn(read);
+    std::this_thread::sleep_for(reading_takes.load());
+    return answer;
   }
   Answer Txn(const Transaction& transaction) override {
     if (cut_off) return NoAnswer();

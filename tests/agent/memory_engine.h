@@ -63,6 +63,7 @@ class MemoryEngine : public Engine {
   // `deaf` it is applied.
   std::atomic<bool> cut_off = false;
   std::atomic<bool> deaf = false;
+  std::atomic<Failure::Kind> failure = Failure::Kind::kNoAnswer;
   // What a reading finds has been so for that long when it is told.
   std::atomic<std::chrono::milliseconds> reading_takes{};
 
@@ -92,9 +93,9 @@ class MemoryEngine : public Engine {
     const SharedStore::Looks::iterator entry;
   };
 
-  static Answer NoAnswer() {
+  Answer NoAnswer() const {
     Answer answer;
-    answer.failure = {Failure::Kind::kNoAnswer, "the network is cut off", ""};
+    answer.failure = {failure, "the network is cut off", ""};
     return answer;
   }
 

@@ -3,18 +3,19 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
+#include <vector>
+
+#include "agent/asking_operation.h"
 
 namespace scsi_pr::agent {
 
 namespace {
 
 constexpr size_t kMostLives = 64;
-
-Status NotAnswered(const Failure& failure) {
-  return Status::Error(Status::Code::kBusy, "etcd does not answer: " + failure.message,
-                       failure.hint);
-}
+// An etcd that has lost its leader, or its network for a moment, answers again within it.
+constexpr Time kPatience = 5 * kSecond;
 
 const char* NameOf(HostRecord::State state) {
   switch (state) {
@@ -43,31 +44,48 @@ nlohmann::json HostToJson(const std::string& name, const HostRecord& record,
   return object;
 }
 
-void TellHosts(const House& house, Contacts& contacts, const Status& refused, const Answer& answer,
-               Client& client) {
-  if (!answer.answered()) return client.Bad(NotAnswered(answer.failure));
-  contacts.Saw(Loop::Now(), answer, house.keys);
-  nlohmann::json hosts = nlohmann::json::array();
-  Meta meta;
-  for (const KeyValue& found : answer.found) {
-    if (found.key == house.keys.Meta()) {
-      // One that cannot be read is told by the membership.
-      static_cast<void>(Decode(found.value, &meta).ok());
-      continue;
-    }
-    HostRecord record;
-    const std::string name = found.key.substr(house.keys.Hosts().size());
-    if (IsWord(name, 255) && Decode(found.value, &record).ok()) {
-      hosts.push_back(HostToJson(name, record, contacts.Last(name)));
-    }
+class DescribingHosts : public AskingOperation {
+ public:
+  DescribingHosts(House& house, Contacts& contacts, Status refused, std::shared_ptr<Client> client)
+      : AskingOperation(house, std::move(client), kPatience),
+        contacts_(contacts),
+        refused_(std::move(refused)) {}
+
+ private:
+  void AskAgain() override {
+    Ask({{}, {}, {{house().keys.Meta(), false}, {house().keys.Hosts(), true}}});
   }
-  nlohmann::json told = {{"host", house.host},
-                         {"life", meta.life},
-                         {"duration-ms", meta.duration / kMillisecond},
-                         {"hosts", std::move(hosts)}};
-  if (!refused.ok()) told["refused"] = refused.message() + ". " + refused.hint();
-  client.Good(std::move(told));
-}
+  void Answered(const Answer& answer, Time now) override {
+    contacts_.Saw(now, answer, house().keys);
+    Meta meta;
+    // One that cannot be read is told by the membership.
+    if (const KeyValue* found = answer.Find(house().keys.Meta())) {
+      static_cast<void>(Decode(found->value, &meta).ok());
+    }
+    nlohmann::json told = {{"host", house().host},
+                           {"life", meta.life},
+                           {"duration-ms", meta.duration / kMillisecond},
+                           {"hosts", HostsIn(answer)}};
+    if (!refused_.ok()) told["refused"] = refused_.message() + ". " + refused_.hint();
+    Good(std::move(told));
+  }
+  nlohmann::json HostsIn(const Answer& answer) {
+    nlohmann::json hosts = nlohmann::json::array();
+    const std::string& prefix = house().keys.Hosts();
+    for (const KeyValue& found : answer.found) {
+      if (!found.key.starts_with(prefix)) continue;
+      HostRecord record;
+      const std::string name = found.key.substr(prefix.size());
+      if (IsWord(name, 255) && Decode(found.value, &record).ok()) {
+        hosts.push_back(HostToJson(name, record, contacts_.Last(name)));
+      }
+    }
+    return hosts;
+  }
+
+  Contacts& contacts_;
+  const Status refused_;
+};
 
 // Without what was there twice, and not endless.
 Meta NewLife(Meta meta, const std::string& life, const std::string& known) {
@@ -85,50 +103,59 @@ Meta NewLife(Meta meta, const std::string& life, const std::string& known) {
   return meta;
 }
 
-void WriteLife(House& house, const std::string& known, const Answer& answer,
-               std::shared_ptr<Client> client) {
-  if (!answer.answered()) return client->Bad(NotAnswered(answer.failure));
-  const KeyValue* found = answer.Find(house.keys.Meta());
-  Meta meta;
-  if (found != nullptr) {
-    if (Status status = Decode(found->value, &meta); !status.ok()) return client->Bad(status);
+// Read, and written if it is what was read; what is found then says what became of it.
+class AcceptingRestore : public AskingOperation {
+ public:
+  AcceptingRestore(House& house, std::string known, Status why, std::shared_ptr<Client> client)
+      : AskingOperation(house, std::move(client), kPatience),
+        known_(std::move(known)),
+        why_(std::move(why)),
+        life_(house.nonce()) {}
+
+  void Begin(Time now) override {
+    if (why_.code() == Status::Code::kCorrupt) return AskingOperation::Begin(now);
+    Bad(Status::Error(Status::Code::kInvalid, "this host takes the store for the one that it was",
+                      "There is nothing to accept."));
   }
-  meta = NewLife(std::move(meta), house.nonce(), known);
-  Transaction write{{{house.keys.Meta(), found == nullptr ? 0 : found->revision}},
-                    {{house.keys.Meta(), Encode(meta)}},
-                    {}};
-  house.asker.Ask(std::move(write), client, [client, life = meta.life](const Answer& written) {
-    if (written.outcome == Outcome::kApplied) return client->Good({{"life", life}});
-    if (!written.answered()) return client->Bad(NotAnswered(written.failure));
-    client->Bad(Status::Error(Status::Code::kBusy, "somebody else has changed the record meanwhile",
-                              "Look at scsi-pr hosts, and try again if it is still refused."));
-  });
-}
+
+ private:
+  std::string Key() { return house().keys.Meta(); }
+  void AskAgain() override { Ask({{}, {}, {{Key(), false}}}); }
+  void Answered(const Answer& answer, Time) override {
+    const KeyValue* found = answer.Find(Key());
+    Meta meta;
+    if (found != nullptr) {
+      if (Status status = Decode(found->value, &meta); !status.ok()) return Bad(status);
+    }
+    if (meta.life == life_) return Good({{"life", life_}});
+    const int64_t revision = found == nullptr ? 0 : found->revision;
+    if (instead_of_.value_or(revision) != revision) return Bad(Overtaken());
+    instead_of_ = revision;
+    Ask({{{Key(), revision}},
+         {{Key(), Encode(NewLife(std::move(meta), life_, known_))}},
+         {{Key(), false}}});
+  }
+  static Status Overtaken() {
+    return Status::Error(Status::Code::kBusy, "somebody else has changed the record meanwhile",
+                         "Look at scsi-pr hosts, and try again if it is still refused.");
+  }
+
+  const std::string known_;
+  const Status why_;
+  const std::string life_;
+  std::optional<int64_t> instead_of_;  // the record's revision that has been written over, maybe
+};
 
 }  // namespace
 
-void DescribeHosts(House& house, Contacts& contacts, const Status& refused,
-                   std::shared_ptr<Client> client) {
-  Transaction all;
-  all.reads = {{house.keys.Meta(), false}, {house.keys.Hosts(), true}};
-  house.asker.Ask(std::move(all), client,
-                  [&house, &contacts, refused, client](const Answer& answer) {
-                    TellHosts(house, contacts, refused, answer, *client);
-                  });
+std::shared_ptr<Operation> DescribeHosts(House& house, Contacts& contacts, const Status& refused,
+                                         std::shared_ptr<Client> client) {
+  return std::make_shared<DescribingHosts>(house, contacts, refused, std::move(client));
 }
 
-void AcceptRestore(House& house, const Membership::Memory& memory, const Status& why,
-                   std::shared_ptr<Client> client) {
-  if (why.code() != Status::Code::kCorrupt) {
-    return client->Bad(Status::Error(Status::Code::kInvalid,
-                                     "this host takes the store for the one that it was",
-                                     "There is nothing to accept."));
-  }
-  Transaction read;
-  read.reads = {{house.keys.Meta(), false}};
-  house.asker.Ask(std::move(read), client, [&house, client, known = memory.life](const Answer& a) {
-    WriteLife(house, known, a, client);
-  });
+std::shared_ptr<Operation> AcceptRestore(House& house, const Membership::Memory& memory,
+                                         const Status& why, std::shared_ptr<Client> client) {
+  return std::make_shared<AcceptingRestore>(house, memory.life, why, std::move(client));
 }
 
 }  // namespace scsi_pr::agent

@@ -5,30 +5,13 @@
 
 namespace scsi_pr::agent {
 
-HostOperation::HostOperation(House& house, std::string host, std::shared_ptr<Client> client)
-    : Operation(std::move(client)), house_(house), host_(std::move(host)) {}
+HostOperation::HostOperation(House& house, std::string host, std::shared_ptr<Client> client,
+                             Time patience)
+    : AskingOperation(house, std::move(client), patience), host_(std::move(host)) {}
 
-void HostOperation::Begin(Time) { Ask({}, {}); }
-
-void HostOperation::Tick(Time now) {
-  if (is_over_ || asking_) return;
-  if (now >= deadline_) {
-    return Bad(
-        Status::Error(Status::Code::kBusy, "etcd does not answer", "scsi-prd's log says why."));
-  }
-  if (now >= next_) Ask({}, {});
-}
-
-void HostOperation::Ask(std::vector<Compare> compares, std::vector<agent::Write> writes) {
-  asking_ = true;
-  house_.asker.Ask({std::move(compares), std::move(writes), {{Key(), false}}}, alive_,
-                   [this](const Answer& answer) { Answered(answer, Loop::Now()); });
-}
+void HostOperation::AskAgain() { Ask({{}, {}, {{Key(), false}}}); }
 
 void HostOperation::Answered(const Answer& answer, Time now) {
-  asking_ = false;
-  next_ = now + 200 * kMillisecond;
-  if (!answer.answered() || is_over_) return;
   const KeyValue* found = answer.Find(Key());
   if (found == nullptr) return Gone();
   HostRecord record;
@@ -38,13 +21,15 @@ void HostOperation::Answered(const Answer& answer, Time now) {
 }
 
 void HostOperation::Write(const std::optional<HostRecord>& next) {
-  Ask({{Key(), revision_}}, {{Key(), next ? std::optional(Encode(*next)) : std::nullopt}});
+  Ask({{{Key(), revision_}},
+       {{Key(), next ? std::optional(Encode(*next)) : std::nullopt}},
+       {{Key(), false}}});
 }
 
 bool HostOperation::Declare(const HostRecord& record, Time now) {
   if (marked_ && record.state == HostRecord::State::kAlive) return false;
-  Declaration& declaration = (*house_.declarations)[host_];
-  const auto next = declaration.Next(now, record, revision_, house_.host, house_.nonce());
+  Declaration& declaration = (*house().declarations)[host_];
+  const auto next = declaration.Next(now, record, revision_, house().host, house().nonce());
   if (next) {
     marked_ = true;
     Write(next);

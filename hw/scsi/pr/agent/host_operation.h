@@ -8,21 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "agent/asking_operation.h"
 #include "agent/logical_unit.h"
 #include "agent/membership.h"
-#include "agent/operation.h"
 
 namespace scsi_pr::agent {
 
-class HostOperation : public Operation {
- public:
-  void Begin(Time now) override;
-  void Tick(Time now) override;
-  Time NextTick() const override { return is_over_ || asking_ ? kNever : next_; }
-  void ClientGone(Time) override { is_over_ = true; }
-
+class HostOperation : public AskingOperation {
  protected:
-  HostOperation(House& house, std::string host, std::shared_ptr<Client> client);
+  HostOperation(House& house, std::string host, std::shared_ptr<Client> client, Time patience);
 
   // What the record is; every answer ends in one of these, which may write or end.
   virtual void Found(const HostRecord& record, Time now) = 0;
@@ -32,24 +26,16 @@ class HostOperation : public Operation {
   void Write(const std::optional<HostRecord>& next);
   // Declares it dead, by marking it and waiting. False: it is alive after its mark.
   bool Declare(const HostRecord& record, Time now);
-  // Nobody has answered until then.
-  void GiveUpAt(Time deadline) { deadline_ = deadline; }
-  House& house() { return house_; }
   const std::string& host() const { return host_; }
 
  private:
-  std::string Key() const { return house_.keys.Host(host_); }
-  void Ask(std::vector<Compare> compares, std::vector<agent::Write> writes);
-  void Answered(const Answer& answer, Time now);
+  void AskAgain() override;
+  void Answered(const Answer& answer, Time now) override;
+  std::string Key() { return house().keys.Host(host_); }
 
-  House& house_;
   const std::string host_;
-  const std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);
   int64_t revision_ = 0;
-  bool asking_ = false;
   bool marked_ = false;
-  Time next_ = 0;
-  Time deadline_ = kNever;
 };
 
 }  // namespace scsi_pr::agent

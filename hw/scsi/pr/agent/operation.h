@@ -91,24 +91,4 @@ class LookOperation : public ReadOperation {
   void Shown() override;
 };
 
-// Whether a change whose client has lost its connection has been committed (outcome).
-class OutcomeOperation : public Operation {
- public:
-  OutcomeOperation(LogicalUnit& unit, std::shared_ptr<Client> client, std::string id);
-  void Begin(Time now) override;
-  void Tick(Time now) override;
-  Time NextTick() const override { return asking_ ? kNever : next_; }
-
- private:
-  void Ask(Transaction transaction);
-  void Answered(const Answer& answer);
-
-  LogicalUnit& unit_;
-  const std::string id_;
-  const std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);
-  bool asking_ = false;
-  Time next_ = 0;
-  Time deadline_ = 0;
-};
-
 }  // namespace scsi_pr::agent

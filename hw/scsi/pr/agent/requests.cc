@@ -12,6 +12,7 @@
 #include "agent/change_operation.h"
 #include "agent/daemon.h"
 #include "agent/nexus_operation.h"
+#include "agent/outcome_operation.h"
 #include "agent/silent_host.h"
 #include "cluster/names.h"
 #include "cluster/wire.h"
@@ -212,23 +213,31 @@ class Starter {
   std::unique_ptr<Request> StartOfCluster(const std::string& op) {
     constexpr std::string_view kForRoot[] = {"accept-restore", "forget-host", "confirm-host-dead"};
     if (std::ranges::find(kForRoot, op) != std::end(kForRoot)) CheckAdministrator();
+    if (op == "metrics") return Answer({{"text", daemon_.metrics().Text(Loop::Now())}});
+    if (op == "list") return Answer({{"units", Units()}});
+    std::shared_ptr<Operation> operation = OperationOfCluster(op);
+    daemon_.Run(operation);
+    return std::make_unique<Running>(std::move(operation));
+  }
+
+  std::shared_ptr<Operation> OperationOfCluster(const std::string& op) {
+    House& house = daemon_.house();
     if (op == "hosts") {
-      DescribeHosts(daemon_.house(), daemon_.contacts(), daemon_.refused(), client_);
-    } else if (op == "metrics") {
-      client_->Good({{"text", daemon_.metrics().Text(Loop::Now())}});
-    } else if (op == "list") {
-      client_->Good({{"units", Units()}});
-    } else if (op == "accept-restore") {
-      AcceptRestore(daemon_.house(), daemon_.memory(), daemon_.refused(), client_);
-    } else if (op == "forget-host") {
-      return RunOfCluster(ForgetHost(daemon_.house(), HostInFrame(), client_));
-    } else if (op == "confirm-host-dead") {
-      return RunOfCluster(ConfirmHostDead(
-          daemon_.house(), {HostInFrame(), frame_.at("boot-id").get<std::string>(), Words()},
-          client_));
-    } else {
-      throw std::invalid_argument("there is no operation \"" + op + "\"");
+      return DescribeHosts(house, daemon_.contacts(), daemon_.refused(), client_);
     }
+    if (op == "accept-restore") {
+      return AcceptRestore(house, daemon_.memory(), daemon_.refused(), client_);
+    }
+    if (op == "forget-host") return ForgetHost(house, HostInFrame(), client_);
+    if (op == "confirm-host-dead") {
+      const auto boot_id = frame_.at("boot-id").get<std::string>();
+      return ConfirmHostDead(house, {HostInFrame(), boot_id, Words()}, client_);
+    }
+    throw std::invalid_argument("there is no operation \"" + op + "\"");
+  }
+
+  std::unique_ptr<Request> Answer(json what) {
+    client_->Good(std::move(what));
     return std::make_unique<Answered>();
   }
 
@@ -244,11 +253,6 @@ class Starter {
     const std::string why = Printable(frame_.at("why").get<std::string>(), 200);
     return who + " (user " + std::to_string(peer_.user) + ") on " + daemon_.house().host +
            (why.empty() ? "" : ": " + why);
-  }
-
-  std::unique_ptr<Request> RunOfCluster(std::shared_ptr<Operation> operation) {
-    daemon_.Run(operation);
-    return std::make_unique<Running>(std::move(operation));
   }
 
   void CheckAdministrator() const {

@@ -36,12 +36,7 @@ Status Lives(const std::string& host, const char* before) {
 class Forgetting : public HostOperation {
  public:
   Forgetting(House& house, const std::string& host, std::shared_ptr<Client> client)
-      : HostOperation(house, host, std::move(client)) {}
-
-  void Begin(Time now) override {
-    GiveUpAt(now + kPatience);
-    HostOperation::Begin(now);
-  }
+      : HostOperation(house, host, std::move(client), kPatience) {}
 
  private:
   void Gone() override {
@@ -62,7 +57,7 @@ class Forgetting : public HostOperation {
 class Confirming : public HostOperation {
  public:
   Confirming(House& house, Confirmation confirmation, std::shared_ptr<Client> client)
-      : HostOperation(house, confirmation.host, std::move(client)),
+      : HostOperation(house, confirmation.host, std::move(client), kPatience),
         confirmation_(std::move(confirmation)) {}
 
   void Begin(Time now) override {
@@ -70,7 +65,6 @@ class Confirming : public HostOperation {
       return Bad(Status::Error(Status::Code::kInvalid, host() + " is this host itself, and lives",
                                "Confirm it on another host, when this one is off."));
     }
-    GiveUpAt(now + kPatience);
     HostOperation::Begin(now);
   }
 
@@ -108,7 +102,10 @@ class Confirming : public HostOperation {
 class Seeking : public HostOperation {
  public:
   Seeking(House& house, Loop& loop, const std::string& host, ProofWays ways, StorageFence* fence)
-      : HostOperation(house, host, nullptr), loop_(loop), ways_(std::move(ways)), fence_(fence) {}
+      : HostOperation(house, host, nullptr, kNever),
+        loop_(loop),
+        ways_(std::move(ways)),
+        fence_(fence) {}
 
   void Begin(Time now) override {
     until_ = now + kSeek;
@@ -122,6 +119,8 @@ class Seeking : public HostOperation {
   Time NextTick() const override { return ended_ ? kNever : HostOperation::NextTick(); }
 
  private:
+  // Somebody may mend it before there is nothing more to seek.
+  bool IsInVain(const Failure&) const override { return false; }
   void Gone() override { End(); }
   void Found(const HostRecord& record, Time now) override {
     const bool is_another = !incarnation_.empty() && record.incarnation != incarnation_;

@@ -68,6 +68,10 @@ class Nexus:
         self.tell(line)
         return self.hear(timeout)
 
+    def took(self) -> float:
+        """Seconds, in its process, from the line before to its answer."""
+        return int(self.ask("took")) / 1e6
+
     # --- commands
 
     def attach(self) -> None:

@@ -20,6 +20,7 @@
 //   crash-call N      -> ok                (kills itself before the Nth system call for
 //                                           the store's file or memory, from now on)
 //   attention         -> none | ASC ASCQ
+//   took              -> how many microseconds what was asked before has taken here
 //   keys              -> one word, a comma-separated list, "-" when there is none
 //   state             -> the canonical document | error CODE MESSAGE
 //   hammer KEY        -> ok, then changes the own key until it is killed
@@ -31,6 +32,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <iostream>
 #include <sstream>
 
@@ -60,6 +62,7 @@ struct Process {
   Store::Waiting waiting;
   Listener listener;
   std::unique_ptr<DeviceServer> server;
+  std::chrono::steady_clock::duration took{};
 };
 
 // Kills the process before a call for the store.
@@ -213,6 +216,7 @@ std::string Answer(Process& process, const std::string& line) {
     return epoch ? "epoch " + std::to_string(*epoch) : "no";
   }
   if (verb == "state") return StateOf(process);
+  if (verb == "took") return std::to_string(process.took / std::chrono::microseconds(1));
   if (verb == "leave" || verb == "patience" || verb.starts_with("crash")) {
     return Set(process, verb, arguments);
   }
@@ -246,7 +250,10 @@ int main(int argc, char** argv) {
   std::cout << Text(status) << std::endl;
   if (!status.ok()) return 1;
   for (std::string line; std::getline(std::cin, line) && line != "quit";) {
-    std::cout << Answer(process, line) << std::endl;
+    const auto began = std::chrono::steady_clock::now();
+    const std::string answer = Answer(process, line);
+    process.took = std::chrono::steady_clock::now() - began;
+    std::cout << answer << std::endl;
   }
   return 0;
 }

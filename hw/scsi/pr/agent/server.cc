@@ -80,6 +80,7 @@ class Server::Connection : public Client, public std::enable_shared_from_this<Co
   void Start() {
     reading_ = daemon_.loop().Watch(fd_, static_cast<GIOCondition>(G_IO_IN | G_IO_HUP | G_IO_ERR),
                                     [this] { return Read(); });
+    Read();  // who connects has sent something already, most of the times
   }
 
   void Send(const nlohmann::json& frame) override {

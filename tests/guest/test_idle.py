@@ -14,7 +14,8 @@ from .lib.startup import UUID
 OTHER_QEMUS_TAKE_LONG = True
 
 DISKS = 8
-SECONDS = 3.0
+SECONDS = 3.0  # a window
+WINDOWS = 5
 
 
 def wakeups(pid: int) -> dict[str, int]:
@@ -26,30 +27,32 @@ def wakeups(pid: int) -> dict[str, int]:
     return counts
 
 
-def idle_wakeups(qemu: Path, disks: list[Disk]) -> int:
-    """Of all threads, in some seconds. The CPUs are stopped, and nobody asks anything."""
+def fewest_wakeups(qemu: Path, disks: list[Disk], enough: int) -> int:
+    """Of all threads, in the quietest of some windows, up to one that is quiet enough: the first ones may
+    see the end of its start. The CPUs are stopped, and nobody asks anything."""
     command = [str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-S"]
     command += [*host.firmware(), "-accel", "tcg", "-uuid", UUID]
     command += ["-device", "virtio-scsi-pci,id=scsi0"]
     command += [option for each in disks for option in each.arguments()]
+    found: list[int] = []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             time.sleep(1)  # past its start
-            before = wakeups(process.pid)
-            time.sleep(SECONDS)
-            after = wakeups(process.pid)
+            while len(found) < WINDOWS and (not found or found[-1] > enough):
+                before = wakeups(process.pid)
+                time.sleep(SECONDS)
+                after = wakeups(process.pid)
+                found.append(sum(count - before.get(thread, 0) for thread, count in after.items()))
         finally:
             process.kill()
-    assert set(before) == set(after), "threads that come and go"
-    return sum(after[thread] - before[thread] for thread in after)
+    return min(found)
 
 
 def test_no_periodic_wakeups(qemu: Path, tmp_path: Path) -> None:
     images = [disk.create(tmp_path / f"{i}.img") for i in range(DISKS)]
-    stores: list[str | None] = [f"file:{image}.pr" for image in images]
-    plain, with_stores = (
-        idle_wakeups(qemu, [Disk(image, f"disk{image.stem}", pr_store=store) for image, store in pairs])
-        for pairs in (zip(images, [None] * DISKS), zip(images, stores))
-    )
+    plain = fewest_wakeups(qemu, [Disk(image, f"disk{image.stem}") for image in images], 2)
     # QEMU's own timers make a few; one period of ours in 8 disks would make dozens.
-    assert with_stores <= plain + 2, f"{with_stores} in {SECONDS} s, {plain} without pr-store"
+    enough = plain + 2
+    disks = [Disk(image, f"disk{image.stem}", pr_store=f"file:{image}.pr") for image in images]
+    found = fewest_wakeups(qemu, disks, enough)
+    assert found <= enough, f"{found} in {SECONDS} s, {plain} without pr-store"

@@ -183,21 +183,30 @@ def test_a_path_of_a_map_fails(guest: VM, b: Host) -> None:
 
 @only_once
 def test_killed_at_any_time(guest: VM, a: Host, b: Host) -> None:
-    """kill -9 of open and of close; what comes next finds out what is so."""
-    rounds = 10
+    """kill -9 of open and of close, after each of their SCSI commands but the last one; what comes next
+    finds out what is so."""
+    lines = [len(a.path(f"{verb} --verbose g").err.splitlines()) for verb in ("open", "close")]
+    assert min(lines) > 1
     killed = 0
-    for n in range(rounds):
-        for command in ("open g", "close g"):
-            words = f"scsi-pr path {command.replace(' ', f' {a.options} ')}"
-            pause = 30_000 * (n + 1)
-            done = guest.run(f"{words} & p=$!; usleep {pause}; kill -9 $p && echo killed; wait $p")
-            killed += "killed" in done.out
-        opened = n % 2 == 0
+    for n in range(1, max(lines)):
+        for verb, count in zip(("open", "close"), lines):
+            killed += kill_after(guest, f"scsi-pr path {verb} {a.options} --verbose g", min(n, count - 1))
+        opened = n % 2 == 1
         assert (a.open() if opened else a.close()).code == DONE
         assert b.open().code == (REFUSED if opened else DONE)
         assert b.close().code == DONE
         assert a.told()["state"] == ("open" if opened else "closed")
-    assert killed, "none was killed in the middle: they end too soon here"
+    assert killed, "none was killed in the middle"
+
+
+def kill_after(guest: VM, command: str, lines: int) -> bool:
+    """When it has said so many. False: it has ended by then."""
+    said = "/tmp/said"
+    done = guest.run(
+        f"mkfifo {said}; exec 3<>{said}; {command} 2>&3 & p=$!; timeout 20 head -n {lines} <&3 >/dev/null;"
+        f" kill -9 $p && echo killed; wait $p; exec 3>&-; rm {said}"
+    )
+    return "killed" in done.out
 
 
 @only_once

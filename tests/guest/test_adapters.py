@@ -214,18 +214,18 @@ def test_preempt_and_abort(nexuses: tuple[Initiator, Initiator], cell: Record) -
     """While X writes; after GOOD nothing of X's reaches the medium."""
     x, peer = nexuses
     good(x.register(KEY_X), x.reserve(KEY_X), peer.register(KEY_P))
-    x.vm.run("rm -f /tmp/stop; head -c 65536 /dev/zero | tr '\\0' 'x' >/tmp/many", check=True)
+    x.vm.run("rm -f /tmp/stop /tmp/wrote; head -c 65536 /dev/zero | tr '\\0' 'x' >/tmp/many", check=True)
     loop = (
         f"until [ -e /tmp/stop ]; do sg_dd if=/tmp/many of={x.device} bs=512 count=128 seek=512 "
-        "oflag=direct 2>/dev/null && echo written; done; true"
+        "oflag=direct 2>/dev/null && touch /tmp/wrote; done; true"
     )
     writer = x.vm.begin(loop)
-    x.vm.run("usleep 300000")
+    x.vm.run("until [ -e /tmp/wrote ]; do usleep 50000; done", check=True)
     good(peer.preempt_and_abort(KEY_P, KEY_X))
     wipe = f"sg_dd if=/dev/zero of={peer.device} bs=512 count=128 seek=512 oflag=direct"
     good(peer.vm.run(wipe))
-    x.vm.run("usleep 300000; touch /tmp/stop")
-    assert "written" in x.vm.finish(writer).out
+    x.vm.run("usleep 300000; touch /tmp/stop", check=True)
+    x.vm.finish(writer)
     read = f"sg_dd if={peer.device} bs=512 count=128 skip=512 iflag=direct"
     left = peer.vm.run(f"{read} | tr -d '\\0' | wc -c")
     assert left.out.strip() == "0", "X has written after its fencing"

@@ -83,7 +83,7 @@ class Child:
         self._frozen = True
 
     def thaw(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)  # nothing, when it has ended meanwhile
         self._frozen = False
 
 

@@ -133,6 +133,22 @@ TEST_F(DaemonTest, WhoIsAttachedIsAllowedAtOnce) {
   }
 }
 
+// Of a command nothing is left: neither its connection nor its operation.
+TEST_F(DaemonTest, ACommandLeavesNothingOpen) {
+  const auto a = Attached(h1_, A());
+  const auto b = Attached(h2_, B());
+  const auto open_files = [] {
+    const std::filesystem::directory_iterator files("/proc/self/fd");
+    return std::distance(begin(files), end(files));
+  };
+  const auto before = open_files();
+  for (uint64_t i = 0; i < 30; i++) {
+    EXPECT_EQ(a->Send(Register(i, i + 1)), ScsiStatus::kGood);
+    EXPECT_EQ(b->Read().registrations.size(), 1u);
+  }
+  EXPECT_TRUE(Eventually([&] { return open_files() <= before + 5; })) << open_files() - before;
+}
+
 TEST_F(DaemonTest, OneNexusIsOnOneHost) {
   const auto a = Attached(h1_, A());
   TestNexus twin(h2_, A());

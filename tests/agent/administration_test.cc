@@ -61,6 +61,8 @@ class AdministrationTest : public DaemonTest {
 };
 
 TEST_F(AdministrationTest, HostsAreToldWhenEtcdAnswersAgain) {
+  const auto a = Attached(h1_, A());  // so both hosts have joined
+  const auto b = Attached(h2_, B());
   json told;
   const Status status = AskInTrouble("hosts", h1_.engine().cut_off, &told);
   ASSERT_TRUE(status.ok()) << status.message();

@@ -101,7 +101,7 @@ TEST_F(DaemonTest, CommandsOfADeadProcessAreNotInTheWayOfOthers) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_EQ(b->Send(Register(0, kKeyB + static_cast<uint64_t>(i))), ScsiStatus::kGood);
     EXPECT_EQ(b->Send(Clear(kKeyB + static_cast<uint64_t>(i))), ScsiStatus::kGood);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(4));  // less than their patience
   }
 }
 

@@ -67,7 +67,7 @@ struct Process {
 
 // Kills the process before a call for the store.
 struct Killer : testing::FileWatcher {
-  int left = 0;  // 0: never
+  std::atomic<int> left = 0;  // 0: never; the store has threads of its own
 
   int Before(const testing::FileCall&) override {
     if (left > 0 && --left == 0) kill(getpid(), SIGKILL);

@@ -22,7 +22,14 @@ class Owner : public NexusListener {
  public:
   void AbortTasks() override {
     aborts++;
+    const std::lock_guard lock(mutex);
     if (slot != nullptr && parked) slot->Leave(*std::exchange(parked, std::nullopt));
+  }
+  // A command that it can abort. False: the gate is shut.
+  bool Park(GateSlot& gate) {
+    const std::lock_guard lock(mutex);
+    parked = gate.Enter(AccessClass::kWrite);
+    return parked.has_value();
   }
   void Fenced() override { fencings++; }
   void Preempted() override { preemptions++; }
@@ -40,7 +47,7 @@ class Owner : public NexusListener {
   }
 
   GateSlot* slot = nullptr;
-  std::optional<Admission::Epoch> parked;  // a command that it can abort
+  std::optional<Admission::Epoch> parked;  // guarded by `mutex`
   std::atomic<int> aborts{0};
   std::atomic<int> fencings{0};
   std::atomic<int> preemptions{0};

@@ -206,7 +206,7 @@ TEST_F(ClusterStoreTest, VictimsOnTheOtherHost) {
   EXPECT_TRUE(Send(*stores_[1], B(), Reserve(kKeyB, kWERO)).ok());
   Owner owner;
   owner.slot = b_;
-  owner.parked = b_->Enter(AccessClass::kWrite);
+  EXPECT_TRUE(owner.Park(*b_));
   Fencings fencings;
   auto fenced = std::async(std::launch::async, [&] {
     return Send(*stores_[0], A(), PreemptAndAbort(kKeyA, kKeyB, kWERO), {.listener = &fencings});

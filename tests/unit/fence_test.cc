@@ -56,7 +56,7 @@ TEST_P(FenceTest, WaitsForWhatIsOnItsWay) {
 // What has not reached the medium is aborted, not waited for.
 TEST_P(FenceTest, OwnersAbortWhatTheyCan) {
   RegisterAll();
-  b().parked = b().slot->Enter(AccessClass::kWrite);
+  EXPECT_TRUE(b().Park(*b().slot));
   EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
   EXPECT_EQ(b().aborts, 1);
 }
@@ -149,7 +149,7 @@ TEST_P(FenceTest, Self) {
 TEST_P(FenceTest, AllRegistrantsWithKeyZero) {
   RegisterAll();
   EXPECT_EQ(Send(B(), Reserve(kKeyB, kWEAR)), ScsiStatus::kGood);
-  for (Owner* owner : {&b(), &c()}) owner->parked = owner->slot->Enter(AccessClass::kWrite);
+  for (Owner* owner : {&b(), &c()}) EXPECT_TRUE(owner->Park(*owner->slot));
   EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, 0, kWEAR)), ScsiStatus::kGood);
   EXPECT_FALSE(Writes(b()));
   EXPECT_FALSE(Writes(c()));
@@ -166,8 +166,7 @@ TEST_P(FenceTest, EveryNexusThatIsPreempted) {
   Owner& other_port = Attach(At(B(), 7));
   EXPECT_EQ(Send(A(), Reserve(kKeyA, kWERO)), ScsiStatus::kGood);
   for (Owner* owner : {&b(), &c(), &other_port}) {
-    owner->parked = owner->slot->Enter(AccessClass::kWrite);
-    EXPECT_TRUE(owner->parked);
+    EXPECT_TRUE(owner->Park(*owner->slot));
   }
   EXPECT_EQ(Send(A(), PreemptAndAbort(kKeyA, kKeyB, kWERO)), ScsiStatus::kGood);
   for (Owner* owner : {&b(), &c(), &other_port}) {

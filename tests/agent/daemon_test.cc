@@ -101,7 +101,7 @@ TEST_F(DaemonTest, CommandsOfADeadProcessAreNotInTheWayOfOthers) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_EQ(b->Send(Register(0, kKeyB + static_cast<uint64_t>(i))), ScsiStatus::kGood);
     EXPECT_EQ(b->Send(Clear(kKeyB + static_cast<uint64_t>(i))), ScsiStatus::kGood);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(4));  // less than their patience
+    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));
   }
 }
 
@@ -127,7 +127,7 @@ TEST_F(DaemonTest, TheFirstOnePowersOnAndTheLastOneIsForgotten) {
 TEST_F(DaemonTest, WhoIsAttachedIsAllowedAtOnce) {
   const auto b = Attached(h2_, B());
   h1_.engine().reading_takes = std::chrono::milliseconds(20);  // the record is read again meanwhile
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < 20; i++) {
     const auto a = Attached(h1_, A());
     EXPECT_TRUE(a->Writes());
   }

@@ -34,18 +34,21 @@ def fewest_wakeups(qemu: Path, disks: list[Disk], enough: int) -> int:
     command += [*host.firmware(), "-accel", "tcg", "-uuid", UUID]
     command += ["-device", "virtio-scsi-pci,id=scsi0"]
     command += [option for each in disks for option in each.arguments()]
-    found: list[int] = []
+    found: list[tuple[int, bool]] = []  # and whether threads came or went
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             time.sleep(1)  # past its start
-            while len(found) < WINDOWS and (not found or found[-1] > enough):
+            while len(found) < WINDOWS and (not found or found[-1] > (enough, False)):
                 before = wakeups(process.pid)
                 time.sleep(SECONDS)
                 after = wakeups(process.pid)
-                found.append(sum(count - before.get(thread, 0) for thread, count in after.items()))
+                woken = sum(count - before.get(thread, 0) for thread, count in after.items())
+                found.append((woken, set(before) != set(after)))
         finally:
             process.kill()
-    return min(found)
+    fewest, others = min(found)
+    assert not others, "threads that come and go"
+    return fewest
 
 
 def test_no_periodic_wakeups(qemu: Path, tmp_path: Path) -> None:

@@ -27,16 +27,23 @@ using nlohmann::json;
 
 constexpr uint64_t kMostMilliseconds = uint64_t{3600} * 1000;
 
-// One that needs no more than to be there until it ends.
+// One that needs no more than to be there until it ends. Who runs it keeps it; its client, which
+// has this, is kept by it.
 class Running : public Request {
  public:
-  explicit Running(std::shared_ptr<Operation> operation) : operation_(std::move(operation)) {}
+  explicit Running(const std::shared_ptr<Operation>& operation) : operation_(operation) {}
 
-  void Receive(const json& frame, Time now) override { operation_->Receive(frame, now); }
-  void ClientGone(Time now) override { operation_->ClientGone(now); }
+  void Receive(const json& frame, Time now) override {
+    const auto operation = operation_.lock();
+    if (!operation) throw std::invalid_argument("it was answered");
+    operation->Receive(frame, now);
+  }
+  void ClientGone(Time now) override {
+    if (const auto operation = operation_.lock()) operation->ClientGone(now);
+  }
 
  private:
-  const std::shared_ptr<Operation> operation_;
+  const std::weak_ptr<Operation> operation_;
 };
 
 // That has had its answer already.
@@ -156,9 +163,9 @@ class Starter {
     return *unit;
   }
 
-  std::unique_ptr<Request> Run(LogicalUnit& unit, std::shared_ptr<Operation> operation) {
+  std::unique_ptr<Request> Run(LogicalUnit& unit, const std::shared_ptr<Operation>& operation) {
     unit.Run(operation, now_);
-    return std::make_unique<Running>(std::move(operation));
+    return std::make_unique<Running>(operation);
   }
 
   std::unique_ptr<Request> Open(LogicalUnit& unit) {
@@ -174,7 +181,7 @@ class Starter {
                                          Milliseconds(frame_, "abort-timeout-ms")};
     auto change = std::make_shared<ChangeOperation>(unit, client_, limits);
     unit.RunChange(change, now_);
-    return std::make_unique<Running>(std::move(change));
+    return std::make_unique<Running>(change);
   }
 
   std::shared_ptr<Operation> OperationOf(LogicalUnit& unit, const std::string& op) {
@@ -215,9 +222,9 @@ class Starter {
     if (std::ranges::find(kForRoot, op) != std::end(kForRoot)) CheckAdministrator();
     if (op == "metrics") return Answer({{"text", daemon_.metrics().Text(Loop::Now())}});
     if (op == "list") return Answer({{"units", Units()}});
-    std::shared_ptr<Operation> operation = OperationOfCluster(op);
+    const std::shared_ptr<Operation> operation = OperationOfCluster(op);
     daemon_.Run(operation);
-    return std::make_unique<Running>(std::move(operation));
+    return std::make_unique<Running>(operation);
   }
 
   std::shared_ptr<Operation> OperationOfCluster(const std::string& op) {

@@ -96,20 +96,13 @@ class Server::Connection : public Client, public std::enable_shared_from_this<Co
     Send(frame);
   }
 
-  // Nothing is to be done any more. Not from within a request.
+  // Nothing is to be done any more.
   bool IsOver(Time now) {
     if (!closed_ && !request_ && now >= silent_until_) Close();
-    if (closed_) request_.reset();  // its operation has this as its client
     return closed_;
   }
-  Time silent_until() const {
-    if (closed_) return 0;  // to be taken away
-    return request_ ? kNever : silent_until_;
-  }
-  void Leave() {
-    Close();
-    request_.reset();
-  }
+  Time silent_until() const { return request_ || closed_ ? kNever : silent_until_; }
+  void Leave() { Close(); }
 
  private:
   bool Read() {
